@@ -1,0 +1,66 @@
+//! `bench-*.csv`: what the benchmarks of `cargo xtask bench` print.
+
+use serde::{Deserialize, Serialize};
+
+/// `bench-lag.csv`: one timed workload of `bench lag`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LagBenchRow {
+    /// The run that this row belongs to.
+    pub run: String,
+    /// The sync mode.
+    pub sync: String,
+    /// Writes asked for per second; empty for `max`.
+    pub rate_per_s: Option<u64>,
+    /// Clients writing.
+    pub clients: u64,
+    /// Length of the workload, in microseconds.
+    pub elapsed_us: u64,
+    /// Writes acknowledged per second.
+    pub acked_per_s: u64,
+    /// Median time from a write's scheduled time to its ack, in microseconds.
+    pub commit_p50_us: Option<u64>,
+    /// 99th percentile of the same.
+    pub commit_p99_us: Option<u64>,
+    /// Median visible lag (its upper bound), in microseconds.
+    pub visible_p50_us: Option<u64>,
+    /// 99th percentile of the same.
+    pub visible_p99_us: Option<u64>,
+    /// The longest of the same; of a beat that was never seen, its bound.
+    pub visible_max_us: Option<u64>,
+    /// The largest replay gap seen, in bytes.
+    pub replay_gap_max_bytes: Option<u64>,
+}
+
+/// `bench-load.csv`: one pair of `bench load`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadBenchRow {
+    /// The run that this row belongs to.
+    pub run: String,
+    /// Clients writing.
+    pub clients: u64,
+    /// Which of the pairs, from 1.
+    pub pair: u64,
+    /// `write-load` or `pgbench`.
+    pub program: String,
+    /// Transactions per second.
+    pub per_s: f64,
+    /// CPU time of the client program per transaction, in microseconds.
+    pub client_cpu_us: f64,
+}
+
+/// `bench-verify.csv`: one pair of `bench verify`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VerifyBenchRow {
+    /// The run that this row belongs to.
+    pub run: String,
+    /// Which of the pairs, from 1.
+    pub pair: u64,
+    /// `verify-replication` or `raw scan`.
+    pub program: String,
+    /// Rows of the table.
+    pub rows: u64,
+    /// Time for the whole table, in microseconds.
+    pub elapsed_us: u64,
+    /// Rows per second.
+    pub rows_per_s: u64,
+}

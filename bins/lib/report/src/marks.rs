@@ -1,0 +1,255 @@
+//! The marks of a drill and the outage between them (DESIGN: "Outage (RTO)"), from the acks of the ledger and the few
+//! events that only the drill itself can see.
+
+use std::collections::BTreeMap;
+
+use crate::ledger::{Ack, Ledger};
+use crate::percentiles::median;
+
+/// How many acks in a row make a worker well again (T5).
+const ACKS_IN_A_ROW: u32 = 5;
+
+/// Length of the window in which throughput counts as back, in microseconds.
+const RECOVERY_WINDOW_US: u64 = 1_000_000;
+
+/// What the drill saw by itself. All times in microseconds since the run's origin.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// T0: just before the first act of the fault.
+    pub t0_us: u64,
+    /// The first `false` of `pg_is_in_recovery()`; `None` without a promotion.
+    pub out_of_recovery_us: Option<u64>,
+    /// T6: a standby streams from the new primary.
+    pub redundant_us: Option<u64>,
+}
+
+/// All marks of a drill, in microseconds since the run's origin. `None`: it did not happen, or was not seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Just before the first act of the fault.
+    pub t0_us: u64,
+    /// Last ack of the old timeline before T4.
+    pub t1_us: Option<u64>,
+    /// First failure that a client saw after T0.
+    pub t2_us: Option<u64>,
+    /// Promoted: out of recovery, or T4 if that is earlier.
+    pub t3_us: Option<u64>,
+    /// First ack on the new timeline.
+    pub t4_us: Option<u64>,
+    /// Every worker acked five in a row on the new timeline.
+    pub t5_us: Option<u64>,
+    /// A standby streams from the new primary.
+    pub t6_us: Option<u64>,
+    /// The outage of each worker that has both its own T1 and its own T4, by worker.
+    pub worker_outages_us: BTreeMap<u32, u64>,
+    /// Workers that acked before T0 and never on the new timeline.
+    pub workers_stranded: u64,
+    /// The longest gap between acks of the run.
+    pub longest_gap_us: Option<u64>,
+    /// The longest gap between acks that ends after T0.
+    pub longest_gap_after_us: Option<u64>,
+    /// The longest gap between acks that ends before T0.
+    pub longest_gap_before_us: Option<u64>,
+    /// From T0 until acks came again at 90 % of the rate before it.
+    pub recover90_us: Option<u64>,
+    /// From T4 to the last ack of the old timeline after it; 0 if there is none.
+    pub split_us: u64,
+    /// Acks of the old timeline after T4.
+    pub split_acked: u64,
+}
+
+impl Marks {
+    /// The outage of the whole load. With a promotion T4 − T1, else the longest gap that ends after T0.
+    #[must_use]
+    pub fn outage_us(&self, promoted: bool) -> Option<u64> {
+        if promoted { Some(self.t4_us? - self.t1_us?) } else { self.longest_gap_after_us }
+    }
+
+    /// Shortest, median and longest outage of a worker.
+    #[must_use]
+    pub fn worker_outage_us(&self) -> Option<(u64, u64, u64)> {
+        let all: Vec<u64> = self.worker_outages_us.values().copied().collect();
+        Some((*all.iter().min()?, median(&all)?, *all.iter().max()?))
+    }
+}
+
+/// Computes the marks of a run.
+#[must_use]
+pub fn marks(ledger: &Ledger, seen: Seen) -> Marks {
+    let mut acks = ledger.acks.clone();
+    acks.sort_by_key(|ack| ack.at_us);
+    let old = acks.iter().filter(|ack| ack.at_us < seen.t0_us).map(|ack| ack.timeline).max();
+    let is_new = |ack: &&Ack| old.is_some_and(|old| ack.timeline > old);
+    let t4_us = acks.iter().find(is_new).map(|ack| ack.at_us);
+    let before_t4 = |ack: &&Ack| !is_new(ack) && t4_us.is_none_or(|t4| ack.at_us < t4);
+    let split: Vec<u64> = match t4_us {
+        Some(t4) => acks.iter().filter(|ack| !is_new(ack) && ack.at_us >= t4).map(|ack| ack.at_us).collect(),
+        None => Vec::new(),
+    };
+    let (worker_outages_us, workers_stranded) = worker_outages(&acks, old, seen.t0_us);
+    let gaps: Vec<(u64, u64)> = acks.windows(2).map(|pair| (pair[1].at_us, pair[1].at_us - pair[0].at_us)).collect();
+    let longest = |after: bool| gaps.iter().filter(|(end, _)| (*end >= seen.t0_us) == after).map(|(_, gap)| *gap).max();
+    Marks {
+        t0_us: seen.t0_us,
+        t1_us: acks.iter().filter(before_t4).map(|ack| ack.at_us).max(),
+        t2_us: ledger.failures.iter().map(|failure| failure.at_us).filter(|at| *at >= seen.t0_us).min(),
+        t3_us: seen.out_of_recovery_us.map(|t3| t4_us.map_or(t3, |t4| t4.min(t3))),
+        t4_us,
+        t5_us: t4_us.and_then(|_| all_well(ledger, &acks, old)),
+        t6_us: seen.redundant_us,
+        worker_outages_us,
+        workers_stranded,
+        longest_gap_us: gaps.iter().map(|(_, gap)| *gap).max(),
+        longest_gap_after_us: longest(true),
+        longest_gap_before_us: longest(false),
+        recover90_us: recover90_us(&acks, seen.t0_us, t4_us, ledger.last_us),
+        split_us: split.last().zip(t4_us).map_or(0, |(last, t4)| last - t4),
+        split_acked: split.len() as u64,
+    }
+}
+
+/// The outage of each worker (its own T4 − its own T1), and how many never came back.
+fn worker_outages(acks: &[Ack], old: Option<u32>, t0_us: u64) -> (BTreeMap<u32, u64>, u64) {
+    let mut own_t4 = BTreeMap::new();
+    for ack in acks.iter().filter(|ack| old.is_some_and(|old| ack.timeline > old)) {
+        own_t4.entry(ack.worker).or_insert(ack.at_us);
+    }
+    let mut own_t1 = BTreeMap::new();
+    for ack in acks.iter().filter(|ack| old.is_none_or(|old| ack.timeline <= old)) {
+        if own_t4.get(&ack.worker).is_none_or(|t4| ack.at_us < *t4) {
+            own_t1.insert(ack.worker, ack.at_us);
+        }
+    }
+    let outages = own_t1.iter().filter_map(|(worker, t1)| Some((*worker, own_t4.get(worker)? - t1))).collect();
+    let before: std::collections::BTreeSet<u32> =
+        acks.iter().filter(|ack| ack.at_us < t0_us).map(|ack| ack.worker).collect();
+    let stranded = before.iter().filter(|worker| !own_t4.contains_key(worker)).count() as u64;
+    (outages, stranded)
+}
+
+/// When the last of the workers had five acks in a row on the new timeline; `None` if one of them never had.
+fn all_well(ledger: &Ledger, acks: &[Ack], old: Option<u32>) -> Option<u64> {
+    let mut steps: Vec<(u64, u32, bool)> = ledger.failures.iter().map(|f| (f.at_us, f.worker, false)).collect();
+    steps.extend(
+        acks.iter().filter(|ack| old.is_some_and(|old| ack.timeline > old)).map(|ack| (ack.at_us, ack.worker, true)),
+    );
+    steps.sort_unstable();
+    let mut in_a_row: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut well: BTreeMap<u32, u64> = acks.iter().map(|ack| (ack.worker, u64::MAX)).collect();
+    for (at_us, worker, acked) in steps {
+        let row = in_a_row.entry(worker).or_default();
+        *row = if acked { *row + 1 } else { 0 };
+        if *row >= ACKS_IN_A_ROW {
+            let since = well.entry(worker).or_insert(u64::MAX);
+            *since = at_us.min(*since);
+        }
+    }
+    well.values().copied().max().filter(|at| *at != u64::MAX)
+}
+
+/// From T0 to the first moment at or after T4 from which one second held at least 90 % of the acks per second that
+/// came before T0. `None` if the load ended before such a second was over.
+fn recover90_us(acks: &[Ack], t0_us: u64, t4_us: Option<u64>, last_us: u64) -> Option<u64> {
+    let at: Vec<u64> = acks.iter().map(|ack| ack.at_us).collect();
+    let before = at.partition_point(|at| *at < t0_us);
+    let span_us = t0_us.checked_sub(*at.first()?).filter(|span| *span > 0)?;
+    let wanted = 0.9 * before as f64 * RECOVERY_WINDOW_US as f64 / span_us as f64;
+    let from = at.partition_point(|at| *at < t4_us.unwrap_or(t0_us));
+    (from..at.len()).find_map(|index| {
+        let end = at[index] + RECOVERY_WINDOW_US;
+        let within = at.partition_point(|at| *at < end) - index;
+        (end <= last_us && within as f64 >= wanted).then(|| at[index] - t0_us)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Failure;
+
+    /// Two workers, an ack each per 10 ms, a kill at 1 s, acks of timeline 2 from 1.2 s on.
+    fn drill() -> (Ledger, Seen) {
+        let mut ledger = Ledger { run: "r".into(), last_us: 4_000_000, ..Ledger::default() };
+        for at_ms in (0..1_000_u64).step_by(10).chain((1_200..4_000).step_by(10)) {
+            let timeline = if at_ms < 1_000 { 1 } else { 2 };
+            ledger.acks.push(Ack { at_us: at_ms * 1_000, worker: 0, timeline });
+            ledger.acks.push(Ack { at_us: at_ms * 1_000 + 3_000, worker: 1, timeline });
+        }
+        ledger.failures.push(Failure { at_us: 1_001_000, worker: 0 });
+        let seen = Seen { t0_us: 1_000_000, out_of_recovery_us: Some(1_150_000), redundant_us: Some(2_500_000) };
+        (ledger, seen)
+    }
+
+    #[test]
+    fn a_takeover() {
+        let (ledger, seen) = drill();
+        let marks = marks(&ledger, seen);
+        assert_eq!(marks.t1_us, Some(993_000));
+        assert_eq!(marks.t2_us, Some(1_001_000));
+        assert_eq!(marks.t3_us, Some(1_150_000));
+        assert_eq!(marks.t4_us, Some(1_200_000));
+        assert_eq!(marks.t5_us, Some(1_243_000));
+        assert_eq!(marks.t6_us, Some(2_500_000));
+        assert_eq!(marks.outage_us(true), Some(207_000));
+        assert_eq!(marks.worker_outage_us(), Some((210_000, 210_000, 210_000)));
+        assert_eq!(marks.longest_gap_us, Some(207_000));
+        assert_eq!(marks.longest_gap_before_us, Some(7_000));
+        assert_eq!(marks.recover90_us, Some(200_000));
+        assert_eq!((marks.split_us, marks.split_acked, marks.workers_stranded), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_ack_just_after_the_kill_belongs_to_the_old_timeline() {
+        let (mut ledger, seen) = drill();
+        ledger.acks.push(Ack { at_us: 1_001_500, worker: 1, timeline: 1 });
+        let marks = marks(&ledger, seen);
+        assert_eq!((marks.t1_us, marks.outage_us(true)), (Some(1_001_500), Some(198_500)));
+    }
+
+    #[test]
+    fn acks_of_the_old_timeline_after_t4_are_split_and_never_outage() {
+        let (mut ledger, seen) = drill();
+        ledger.acks.push(Ack { at_us: 1_300_000, worker: 1, timeline: 1 });
+        let marks = marks(&ledger, seen);
+        assert_eq!((marks.split_us, marks.split_acked), (100_000, 1));
+        assert_eq!(marks.outage_us(true), Some(207_000));
+    }
+
+    #[test]
+    fn promoted_is_no_later_than_the_first_ack() {
+        let (ledger, mut seen) = drill();
+        seen.out_of_recovery_us = Some(1_200_400);
+        assert_eq!(marks(&ledger, seen).t3_us, Some(1_200_000));
+    }
+
+    #[test]
+    fn without_a_promotion_the_outage_is_the_longest_gap_after_t0() {
+        let (mut ledger, mut seen) = drill();
+        ledger.acks.iter_mut().for_each(|ack| ack.timeline = 1);
+        seen.out_of_recovery_us = None;
+        let marks = marks(&ledger, seen);
+        assert_eq!((marks.t3_us, marks.t4_us), (None, None));
+        assert_eq!(marks.outage_us(false), Some(207_000));
+    }
+
+    #[test]
+    fn a_worker_that_never_comes_back_is_stranded_and_there_is_no_t5() {
+        let (mut ledger, seen) = drill();
+        ledger.acks.retain(|ack| ack.worker == 0 || ack.timeline == 1);
+        let marks = marks(&ledger, seen);
+        assert_eq!((marks.workers_stranded, marks.t5_us), (1, None));
+    }
+
+    #[test]
+    fn a_failure_breaks_the_row_of_five() {
+        let (mut ledger, seen) = drill();
+        ledger.failures.push(Failure { at_us: 1_235_000, worker: 0 });
+        assert_eq!(marks(&ledger, seen).t5_us, Some(1_280_000));
+    }
+
+    #[test]
+    fn no_acks_no_marks() {
+        let marks = marks(&Ledger::default(), Seen { t0_us: 5, ..Seen::default() });
+        assert_eq!((marks.t1_us, marks.t4_us, marks.outage_us(true), marks.outage_us(false)), (None, None, None, None));
+    }
+}

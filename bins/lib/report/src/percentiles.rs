@@ -1,0 +1,92 @@
+//! Percentiles of microseconds, from a histogram that keeps three significant digits.
+
+use hdrhistogram::Histogram;
+
+/// Longest value kept apart, in microseconds: an hour. Anything longer counts as an hour.
+const LONGEST_US: u64 = 3_600_000_000;
+
+/// Times in microseconds, of which percentiles can be asked.
+#[derive(Clone, Debug)]
+pub struct Percentiles(Histogram<u64>);
+
+impl Default for Percentiles {
+    fn default() -> Self {
+        Percentiles(Histogram::new_with_max(LONGEST_US, 3).expect("1 hour at 3 digits is a valid histogram"))
+    }
+}
+
+impl Percentiles {
+    /// Counts one time.
+    pub fn record(&mut self, us: u64) {
+        self.0.saturating_record(us);
+    }
+
+    /// How many times were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The time that `percent` of those counted do not exceed, within 0.1 %; `None` if there are none.
+    #[must_use]
+    pub fn at(&self, percent: f64) -> Option<u64> {
+        // A bucket answers with its upper edge, which may lie above anything that was seen.
+        (self.count() > 0).then(|| self.0.value_at_percentile(percent).min(self.0.max()))
+    }
+
+    /// The longest, within 0.1 %; `None` if there are none.
+    #[must_use]
+    pub fn max(&self) -> Option<u64> {
+        (self.count() > 0).then(|| self.0.max())
+    }
+
+    /// Forgets all, keeps the memory.
+    pub fn clear(&mut self) {
+        self.0.reset(); // `clear` would keep the maximum
+    }
+}
+
+/// The middle of some figures (the lower of two middles); `None` if there are none.
+#[must_use]
+pub fn median<T: Copy + PartialOrd>(figures: &[T]) -> Option<T> {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(|a, b| a.partial_cmp(b).expect("figures can be ordered"));
+    sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Percentiles, median};
+
+    #[test]
+    fn nothing_counted_has_no_percentile() {
+        assert_eq!(Percentiles::default().at(50.0), None);
+        assert_eq!(Percentiles::default().max(), None);
+    }
+
+    #[test]
+    fn agrees_with_sorting_within_a_thousandth() {
+        let mut percentiles = Percentiles::default();
+        (1..=10_000).for_each(|us| percentiles.record(us));
+        for (percent, want) in [(50.0, 5_000.0), (99.0, 9_900.0), (100.0, 10_000.0)] {
+            let got = percentiles.at(percent).unwrap() as f64;
+            assert!((got - want).abs() <= want / 1000.0, "p{percent}: {got} instead of {want}");
+        }
+    }
+
+    #[test]
+    fn forgets_the_maximum_too() {
+        let mut percentiles = Percentiles::default();
+        percentiles.record(5_000);
+        percentiles.clear();
+        percentiles.record(10);
+        assert_eq!(percentiles.max(), Some(10));
+    }
+
+    #[test]
+    fn median_of_odd_even_and_none() {
+        assert_eq!(median(&[3, 1, 2]), Some(2));
+        assert_eq!(median(&[4, 1, 2, 3]), Some(2));
+        assert_eq!(median::<u64>(&[]), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! A run in words, for eyes.
+
+use crate::drill::DrillRow;
+use crate::fate::{Fate, FateRow};
+use crate::lag::{LagRow, LagSummary};
+use crate::show::{count, us};
+use crate::verify::VerifyRow;
+
+/// How many lost writes are named; the rest is in `fates.csv`.
+const NAMED: usize = 5;
+
+/// A drill: outage, writes, loss, rejoin, verdict and its reasons.
+#[must_use]
+pub fn drill(row: &DrillRow, fates: &[FateRow], reasons: &[String]) -> String {
+    let new = row.new_primary.as_deref().unwrap_or("nobody");
+    let rate = row.rate_per_s.map_or("unlimited".to_owned(), |rate| rate.to_string());
+    let mut lines = vec![format!(
+        "drill     {} of {} under {rate} writes/s from {}; sync {}, {}, PostgreSQL {}",
+        row.fault,
+        row.old_primary,
+        count(row.clients, "client"),
+        row.sync,
+        count(row.standbys, "standby"),
+        row.pg_version
+    )];
+    lines.extend(outage(row, new));
+    lines.push(format!(
+        "writes    {} acked, {} acked without the standby, {} failed, {} unknown, {} skipped",
+        row.acked, row.acked_local, row.failed, row.unknown, row.skipped
+    ));
+    lines.push(loss(row));
+    lines.extend(lost_by_name(fates));
+    if let Some(how) = &row.rejoin {
+        lines.push(format!("rejoin    {} by {how} in {}", row.old_primary, seen(row.rejoin_us)));
+    }
+    lines.push(format!("verdict   {}", row.verdict));
+    lines.extend(reasons.iter().map(|reason| format!("          {reason}")));
+    lines.join("\n")
+}
+
+fn outage(row: &DrillRow, new: &str) -> Vec<String> {
+    let at_least = if row.outage_kind.as_deref() == Some("at_least") { "at least " } else { "" };
+    let resolution = row.rate_per_s.map_or(String::new(), |rate| format!("resolution {}, ", us(1_000_000 / rate)));
+    let mut lines = vec![
+        format!(
+            "outage    {at_least}{} until {new} acknowledged a write ({resolution}longest gap before {})",
+            seen(row.outage_us),
+            seen(row.longest_gap_before_us)
+        ),
+        format!(
+            "          per client {} / {} / {} (min / median / max)",
+            seen(row.outage_worker_min_us),
+            seen(row.outage_worker_p50_us),
+            seen(row.outage_worker_max_us)
+        ),
+        format!(
+            "          noticed {}, promoted {} after the fault; first ack {} later; a standby again after {}",
+            seen(row.detection_us),
+            seen(row.promotion_us),
+            seen(row.reroute_us),
+            seen(row.redundancy_us)
+        ),
+    ];
+    if let Some(floor) = row.floor_us {
+        let times = row.outage_us.map_or(String::new(), |o| format!(" (× {:.1})", o as f64 / floor.max(1) as f64));
+        lines.push(format!("          raw floor of these nodes: {}{times}", us(floor)));
+    }
+    lines
+}
+
+fn loss(row: &DrillRow) -> String {
+    let number = |number: Option<u64>| number.map_or("(not read)".to_owned(), |number| number.to_string());
+    let span = row.rpo_span_us.filter(|span| *span > 0).map_or(String::new(), |span| format!(", over {}", us(span)));
+    format!(
+        "loss      {} lost{span}; {} of the unknown are there; {} bytes of WAL beyond the fork",
+        row.lost.map_or("(not read)".to_owned(), |lost| count(lost, "acknowledged write")),
+        number(row.recovered),
+        number(row.rpo_wal_bytes)
+    )
+}
+
+fn lost_by_name(fates: &[FateRow]) -> Option<String> {
+    let lost = || fates.iter().filter(|row| row.fate == Fate::Lost);
+    let named: Vec<String> = lost().take(NAMED).map(|row| format!("{}/{}", row.worker, row.seq)).collect();
+    let more = lost().count().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more, in fates.csv") } else { String::new() };
+    (!named.is_empty()).then(|| format!("          lost (worker/seq): {}{more}", named.join(", ")))
+}
+
+/// The visible lag of each standby, a line each.
+#[must_use]
+pub fn lag(rows: &[LagRow]) -> String {
+    let mut standbys: std::collections::BTreeMap<&str, LagSummary> = std::collections::BTreeMap::new();
+    for row in rows {
+        standbys.entry(&row.standby).or_default().add(row);
+    }
+    let line = |(name, summary): (&str, LagSummary)| {
+        let gone = match summary.lost() {
+            0 => String::new(),
+            lost => format!("; {} lost with their timeline", count(lost, "beat")),
+        };
+        let (lag, open) = summary.finish();
+        let bound = open.map_or(String::new(), |open| format!("; one beat never seen, for ≥ {}", us(open)));
+        format!(
+            "lag       {name}: visible after p50 {}, p99 {}, max {}; {}{bound}",
+            seen(lag.at(50.0)),
+            seen(lag.at(99.0)),
+            seen(lag.max()),
+            count(lag.count(), "beat")
+        ) + &gone
+    };
+    standbys.into_iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The comparison of all tables and standbys, in a line.
+#[must_use]
+pub fn verify(rows: &[VerifyRow]) -> String {
+    // Sequences and the ledger have rows of their own kind.
+    let tables = || rows.iter().filter(|row| !row.table.starts_with("sequence ") && !row.table.starts_with("ledger "));
+    let sum = |figure: fn(&VerifyRow) -> u64| tables().map(figure).sum::<u64>();
+    let verdict = rows.iter().map(|row| row.verdict).max().unwrap_or(crate::verdict::Verdict::Unknown);
+    format!(
+        "standbys  {} compared: {} missing, {} extra, {} different, {} corrupt: {verdict}",
+        count(sum(|row| row.rows_primary.unwrap_or(0)), "row"),
+        sum(|row| row.missing),
+        sum(|row| row.extra),
+        sum(|row| row.different),
+        sum(|row| row.corrupt)
+    )
+}
+
+fn seen(time: Option<u64>) -> String {
+    time.map_or("(not seen)".to_owned(), us)
+}

@@ -1,0 +1,149 @@
+//! The arrows of ARCHITECTURE.md and the other rules of the house that a machine can see.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Each package and the packages of ours that it may depend on (`[dependencies]`).
+const ARROWS: [(&str, &[&str]); 11] = [
+    ("bins/lib/report", &[]),
+    ("bins/lib/program", &["report"]),
+    ("bins/lib/cluster", &["program", "report"]),
+    ("bins/lib/lab", &["cluster", "program", "report"]),
+    ("bins/setup", &["lab", "cluster", "program", "report"]),
+    ("bins/failover-drill", &["lab", "cluster", "program", "report"]),
+    ("bins/seed-data", &["cluster", "program", "report"]),
+    ("bins/write-load", &["cluster", "program", "report"]),
+    ("bins/measure-lag", &["cluster", "program", "report"]),
+    ("bins/verify-replication", &["cluster", "program", "report"]),
+    ("xtask", &["program", "report"]),
+];
+
+/// Whoever links one of these talks to PostgreSQL.
+const POSTGRES: [&str; 4] = ["postgres", "tokio-postgres", "postgres-protocol", "tokio-postgres-rustls"];
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().expect("the workspace")
+}
+
+fn manifest(dir: &str) -> toml::Table {
+    let path = workspace().join(dir).join("Cargo.toml");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn dependencies(dir: &str) -> BTreeSet<String> {
+    let manifest = manifest(dir);
+    let table = manifest.get("dependencies").and_then(toml::Value::as_table).cloned().unwrap_or_default();
+    table.keys().cloned().collect()
+}
+
+fn name(dir: &str) -> &str {
+    dir.rsplit('/').next().unwrap_or(dir)
+}
+
+/// All `.rs` and `.sql` files of ours: path within the workspace, and text.
+fn sources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut dirs: Vec<PathBuf> = ["bins", "xtask", "sql"].map(|dir| workspace().join(dir)).to_vec();
+    while let Some(dir) = dirs.pop() {
+        for entry in dir.read_dir().unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs" || ending == "sql") {
+                let text = std::fs::read_to_string(&path).expect("a text file");
+                found.push((path.strip_prefix(workspace()).expect("below it").display().to_string(), text));
+            }
+        }
+    }
+    assert!(found.len() > 100, "the sources were not found");
+    found
+}
+
+#[test]
+fn the_arrows_point_one_way() {
+    let ours: BTreeSet<&str> = ARROWS.iter().map(|(dir, _)| name(dir)).collect();
+    for (dir, allowed) in ARROWS {
+        for dependency in dependencies(dir).iter().filter(|dependency| ours.contains(dependency.as_str())) {
+            assert!(allowed.contains(&dependency.as_str()), "{dir} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn every_member_of_the_workspace_has_its_arrows_here() {
+    let root = manifest("");
+    let members = root["workspace"]["members"].as_array().expect("a list");
+    let members: BTreeSet<&str> = members.iter().filter_map(toml::Value::as_str).collect();
+    assert_eq!(members, ARROWS.iter().map(|(dir, _)| *dir).collect());
+}
+
+#[test]
+fn every_package_takes_the_shared_lints() {
+    for (dir, _) in ARROWS {
+        assert_eq!(manifest(dir)["lints"]["workspace"].as_bool(), Some(true), "{dir}");
+    }
+    let root = manifest("");
+    assert_eq!(root["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+}
+
+#[test]
+fn only_cluster_and_what_lies_above_it_links_postgres() {
+    for dir in ["bins/lib/report", "bins/lib/program", "xtask"] {
+        for client in POSTGRES {
+            assert!(!dependencies(dir).contains(client), "{dir} must not link {client}");
+        }
+    }
+}
+
+#[test]
+fn report_is_pure() {
+    for dependency in ["tokio", "rustix", "signal-hook", "indicatif", "jiff", "xshell", "clap", "rand"] {
+        assert!(!dependencies("bins/lib/report").contains(dependency), "report must not link {dependency}");
+    }
+    let forbidden = ["std::fs", "std::net", "std::process", "std::env", "std::thread", "Instant", "SystemTime"];
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("bins/lib/report/src")) {
+        for word in forbidden {
+            assert!(!text.contains(word), "{path} has {word}: no clock, no file, no process in here");
+        }
+    }
+}
+
+#[test]
+fn only_program_knows_the_date() {
+    for (dir, _) in ARROWS {
+        let knows = dependencies(dir).contains("jiff");
+        assert!(!knows || dir == "bins/lib/program", "{dir} must not depend on jiff: rows share the run's clock");
+    }
+    for (path, text) in sources().iter().filter(|(path, _)| !path.ends_with("house.rs")) {
+        assert!(!text.contains("SystemTime"), "{path}: figures come from the run's monotonic clock");
+    }
+}
+
+#[test]
+fn no_process_is_ended_by_its_name() {
+    for (path, text) in sources().iter().filter(|(path, _)| !path.ends_with("house.rs")) {
+        for tool in ["pkill", "killall"] {
+            assert!(!text.contains(tool), "{path} has {tool}: processes are proven ours, by pidfd and directory");
+        }
+    }
+}
+
+#[test]
+fn postgresqls_own_words_win() {
+    for (path, text) in sources().iter().filter(|(path, _)| !path.ends_with("house.rs")) {
+        for (number, line) in text.lines().enumerate() {
+            let own = line.contains("wal_level") || line.contains("session_replication_role");
+            let mut words = line.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_ascii_lowercase);
+            let wrong = words.find(|word| {
+                ["master", "masters", "slave", "slaves"].contains(&word.as_str())
+                    || (["replica", "replicas"].contains(&word.as_str()) && !own)
+            });
+            assert_eq!(wrong, None, "{path} line {}: say primary and standby", number + 1);
+        }
+        let stem = Path::new(path).file_stem().expect("a name").to_string_lossy().into_owned();
+        for vague in ["utils", "util", "common", "helpers", "helper", "misc", "manager"] {
+            assert_ne!(stem, vague, "{path}: a file is named after its subject");
+        }
+    }
+}
