@@ -1,0 +1,16 @@
+//! How each program behaves: main and exit codes, stdout, signals, child programs, the clock, progress, durations.
+//!
+//! Nothing here knows of PostgreSQL.
+
+pub mod alarm;
+pub mod child;
+pub mod clock;
+pub mod duration;
+pub mod entry;
+pub mod progress;
+pub mod run;
+pub mod sink;
+pub mod stop;
+pub mod tool;
+
+pub use entry::main;

@@ -1,0 +1,71 @@
+//! The one painter. Bars and spinners only where stderr is a terminal; plain lines elsewhere; nothing with `--quiet`.
+
+use std::borrow::Cow;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Progress of one program.
+#[derive(Clone)]
+pub struct Progress {
+    bar: ProgressBar,
+    quiet: bool,
+    terminal: bool,
+}
+
+impl Progress {
+    /// A painter; with `quiet` one that paints and says nothing.
+    #[must_use]
+    pub fn new(quiet: bool) -> Progress {
+        let terminal = !quiet && std::io::stderr().is_terminal();
+        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Progress { bar: ProgressBar::with_draw_target(None, target), quiet, terminal }
+    }
+
+    /// Shows what is being done now, beside a spinner; elsewhere than on a terminal, as a line.
+    pub fn step(&self, what: impl Into<Cow<'static, str>>) {
+        let what = what.into();
+        if self.terminal {
+            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}").expect("a constant template");
+            self.bar.set_style(style);
+            self.bar.enable_steady_tick(Duration::from_millis(100));
+            self.bar.reset_elapsed();
+            self.bar.set_message(what);
+        } else {
+            self.say(&what);
+        }
+    }
+
+    /// Shows a bar over `total` things.
+    pub fn begin(&self, what: impl Into<Cow<'static, str>>, total: u64) {
+        let style = ProgressStyle::with_template("{msg} {wide_bar:.dim} {human_pos}/{human_len} {per_sec} eta {eta}");
+        self.bar.set_style(style.expect("a constant template"));
+        self.bar.set_length(total);
+        self.bar.set_position(0);
+        self.bar.reset();
+        self.bar.set_message(what);
+    }
+
+    /// Counts things done.
+    pub fn advance(&self, by: u64) {
+        self.bar.inc(by);
+    }
+
+    /// Prints a line for eyes, above the bar.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| eprintln!("{line}"));
+        }
+    }
+
+    /// Prints a warning, with `--quiet` too.
+    pub fn warn(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("warning: {line}"));
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,134 @@
+//! Where rows go: stdout or a new file. The header is there even when no row is; each row is flushed as it is made.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::marker::PhantomData;
+use std::path::Path;
+
+use anyhow::{Context as _, Error, Result};
+use report::columns::columns;
+use serde::{Deserialize, Serialize};
+
+/// The reader of our stdout has gone, as `head -1` does. Not a failure: the program ends quietly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the reader of stdout has gone")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Rows of one kind on their way out.
+pub struct Sink<Row> {
+    csv: csv::Writer<Box<dyn Write + Send>>,
+    name: String,
+    row: PhantomData<fn(&Row)>,
+}
+
+impl<Row: Serialize + for<'de> Deserialize<'de>> Sink<Row> {
+    /// Rows to stdout.
+    ///
+    /// # Errors
+    /// [`Closed`], or what the system says.
+    pub fn stdout() -> Result<Sink<Row>> {
+        // Not `io::stdout()`: its line buffer would copy every row once more.
+        let stdout = rustix::io::dup(rustix::stdio::stdout()).context("cannot use stdout")?;
+        Sink::new(Box::new(std::fs::File::from(stdout)), "stdout")
+    }
+
+    /// Rows to a file that must not exist yet.
+    ///
+    /// # Errors
+    /// If the file exists or cannot be made.
+    pub fn create_new(path: &Path) -> Result<Sink<Row>> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => anyhow::anyhow!(
+                "{} exists, and nothing is ever overwritten: name another file or move it away",
+                path.display()
+            ),
+            _ => Error::new(error).context(format!("cannot make {}", path.display())),
+        })?;
+        Sink::new(Box::new(file), &path.display().to_string())
+    }
+
+    fn new(writer: Box<dyn Write + Send>, name: &str) -> Result<Sink<Row>> {
+        let csv = csv::WriterBuilder::new().has_headers(false).from_writer(writer);
+        let mut sink = Sink { csv, name: name.to_owned(), row: PhantomData };
+        sink.csv.write_record(columns::<Row>()).map_err(|error| sink.failed(error.into()))?;
+        sink.flush()?;
+        Ok(sink)
+    }
+
+    /// Writes a row and flushes it.
+    ///
+    /// # Errors
+    /// [`Closed`], or what the system says.
+    pub fn row(&mut self, row: &Row) -> Result<()> {
+        self.row_unflushed(row)?;
+        self.flush()
+    }
+
+    /// Writes a row that may wait for the next [`Sink::flush`].
+    ///
+    /// # Errors
+    /// [`Closed`], or what the system says.
+    pub fn row_unflushed(&mut self, row: &Row) -> Result<()> {
+        self.csv.serialize(row).map_err(|error| self.failed(error.into()))
+    }
+
+    /// Hands all rows so far to the system.
+    ///
+    /// # Errors
+    /// [`Closed`], or what the system says.
+    pub fn flush(&mut self) -> Result<()> {
+        self.csv.flush().map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Closed.into()
+        } else {
+            Error::new(error).context(format!("cannot write to {}", self.name))
+        }
+    }
+}
+
+/// Prints one line of plain text on stdout: the path that `setup` hands on.
+///
+/// # Errors
+/// [`Closed`], or what the system says.
+pub fn print_line(line: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Closed.into()),
+        other => other.context("cannot write to stdout"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sink;
+    use report::event::EventRow;
+
+    #[test]
+    fn the_header_is_there_even_when_no_row_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.csv");
+        let _sink = Sink::<EventRow>::create_new(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "run,at_us,mark,node,detail\n");
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.csv");
+        std::fs::write(&path, "mine").unwrap();
+        let error = Sink::<EventRow>::create_new(&path).err().unwrap().to_string();
+        assert!(error.contains("exists"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+}

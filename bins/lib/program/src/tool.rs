@@ -1,0 +1,148 @@
+//! Running somebody else's tool to its end, with a deadline.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::stop;
+
+/// How often a running child is looked at. A child's end is noticed no later than this.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// How many bytes of a tool's stderr an error shows.
+const TAIL_BYTES: usize = 2_000;
+
+/// What a tool said, and how it ended.
+pub struct Output {
+    /// Its stdout.
+    pub stdout: String,
+    /// Its stderr.
+    pub stderr: String,
+    /// How it ended.
+    pub status: ExitStatus,
+}
+
+/// Runs a tool to its end and returns its stdout, without the last newline.
+///
+/// # Errors
+/// As [`output`], or if it fails; the error shows the end of its stderr.
+pub fn run(command: Command, deadline: Duration) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let Output { stdout, stderr, status } = output(command, deadline)?;
+    if !status.success() {
+        bail!("{name} failed ({status}): {}", tail(if stderr.is_empty() { &stdout } else { &stderr }));
+    }
+    Ok(stdout.trim_end_matches('\n').to_owned())
+}
+
+/// Runs a tool to its end, however it ends.
+///
+/// It runs in its own process group (a Ctrl-C reaches us alone) and is killed at the deadline or when a signal comes.
+///
+/// # Errors
+/// If it cannot be run or is not done by the deadline. The command line is never shown.
+pub fn output(mut command: Command, deadline: Duration) -> Result<Output> {
+    output_with_stdin(&mut command, Stdio::null(), deadline)
+}
+
+/// As [`output`], with something on stdin.
+///
+/// # Errors
+/// As [`output`].
+pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration) -> Result<Output> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().with_context(|| format!("cannot run {name}"))?;
+    let stdout = collect(child.stdout.take());
+    let stderr = collect(child.stderr.take());
+    let status = wait(&mut child, deadline);
+    if !matches!(status, Ok(Some(_))) {
+        // Its whole group: pg_rewind starts a server, which would go on and keep our pipe open.
+        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+        let _ = child.wait();
+    }
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    match status? {
+        Some(status) => Ok(Output { stdout, stderr, status }),
+        None => bail!("{name} was not done after {deadline:?} and was killed; it last said: {}", tail(&stderr)),
+    }
+}
+
+/// Waits for a child until the deadline; `None` if it still runs.
+///
+/// # Errors
+/// [`stop::Interrupted`], or what the system says.
+pub fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>> {
+    let end = Instant::now() + deadline;
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for a child")? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= end {
+            return Ok(None);
+        }
+        stop::pause(LOOK)?;
+    }
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+fn text(collected: JoinHandle<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&collected.join().unwrap_or_default()).into_owned()
+}
+
+/// The end of what a tool said, on whole characters.
+fn tail(text: &str) -> &str {
+    let text = text.trim();
+    let from = (text.len().saturating_sub(TAIL_BYTES)..=text.len()).find(|at| text.is_char_boundary(*at));
+    &text[from.unwrap_or(0)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn returns_stdout() {
+        assert_eq!(run(sh("echo hello"), Duration::from_secs(10)).unwrap(), "hello");
+    }
+
+    #[test]
+    fn a_failure_shows_stderr() {
+        let error = run(sh("echo because >&2; exit 3"), Duration::from_secs(10)).unwrap_err().to_string();
+        assert!(error.contains("because") && error.contains('3'), "{error}");
+    }
+
+    #[test]
+    fn the_deadline_kills() {
+        let begun = Instant::now();
+        // the shell's child keeps the pipe open: it has to go, too
+        let error = run(sh("sleep 60; true"), Duration::from_millis(100)).unwrap_err().to_string();
+        assert!(error.contains("not done"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_tool_that_is_not_there_is_named() {
+        assert!(format!("{:#}", run(Command::new("no-such-tool"), LOOK).unwrap_err()).contains("no-such-tool"));
+    }
+}
