@@ -1,0 +1,165 @@
+//! How a program is told which cluster it works on.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+
+use crate::conninfo::Conninfo;
+use crate::file::{ClusterFile, LATEST, Login, NodeSection, Role, labs_home};
+
+/// Where `--help` shows the arguments of this file.
+const HEADING: &str = "Which cluster";
+
+/// Which cluster to work on: a cluster file, or connection strings.
+#[derive(Args, Clone, Debug)]
+pub struct ClusterArgs {
+    /// The cluster file that `setup` wrote; `-` reads it from stdin. Without it: the lab that `setup` made last
+    #[arg(help_heading = HEADING, long, value_name = "FILE", env = "UNDERSTUDY_CLUSTER", conflicts_with_all = ["primary", "standby"])]
+    pub cluster: Option<PathBuf>,
+    /// Instead of a file: how to reach the primary, as libpq's key=value or URI, its environment included
+    #[arg(help_heading = HEADING, long, value_name = "CONNINFO", requires = "standby")]
+    pub primary: Option<String>,
+    /// How to reach a standby; once for each
+    #[arg(help_heading = HEADING, long, value_name = "CONNINFO", requires = "primary")]
+    pub standby: Vec<String>,
+}
+
+/// A cluster to talk to.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Its nodes. Which is primary is to be asked of them.
+    pub nodes: Vec<Node>,
+    /// Its file, if it was given by one.
+    pub file: Option<ClusterFile>,
+}
+
+/// A node to talk to.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name: `primary`, `standby1`, … where only connection strings were given.
+    pub name: String,
+    reach: Reach,
+}
+
+#[derive(Clone, Debug)]
+enum Reach {
+    File(NodeSection),
+    Conninfo(Box<Conninfo>),
+}
+
+impl ClusterArgs {
+    /// Reads the arguments. Connects to nothing.
+    ///
+    /// # Errors
+    /// If there is no such cluster, or something in the file or a connection string cannot be.
+    pub fn open(&self) -> Result<Cluster> {
+        if let Some(primary) = &self.primary {
+            return from_conninfos(primary, &self.standby);
+        }
+        let file = match &self.cluster {
+            Some(path) if path.as_os_str() == "-" => {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).context("cluster file on stdin")?;
+                // `setup | other --cluster -` hands on a path; a file's content is fine too.
+                let path = text.trim();
+                match path.lines().count() == 1 && path.starts_with('/') {
+                    true => ClusterFile::read(path.as_ref())?,
+                    false => ClusterFile::parse(&text).context("cluster file on stdin")?,
+                }
+            }
+            Some(path) => ClusterFile::read(path)?,
+            None => {
+                let latest = labs_home(rustix::process::geteuid().is_root())?.join(LATEST);
+                if !latest.exists() {
+                    bail!("no cluster: run `setup` first, or give --cluster FILE or --primary and --standby");
+                }
+                ClusterFile::read(&latest)?
+            }
+        };
+        Ok(Cluster::from_file(file))
+    }
+}
+
+fn from_conninfos(primary: &str, standbys: &[String]) -> Result<Cluster> {
+    let node = |name: String, option: &str, text: &str| -> Result<Node> {
+        let info = Conninfo::from_argument(text).with_context(|| option.to_owned())?;
+        Ok(Node { name, reach: Reach::Conninfo(Box::new(info)) })
+    };
+    let mut nodes = vec![node("primary".to_owned(), "--primary", primary)?];
+    for (index, standby) in standbys.iter().enumerate() {
+        nodes.push(node(format!("standby{}", index + 1), "--standby", standby)?);
+    }
+    Ok(Cluster { nodes, file: None })
+}
+
+impl Cluster {
+    /// The cluster that a file describes.
+    #[must_use]
+    pub fn from_file(file: ClusterFile) -> Cluster {
+        let node = |section: &NodeSection| Node { name: section.name.clone(), reach: Reach::File(section.clone()) };
+        Cluster { nodes: file.node.iter().map(node).collect(), file: Some(file) }
+    }
+
+    /// How to reach `node` as `role`. Where connection strings were given, their own user is every role.
+    ///
+    /// # Errors
+    /// If the role's password cannot be found.
+    pub fn info(&self, node: &Node, role: Role) -> Result<Conninfo> {
+        match (&node.reach, &self.file) {
+            (Reach::Conninfo(info), _) => Ok((**info).clone()),
+            (Reach::File(section), Some(file)) => {
+                let login = match role {
+                    Role::Admin => &file.roles.admin,
+                    Role::Application => &file.roles.application,
+                    Role::Monitor => &file.roles.monitor,
+                };
+                login_info(section, login)
+            }
+            (Reach::File(_), None) => bail!("node {} has no cluster file", node.name),
+        }
+    }
+
+    /// The node of that name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn node(&self, name: &str) -> Result<&Node> {
+        self.nodes.iter().find(|node| node.name == name).with_context(|| format!("there is no node {name}"))
+    }
+
+    /// Refuses a primary that is not the one named with `--primary`.
+    ///
+    /// # Errors
+    /// If `--primary` leads to a standby.
+    pub fn check_primary(&self, found: &Node) -> Result<()> {
+        ensure!(
+            self.file.is_some() || found.name == "primary",
+            "--primary leads to a standby; the node out of recovery is {}",
+            found.name
+        );
+        Ok(())
+    }
+}
+
+/// How to reach a node as this login.
+///
+/// # Errors
+/// If its password cannot be found.
+pub fn login_info(section: &NodeSection, login: &Login) -> Result<Conninfo> {
+    let password = crate::passfile::find(&login.passfile, &section.host, section.port, &section.dbname, &login.user)?;
+    Ok(Conninfo {
+        host: section.host.clone(),
+        hostaddr: None,
+        port: section.port,
+        dbname: section.dbname.clone(),
+        user: login.user.clone(),
+        password,
+        sslmode: crate::conninfo::SslMode::Disable, // our own labs, on loopback
+        sslrootcert: None,
+        options: None,
+        connect_timeout: crate::conninfo::CONNECT_TIMEOUT,
+        tcp_user_timeout: None,
+    })
+}

@@ -1,0 +1,89 @@
+//! Connecting, with a deadline over the whole of it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Connection, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::conninfo::Conninfo;
+use crate::tls;
+
+/// The stream below a connection when TLS was made.
+pub type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+
+/// A connection, to be polled for messages.
+pub type Wire = Connection<Socket, TlsStream>;
+
+/// Connects to one server. The deadline of `info` covers socket, TLS, startup and authentication; tokio-postgres' own
+/// `connect_timeout` covers the socket only, and a mute listener would hold us forever.
+///
+/// # Errors
+/// The server's own word, or that there was none in time.
+pub async fn connect(info: &Conninfo, application_name: &str) -> Result<(Client, Wire)> {
+    let tls = tls::connector(info)?;
+    let limit = info.connect_timeout;
+    tokio::time::timeout(limit, info.config(application_name).connect(tls))
+        .await
+        .map_err(|_| anyhow!("no answer within {limit:?}"))?
+        .map_err(describe)
+        .with_context(|| format!("cannot connect to {}", info.describe()))
+}
+
+/// A blocking client for long work on a thread of its own: COPY, scans.
+///
+/// The sync `postgres` client has no deadline on its side, so the connecting runs on a thread that is given up when it
+/// takes too long.
+///
+/// # Errors
+/// The server's own word, or that there was none in time.
+pub fn connect_blocking(info: &Conninfo, application_name: &str) -> Result<postgres::Client> {
+    let tls = tls::connector(info)?;
+    let config = postgres::Config::from(info.config(application_name));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(config.connect(tls).map_err(describe)).is_ok());
+    // A little longer than the socket's own limit, so that its clearer message wins.
+    let limit = info.connect_timeout + Duration::from_millis(200);
+    receiver
+        .recv_timeout(limit)
+        .map_err(|_| anyhow!("no answer within {limit:?}"))
+        .and_then(|connected| connected)
+        .with_context(|| format!("cannot connect to {}", info.describe()))
+}
+
+/// An error of a server or its connection in one line: severity, message and SQLSTATE, where there are any. The detail
+/// is left out: it can hold data, or a statement with a password in it.
+#[derive(Debug)]
+pub struct ServerError {
+    text: String,
+    error: tokio_postgres::Error,
+}
+
+impl std::fmt::Display for ServerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// Puts what a server or its connection said into one line.
+#[must_use]
+pub fn describe(error: tokio_postgres::Error) -> anyhow::Error {
+    let text = match error.as_db_error() {
+        Some(db) => format!("{}: {} (SQLSTATE {})", db.severity(), db.message(), db.code().code()),
+        None => match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    };
+    ServerError { text, error }.into()
+}
+
+/// The SQLSTATE of an error that [`describe`] made, under whatever context.
+#[must_use]
+pub fn sqlstate(error: &anyhow::Error) -> Option<&SqlState> {
+    error.downcast_ref::<ServerError>()?.error.code()
+}

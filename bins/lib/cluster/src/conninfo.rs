@@ -1,0 +1,411 @@
+//! Connection strings as libpq reads them: `key=value` or URI, with its environment, service file and password file.
+//!
+//! tokio-postgres has a parser of its own, but that one refuses `passfile`, `service`, `sslrootcert` and more, which
+//! people do have in their strings. So the string is taken apart here, and tokio-postgres is filled by its setters.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::secret::Secret;
+use crate::{passfile, service};
+
+/// How a connection is to be protected. The meanings are libpq's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SslMode {
+    /// Never TLS.
+    Disable,
+    /// TLS if the server has it.
+    Prefer,
+    /// TLS, whoever the server is (if a root certificate file is there, as `VerifyCa`).
+    Require,
+    /// TLS with a server whose certificate a known authority has signed.
+    VerifyCa,
+    /// And whose certificate names the host.
+    VerifyFull,
+}
+
+/// Everything that is needed to reach one server.
+#[derive(Clone, Debug)]
+pub struct Conninfo {
+    /// Host name, address, or a socket's directory.
+    pub host: String,
+    /// The address to use instead of looking the host up.
+    pub hostaddr: Option<IpAddr>,
+    /// Port.
+    pub port: u16,
+    /// Database.
+    pub dbname: String,
+    /// User.
+    pub user: String,
+    /// Password, if one was found.
+    pub password: Option<Secret>,
+    /// Protection.
+    pub sslmode: SslMode,
+    /// Root certificates: a PEM file, or `system`.
+    pub sslrootcert: Option<String>,
+    /// `options`: settings for the session.
+    pub options: Option<String>,
+    /// Time for the whole connect, authentication included.
+    pub connect_timeout: Duration,
+    /// Time for unacknowledged data before the connection counts as broken.
+    pub tcp_user_timeout: Option<Duration>,
+}
+
+/// Time for a whole connect where nothing else is said: a fork, a few messages and 4096 SCRAM rounds on each side
+/// take milliseconds; this leaves room for a machine that swaps.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the parts of a conninfo come from when the string does not have them.
+const ENVIRONMENT: [(&str, &str); 12] = [
+    ("host", "PGHOST"),
+    ("hostaddr", "PGHOSTADDR"),
+    ("port", "PGPORT"),
+    ("dbname", "PGDATABASE"),
+    ("user", "PGUSER"),
+    ("password", "PGPASSWORD"),
+    ("passfile", "PGPASSFILE"),
+    ("service", "PGSERVICE"),
+    ("sslmode", "PGSSLMODE"),
+    ("sslrootcert", "PGSSLROOTCERT"),
+    ("connect_timeout", "PGCONNECT_TIMEOUT"),
+    ("options", "PGOPTIONS"),
+];
+
+/// Parameters that mean nothing to our programs, and that need not stop anybody.
+const WITHOUT_MEANING: [&str; 11] = [
+    "application_name",
+    "fallback_application_name",
+    "client_encoding",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "target_session_attrs",
+    "krbsrvname",
+    "gsslib",
+    "load_balance_hosts",
+];
+
+/// The rest of what we understand.
+const UNDERSTOOD: [&str; 14] = [
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "passfile",
+    "service",
+    "sslmode",
+    "sslrootcert",
+    "connect_timeout",
+    "options",
+    "tcp_user_timeout",
+    "gssencmode",
+];
+
+impl Conninfo {
+    /// Reads a conninfo from the command line. A password in it is refused: everybody can see it there.
+    ///
+    /// # Errors
+    /// If it cannot be read, holds a password, or asks for what we cannot do; the error names the parameter.
+    pub fn from_argument(text: &str) -> Result<Conninfo> {
+        let parameters = tokenize(text)?;
+        ensure!(
+            !parameters.contains_key("password"),
+            "a password on the command line can be read by everybody: put it into a passfile (0600) or PGPASSWORD"
+        );
+        Conninfo::from_parameters(parameters, |name| std::env::var(name).ok())
+    }
+
+    /// Fills the gaps from service file, environment and libpq's defaults.
+    fn from_parameters(
+        mut given: BTreeMap<String, String>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Conninfo> {
+        if let Some(name) = given.get("service").cloned().or_else(|| environment("PGSERVICE")) {
+            for (key, value) in service::find(&name)? {
+                given.entry(key).or_insert(value);
+            }
+        }
+        for key in given.keys() {
+            let known = UNDERSTOOD.contains(&key.as_str()) || WITHOUT_MEANING.contains(&key.as_str());
+            ensure!(known, "conninfo: `{key}` is not a parameter that can be used here");
+        }
+        for (key, variable) in ENVIRONMENT {
+            if let Some(value) = environment(variable).filter(|value| !value.is_empty()) {
+                given.entry(key.to_owned()).or_insert(value);
+            }
+        }
+        let get = |key: &str| given.get(key).filter(|value| !value.is_empty()).cloned();
+        ensure!(get("gssencmode").as_deref() != Some("require"), "conninfo: gssencmode=require is not supported");
+        let host = get("host").unwrap_or_else(|| "localhost".to_owned());
+        ensure!(!host.contains(','), "conninfo: host={host}: name one server, and give the option once per server");
+        let user = match get("user") {
+            Some(user) => user,
+            None => environment("USER").context("conninfo: no user is given, and USER is not set")?,
+        };
+        let dbname = get("dbname").unwrap_or_else(|| user.clone());
+        let port = port(get("port").as_deref().unwrap_or("5432"))?;
+        let password = match get("password") {
+            Some(password) => Some(Secret::new(password)),
+            None => from_passfile(get("passfile"), &environment, &host, port, &dbname, &user)?,
+        };
+        Ok(Conninfo {
+            hostaddr: get("hostaddr")
+                .map(|a| a.parse().with_context(|| format!("conninfo: hostaddr={a}")))
+                .transpose()?,
+            sslmode: sslmode(get("sslmode").as_deref().unwrap_or("prefer"))?,
+            sslrootcert: get("sslrootcert"),
+            options: get("options"),
+            connect_timeout: match seconds("connect_timeout", get("connect_timeout"))? {
+                Some(0) | None => CONNECT_TIMEOUT, // libpq's 0 is forever: nothing here waits forever
+                Some(seconds) => Duration::from_secs(seconds),
+            },
+            tcp_user_timeout: seconds("tcp_user_timeout", get("tcp_user_timeout"))?.map(Duration::from_millis),
+            host,
+            port,
+            dbname,
+            user,
+            password,
+        })
+    }
+
+    /// What tokio-postgres needs to connect, as `application_name`.
+    #[must_use]
+    pub fn config(&self, application_name: &str) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
+        config.host(&self.host).port(self.port).user(&self.user).dbname(&self.dbname);
+        config.application_name(application_name).connect_timeout(self.connect_timeout);
+        config.ssl_mode(match self.sslmode {
+            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+            _ => tokio_postgres::config::SslMode::Require,
+        });
+        if let Some(address) = self.hostaddr {
+            config.hostaddr(address);
+        }
+        if let Some(password) = &self.password {
+            config.password(password.reveal());
+        }
+        if let Some(options) = &self.options {
+            config.options(options);
+        }
+        if let Some(limit) = self.tcp_user_timeout {
+            config.tcp_user_timeout(limit);
+        }
+        config
+    }
+
+    /// Where it leads, for messages: `user@host:port/dbname`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!("{}@{}:{}/{}", self.user, self.host, self.port, self.dbname)
+    }
+}
+
+fn from_passfile(
+    named: Option<String>,
+    environment: impl Fn(&str) -> Option<String>,
+    host: &str,
+    port: u16,
+    dbname: &str,
+    user: &str,
+) -> Result<Option<Secret>> {
+    if let Some(file) = named {
+        return passfile::find(&PathBuf::from(file), host, port, dbname, user);
+    }
+    let Some(home) = environment("HOME") else { return Ok(None) };
+    let usual = PathBuf::from(home).join(".pgpass");
+    if usual.is_file() { passfile::find(&usual, host, port, dbname, user) } else { Ok(None) }
+}
+
+fn port(text: &str) -> Result<u16> {
+    text.parse().ok().filter(|port| *port > 0).with_context(|| format!("conninfo: port={text}: a port is 1 to 65535"))
+}
+
+fn seconds(key: &str, text: Option<String>) -> Result<Option<u64>> {
+    text.map(|text| text.parse().with_context(|| format!("conninfo: {key}={text} is not a number"))).transpose()
+}
+
+fn sslmode(text: &str) -> Result<SslMode> {
+    Ok(match text {
+        "disable" => SslMode::Disable,
+        "allow" | "prefer" => SslMode::Prefer,
+        "require" => SslMode::Require,
+        "verify-ca" => SslMode::VerifyCa,
+        "verify-full" => SslMode::VerifyFull,
+        _ => bail!("conninfo: sslmode={text}: use disable, prefer, require, verify-ca or verify-full"),
+    })
+}
+
+/// Takes a conninfo apart into its parameters.
+fn tokenize(text: &str) -> Result<BTreeMap<String, String>> {
+    match text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")) {
+        Some(rest) => tokenize_uri(rest),
+        None => tokenize_pairs(text),
+    }
+}
+
+/// `key = 'value'` pairs; backslash escapes, in and outside of quotes.
+fn tokenize_pairs(text: &str) -> Result<BTreeMap<String, String>> {
+    let mut parameters = BTreeMap::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let (key, after) = rest.split_once('=').context("conninfo: expected key=value pairs or a postgresql:// URI")?;
+        let key = key.trim();
+        ensure!(!key.is_empty() && !key.contains(char::is_whitespace), "conninfo: `{key}` has no `=` after it");
+        let (value, after) = value(after.trim_start()).with_context(|| format!("conninfo: {key}"))?;
+        parameters.insert(key.to_owned(), value);
+        rest = after.trim_start();
+    }
+    Ok(parameters)
+}
+
+/// One value, and what comes after it.
+fn value(text: &str) -> Result<(String, &str)> {
+    let (quoted, body) = match text.strip_prefix('\'') {
+        Some(body) => (true, body),
+        None => (false, text),
+    };
+    let mut value = String::new();
+    let mut chars = body.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => value.extend(chars.next().map(|(_, escaped)| escaped)),
+            '\'' if quoted => return Ok((value, &body[at + 1..])),
+            c if !quoted && c.is_whitespace() => return Ok((value, &body[at..])),
+            c => value.push(c),
+        }
+    }
+    ensure!(!quoted, "the quote is not closed");
+    Ok((value, ""))
+}
+
+/// `user:password@host:port/dbname?key=value`, after the scheme.
+fn tokenize_uri(rest: &str) -> Result<BTreeMap<String, String>> {
+    let mut parameters = BTreeMap::new();
+    let mut put = |key: &str, value: &str| -> Result<()> {
+        if !value.is_empty() {
+            parameters.insert(key.to_owned(), percent_decode(value)?);
+        }
+        Ok(())
+    };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, dbname) = place.split_once('/').unwrap_or((place, ""));
+    let (userinfo, hostport) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let (host, port) = match hostport.strip_prefix('[') {
+        Some(v6) => {
+            let (host, after) = v6.split_once(']').context("conninfo: `[` without `]` in the URI's host")?;
+            (host, after.strip_prefix(':').unwrap_or(""))
+        }
+        None => hostport.split_once(':').unwrap_or((hostport, "")),
+    };
+    for (key, value) in [("user", user), ("password", password), ("host", host), ("port", port), ("dbname", dbname)] {
+        put(key, value)?;
+    }
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').with_context(|| format!("conninfo: `{pair}` is not key=value"))?;
+        put(&percent_decode(key)?, value)?;
+    }
+    Ok(parameters)
+}
+
+fn percent_decode(text: &str) -> Result<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        if *first == b'%' {
+            let hex = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+            let byte = hex.and_then(|two| u8::from_str_radix(two, 16).ok()).filter(|byte| *byte != 0);
+            bytes.push(byte.context("conninfo: a `%` in the URI is not followed by two hex digits")?);
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).context("conninfo: the URI is not UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Conninfo> {
+        Conninfo::from_parameters(tokenize(text)?, |name| (name == "USER").then(|| "me".to_owned()))
+    }
+
+    #[test]
+    fn pairs_with_quotes_and_escapes() {
+        let info = read(r"host = db1  port=5433 user='o\'neil' dbname='a b' options=-c\ work_mem=1MB").unwrap();
+        assert_eq!((info.host.as_str(), info.port), ("db1", 5433));
+        assert_eq!((info.user.as_str(), info.dbname.as_str()), ("o'neil", "a b"));
+        assert_eq!(info.options.as_deref(), Some("-c work_mem=1MB"));
+    }
+
+    #[test]
+    fn uris_with_everything() {
+        let info = read("postgresql://u%40x@[::1]:5433/my%20db?sslmode=verify-full&connect_timeout=3").unwrap();
+        assert_eq!((info.host.as_str(), info.port, info.user.as_str()), ("::1", 5433, "u@x"));
+        assert_eq!((info.dbname.as_str(), info.sslmode), ("my db", SslMode::VerifyFull));
+        assert_eq!(info.connect_timeout, Duration::from_secs(3));
+        assert_eq!(read("postgres:///x?host=/run/pg").unwrap().host, "/run/pg");
+    }
+
+    #[test]
+    fn libpqs_defaults() {
+        let info = read("").unwrap();
+        assert_eq!((info.host.as_str(), info.port, info.user.as_str()), ("localhost", 5432, "me"));
+        assert_eq!((info.dbname.as_str(), info.sslmode), ("me", SslMode::Prefer));
+    }
+
+    #[test]
+    fn the_environment_fills_gaps_and_only_gaps() {
+        let environment = |name: &str| match name {
+            "PGHOST" => Some("env".to_owned()),
+            "PGPORT" => Some("6000".to_owned()),
+            "PGUSER" => Some("envuser".to_owned()),
+            _ => None,
+        };
+        let info = Conninfo::from_parameters(tokenize("host=given").unwrap(), environment).unwrap();
+        assert_eq!((info.host.as_str(), info.port, info.user.as_str()), ("given", 6000, "envuser"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (text, names) in [
+            ("port=0", "port"),
+            ("port=65536", "port"),
+            ("sslmode=maybe", "sslmode"),
+            ("hots=x", "hots"),
+            ("host=a,b", "host"),
+            ("host='a", "quote"),
+            ("nonsense", "key=value"),
+            ("gssencmode=require", "gssencmode"),
+            ("passfile=/no/such/file", "/no/such/file"),
+            ("postgresql://%zz", "%"),
+        ] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(names), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_on_the_command_line_is_refused_and_not_repeated() {
+        for text in ["user=u password=hunter2", "postgresql://u:hunter2@h/d", "postgresql://h/d?password=hunter2"] {
+            let error = format!("{:#}", Conninfo::from_argument(text).unwrap_err());
+            assert!(error.contains("passfile") && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_never_shows() {
+        assert!(!format!("{:?}", read("user=u password=hunter2").unwrap()).contains("hunter2"));
+    }
+}

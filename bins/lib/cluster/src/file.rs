@@ -1,0 +1,202 @@
+//! `cluster.toml`: what `setup` writes and every other program reads. It names password files and holds no password.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::ident::check_node_name;
+
+/// A cluster, as its file describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterFile {
+    /// Its name.
+    pub name: String,
+    /// How its nodes are run: `local`, `compose`, `external`.
+    pub backend: String,
+    /// What the local backend needs; only there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local: Option<LocalSection>,
+    /// Who connects as what.
+    pub roles: Roles,
+    /// The nodes.
+    pub node: Vec<NodeSection>,
+}
+
+/// What the local backend needs to act on its nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalSection {
+    /// The lab's directory, which bears our marker.
+    pub dir: PathBuf,
+    /// Where PostgreSQL's programs are.
+    pub bin: PathBuf,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSection {
+    /// Its name: also its slot and `application_name`.
+    pub name: String,
+    /// Where it listens.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The database that the programs work in.
+    pub dbname: String,
+}
+
+/// The roles of a cluster. Each program says in `--help` which it uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Roles {
+    /// May do everything.
+    pub admin: Login,
+    /// Reads and writes the tables.
+    pub application: Login,
+    /// Reads tables and statistics.
+    pub monitor: Login,
+    /// Streams WAL.
+    pub replication: Login,
+    /// May do what `pg_rewind` does, and no more.
+    pub rewind: Login,
+}
+
+/// A user and where its password is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// The user's name.
+    pub user: String,
+    /// The password file (libpq's format, 0600).
+    pub passfile: PathBuf,
+}
+
+/// Which of the roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// May do everything.
+    Admin,
+    /// Reads and writes the tables.
+    Application,
+    /// Reads tables and statistics.
+    Monitor,
+}
+
+impl ClusterFile {
+    /// Reads a cluster file.
+    ///
+    /// # Errors
+    /// If it cannot be read or something in it cannot be; the error names the file and the line or the field.
+    pub fn read(path: &Path) -> Result<ClusterFile> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cluster file {}", path.display()))?;
+        ClusterFile::parse(&text).with_context(|| format!("cluster file {}", path.display()))
+    }
+
+    /// Parses the text of a cluster file.
+    ///
+    /// # Errors
+    /// As [`ClusterFile::read`].
+    pub fn parse(text: &str) -> Result<ClusterFile> {
+        let file: ClusterFile = toml::from_str(text)?;
+        ensure!(!file.node.is_empty(), "`node`: there is none");
+        for (index, node) in file.node.iter().enumerate() {
+            check_node_name(&node.name)?;
+            ensure!(node.port > 0, "node {}: port 0 is no port", node.name);
+            for other in &file.node[..index] {
+                ensure!(other.name != node.name, "node {}: the name is given twice", node.name);
+                let same = (&other.host, other.port) == (&node.host, node.port);
+                ensure!(!same, "nodes {} and {}: both are at {}:{}", other.name, node.name, node.host, node.port);
+            }
+        }
+        Ok(file)
+    }
+
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// If a path in it is not UTF-8.
+    pub fn render(&self) -> Result<String> {
+        let body = toml::to_string(self).context("cannot write the cluster file")?;
+        Ok(format!("# Written by pg-understudy's setup, which writes it anew: your own changes do not stay.\n{body}"))
+    }
+}
+
+/// Where labs live: `UNDERSTUDY_HOME`; else `/var/lib/pg-understudy` for root (the servers' user must be able to reach
+/// it), and below the state directory of the XDG Base Directory Specification for everybody else.
+///
+/// # Errors
+/// If there is no home directory.
+pub fn labs_home(is_root: bool) -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(home) = set("UNDERSTUDY_HOME") {
+        ensure!(home.is_absolute(), "UNDERSTUDY_HOME={}: it must be an absolute path", home.display());
+        return Ok(home);
+    }
+    if is_root {
+        return Ok(PathBuf::from("/var/lib/pg-understudy"));
+    }
+    let state = set("XDG_STATE_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/state")));
+    Ok(state.context("there is no home directory: set UNDERSTUDY_HOME")?.join("pg-understudy"))
+}
+
+/// The name, within the home of labs, of the link to the cluster file that `setup` wrote last.
+pub const LATEST: &str = "latest.toml";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> ClusterFile {
+        let login = |user: &str| Login { user: user.into(), passfile: "/l/secrets/passfile".into() };
+        let node = |name: &str, port| NodeSection {
+            name: name.into(),
+            host: "127.0.0.1".into(),
+            port,
+            dbname: "understudy".into(),
+        };
+        ClusterFile {
+            name: "demo".into(),
+            backend: "local".into(),
+            local: Some(LocalSection { dir: "/l".into(), bin: "/usr/lib/postgresql/15/bin".into() }),
+            roles: Roles {
+                admin: login("a"),
+                application: login("b"),
+                monitor: login("c"),
+                replication: login("d"),
+                rewind: login("e"),
+            },
+            node: vec![node("node1", 15432), node("node2", 15433)],
+        }
+    }
+
+    #[test]
+    fn goes_there_and_back() {
+        assert_eq!(ClusterFile::parse(&example().render().unwrap()).unwrap(), example());
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let good = example().render().unwrap();
+        for (from, to, names) in [
+            ("backend =", "bakend =", "bakend"),
+            ("name = \"node2\"", "name = \"node1\"", "node1"),
+            ("name = \"node2\"", "name = \"Node2\"", "Node2"),
+            ("15433", "0", "port"),
+            ("15433", "65536", "port"),
+            ("15433", "15432", "15432"),
+        ] {
+            let error = format!("{:#}", ClusterFile::parse(&good.replace(from, to)).unwrap_err());
+            assert!(error.contains(names), "{from} -> {to}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_the_line() {
+        let text = example().render().unwrap().replace("port = 15433", "port = \"x\"");
+        let error = format!("{:#}", ClusterFile::parse(&text).unwrap_err());
+        assert!(error.contains("line"), "{error}");
+    }
+}

@@ -1,0 +1,19 @@
+//! Talking to nodes: the cluster file, arguments, connection strings, password files, TLS, connecting with deadlines,
+//! roles, LSNs, waiting.
+//!
+//! Nothing here owns a node: whatever it does, any client could do.
+
+pub mod args;
+pub mod connect;
+pub mod conninfo;
+pub mod fence;
+pub mod file;
+pub mod ident;
+pub mod passfile;
+pub mod secret;
+pub mod service;
+pub mod session;
+pub mod sql;
+pub mod tls;
+pub mod topology;
+pub mod wait;

@@ -1,0 +1,130 @@
+//! Password files, as libpq reads them (PostgreSQL manual, "The Password File").
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::secret::Secret;
+
+/// One line of a password file. `*` in a field but the password matches anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Host name, address or socket directory.
+    pub host: String,
+    /// Port.
+    pub port: String,
+    /// Database; for replication connections `replication`.
+    pub dbname: String,
+    /// User.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// The password that a file holds for this connection; `None` if it has no line for it.
+///
+/// # Errors
+/// If the file cannot be read, or others may read it.
+pub fn find(file: &Path, host: &str, port: u16, dbname: &str, user: &str) -> Result<Option<Secret>> {
+    let metadata = fs::metadata(file).with_context(|| format!("passfile {}", file.display()))?;
+    ensure!(metadata.is_file(), "passfile {} is not a plain file", file.display());
+    ensure!(
+        metadata.mode() & 0o077 == 0,
+        "passfile {} can be read by others: run `chmod 0600 {}`",
+        file.display(),
+        file.display()
+    );
+    let text = fs::read_to_string(file).with_context(|| format!("passfile {}", file.display()))?;
+    // libpq looks a socket's connection up as `localhost`.
+    let host = if host.starts_with('/') { "localhost" } else { host };
+    let matches = |field: &str, value: &str| field == "*" || field == value;
+    Ok(parse(&text).into_iter().find_map(|entry| {
+        let fits = matches(&entry.host, host)
+            && matches(&entry.port, &port.to_string())
+            && matches(&entry.dbname, dbname)
+            && matches(&entry.user, user);
+        fits.then_some(entry.password)
+    }))
+}
+
+/// The entries of a password file; comments and lines with too few fields are left out, as libpq does.
+#[must_use]
+pub fn parse(text: &str) -> Vec<Entry> {
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> Option<Entry> {
+    let mut fields = vec![String::new()];
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => fields.last_mut()?.push(chars.next()?),
+            ':' if fields.len() < 5 => fields.push(String::new()),
+            c => fields.last_mut()?.push(c),
+        }
+    }
+    let [host, port, dbname, user, password] = <[String; 5]>::try_from(fields).ok()?;
+    Some(Entry { host, port, dbname, user, password: Secret::new(password) })
+}
+
+/// The text of a password file with these entries.
+#[must_use]
+pub fn render(entries: &[Entry]) -> String {
+    let escape = |field: &str| field.replace('\\', "\\\\").replace(':', "\\:");
+    let mut text = String::new();
+    for e in entries {
+        let fields = [&e.host, &e.port, &e.dbname, &e.user].map(|field| escape(field)).join(":");
+        writeln!(text, "{fields}:{}", escape(e.password.reveal())).expect("writing to a string cannot fail");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn file(text: &str, mode: u32) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+        file
+    }
+
+    #[test]
+    fn the_first_line_that_fits_wins() {
+        let file = file("# comment\nother:*:*:*:no\n*:5432:db:me:first\n*:*:*:*:second\n", 0o600);
+        let found = |port, user| find(file.path(), "h", port, "db", user).unwrap().unwrap();
+        assert_eq!(found(5432, "me").reveal(), "first");
+        assert_eq!(found(5433, "me").reveal(), "second");
+        assert_eq!(find(file.path(), "other", 1, "x", "y").unwrap().unwrap().reveal(), "no");
+    }
+
+    #[test]
+    fn colons_and_backslashes_survive() {
+        let entry = Entry {
+            host: "::1".into(),
+            port: "5432".into(),
+            dbname: r"a\b".into(),
+            user: "u:v".into(),
+            password: Secret::new(r"p:\w"),
+        };
+        assert_eq!(parse(&render(std::slice::from_ref(&entry))), [entry]);
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        let file = file("*:*:*:*:x\n", 0o644);
+        let error = find(file.path(), "h", 1, "d", "u").unwrap_err().to_string();
+        assert!(error.contains("chmod 0600"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = find(Path::new("/no/such/passfile"), "h", 1, "d", "u").unwrap_err();
+        assert!(format!("{error:#}").contains("/no/such/passfile"), "{error:#}");
+    }
+}

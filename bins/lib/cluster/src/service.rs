@@ -1,0 +1,62 @@
+//! Connection service files, as libpq reads them (PostgreSQL manual, "The Connection Service File").
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+/// The parameters of a service.
+///
+/// # Errors
+/// If no service file can be read, or none has it.
+pub fn find(service: &str) -> Result<Vec<(String, String)>> {
+    let files = service_files();
+    for file in &files {
+        let Ok(text) = std::fs::read_to_string(file) else { continue };
+        if let Some(found) = section(&text, service).with_context(|| format!("service file {}", file.display()))? {
+            return Ok(found);
+        }
+    }
+    let looked: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+    bail!("service `{service}` is not in {}", looked.join(" or "))
+}
+
+fn service_files() -> Vec<PathBuf> {
+    let own = match std::env::var_os("PGSERVICEFILE") {
+        Some(file) => Some(PathBuf::from(file)),
+        None => std::env::home_dir().map(|home| home.join(".pg_service.conf")),
+    };
+    let system = std::env::var_os("PGSYSCONFDIR").map(|dir| PathBuf::from(dir).join("pg_service.conf"));
+    own.into_iter().chain(system).collect()
+}
+
+fn section(text: &str, service: &str) -> Result<Option<Vec<(String, String)>>> {
+    let mut found: Option<Vec<(String, String)>> = None;
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            if found.is_some() {
+                break;
+            }
+            found = (name == service).then(Vec::new);
+        } else if let Some(parameters) = &mut found {
+            let (key, value) = line.split_once('=').with_context(|| format!("`{line}` is not name=value"))?;
+            parameters.push((key.trim().to_owned(), value.trim().to_owned()));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::section;
+
+    const TEXT: &str = "# mine\n[a]\nhost=one\nport = 5433\n[b]\nhost=two\n";
+
+    #[test]
+    fn takes_the_section_of_that_name_and_no_more() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(section(TEXT, "a").unwrap().unwrap(), [pair("host", "one"), pair("port", "5433")]);
+        assert_eq!(section(TEXT, "b").unwrap().unwrap(), [pair("host", "two")]);
+        assert_eq!(section(TEXT, "c").unwrap(), None);
+        assert!(section("[a]\nnonsense\n", "a").is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! A blocking door to one server for short questions, each with a deadline.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio_postgres::types::{FromSqlOwned, ToSql};
+use tokio_postgres::{Client, Row, SimpleQueryMessage};
+
+use crate::connect::{connect, describe};
+use crate::conninfo::Conninfo;
+
+/// Time for a short question. Catalog look-ups take milliseconds; a node that needs longer is as good as gone.
+pub const ANSWER: Duration = Duration::from_secs(10);
+
+/// A session on one server.
+pub struct Session {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+    node: String,
+}
+
+impl Session {
+    /// Opens a session on the server that messages call `node`.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or refuses.
+    pub fn open(node: &str, info: &Conninfo, application_name: &str) -> Result<Session> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (client, wire) =
+            runtime.block_on(connect(info, application_name)).with_context(|| format!("node {node}"))?;
+        runtime.spawn(wire);
+        Ok(Session { runtime, client, node: node.to_owned() })
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Whether the connection is known to be gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// The rows that a statement returns.
+    ///
+    /// # Errors
+    /// What the server says, or that it said nothing within [`ANSWER`].
+    pub fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        self.within(ANSWER, async { self.client.query(sql, parameters).await.map_err(describe) })
+    }
+
+    /// The one value of the one row that a statement returns.
+    ///
+    /// # Errors
+    /// As [`Session::rows`], or if it is not one row, or not of this type.
+    pub fn value<T: FromSqlOwned>(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<T> {
+        let row = self.within(ANSWER, async { self.client.query_one(sql, parameters).await.map_err(describe) })?;
+        row.try_get(0).map_err(describe).with_context(|| format!("node {}: {}", self.node, headline(sql)))
+    }
+
+    /// Runs a statement; returns how many rows it touched.
+    ///
+    /// # Errors
+    /// As [`Session::rows`].
+    pub fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+        self.within(ANSWER, async { self.client.execute(sql, parameters).await.map_err(describe) })
+    }
+
+    /// Runs a script without parameters.
+    ///
+    /// # Errors
+    /// As [`Session::rows`].
+    pub fn script(&self, sql: &str) -> Result<()> {
+        self.within(ANSWER, async { self.client.batch_execute(sql).await.map_err(describe) })
+    }
+
+    /// The rows of a script without parameters, as text.
+    ///
+    /// # Errors
+    /// As [`Session::rows`].
+    pub fn texts(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        let messages = self.within(ANSWER, async { self.client.simple_query(sql).await.map_err(describe) })?;
+        Ok(messages
+            .into_iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => {
+                    Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+                }
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Runs `work` on this session's client, no longer than `limit`.
+    ///
+    /// # Errors
+    /// The work's own error, that it was not done in time, or that a signal came.
+    pub fn within<T>(&self, limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let bounded = async {
+            tokio::select! {
+                done = tokio::time::timeout(limit, work) => done.map_err(|_| anyhow!("no answer within {limit:?}"))?,
+                interrupted = program::stop::signalled() => Err(interrupted.into()),
+            }
+        };
+        self.runtime.block_on(bounded).with_context(|| format!("node {}", self.node))
+    }
+
+    /// The client, for work under [`Session::within`].
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// The first line of a statement that is no comment, for messages.
+fn headline(sql: &str) -> &str {
+    sql.lines().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--")).unwrap_or("").trim()
+}

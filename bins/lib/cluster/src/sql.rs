@@ -1,0 +1,87 @@
+//! The statements of `sql/`, built into the programs.
+
+/// Name and text of each file.
+macro_rules! files {
+    ($($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../../../sql/", $name, ".sql")))),*]
+    };
+}
+
+/// All files of `sql/`, by name.
+pub const FILES: &[(&str, &str)] = files![
+    "current_timeline"
+    "fence"
+    "final_read"
+    "final_read_settings"
+    "heartbeat_beat"
+    "heartbeat_claim"
+    "heartbeat_end"
+    "heartbeat_look"
+    "heartbeat_session"
+    "heartbeat_takeover"
+    "identity"
+    "lag_figures"
+    "lag_monitor"
+    "lag_receiver"
+    "ledger_insert"
+    "orphaned_setups"
+    "quorum"
+    "received"
+    "receiver"
+    "roles"
+    "schema"
+    "session_state"
+    "settings"
+    "timeline_history"
+    "verify_blocks"
+    "verify_by_index"
+    "verify_by_scan"
+    "verify_collation"
+    "verify_columns"
+    "verify_ledger"
+    "verify_ledger_count"
+    "verify_members"
+    "verify_relations"
+    "verify_sequences"
+    "verify_session"
+    "verify_settled"
+    "writers_left"
+];
+
+/// The text of `sql/NAME.sql`. A name that is not there does not compile.
+#[macro_export]
+macro_rules! sql {
+    ($name:literal) => {
+        const { $crate::sql::get($name) }
+    };
+}
+
+/// The text of a file, found while compiling.
+///
+/// # Panics
+/// If there is no such file.
+#[must_use]
+pub const fn get(name: &str) -> &'static str {
+    let mut index = 0;
+    while index < FILES.len() {
+        if same(FILES[index].0.as_bytes(), name.as_bytes()) {
+            return FILES[index].1;
+        }
+        index += 1;
+    }
+    panic!("no such file in sql/: add it to the list")
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < a.len() {
+        if a[index] != b[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}

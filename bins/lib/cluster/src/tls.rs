@@ -1,0 +1,128 @@
+//! TLS by rustls, with libpq's meanings of `sslmode` (PostgreSQL manual, "SSL Support").
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::conninfo::{Conninfo, SslMode};
+
+/// How TLS is to be made for this connection.
+///
+/// # Errors
+/// If root certificates are needed and cannot be read.
+pub fn connector(info: &Conninfo) -> Result<MakeRustlsConnect> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = verifier(info, &provider)?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .context("rustls has no protocol version")?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn verifier(info: &Conninfo, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
+    let file = match info.sslmode {
+        SslMode::Disable | SslMode::Prefer => None,
+        // libpq: with a root certificate at hand, `require` behaves as `verify-ca`.
+        SslMode::Require => info.sslrootcert.clone().or_else(usual_root_certificate),
+        SslMode::VerifyCa | SslMode::VerifyFull => {
+            let file = info.sslrootcert.clone().or_else(usual_root_certificate);
+            Some(file.context("sslmode=verify-… needs root certificates: give sslrootcert=FILE or sslrootcert=system")?)
+        }
+    };
+    let check_host = info.sslmode == SslMode::VerifyFull;
+    let (mut roots, mut known) = (Vec::new(), None);
+    if let Some(file) = file {
+        roots = root_certificates(&file)?;
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots.clone());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build();
+        known = Some(verifier.with_context(|| format!("sslrootcert {file}"))?);
+    }
+    Ok(Arc::new(Verifier { known, roots, check_host, provider: provider.clone() }))
+}
+
+fn usual_root_certificate() -> Option<String> {
+    let file: PathBuf = std::env::home_dir()?.join(".postgresql/root.crt");
+    file.is_file().then(|| file.display().to_string())
+}
+
+fn root_certificates(file: &str) -> Result<Vec<CertificateDer<'static>>> {
+    if file == "system" {
+        return Ok(rustls_native_certs::load_native_certs().certs);
+    }
+    let certificates = CertificateDer::pem_file_iter(file).with_context(|| format!("sslrootcert {file}"))?;
+    certificates.map(|certificate| certificate.with_context(|| format!("sslrootcert {file}"))).collect()
+}
+
+/// Checks as much of a server's certificate as `sslmode` asks for.
+#[derive(Debug)]
+struct Verifier {
+    /// Who may have signed it; `None`: it is not checked.
+    known: Option<Arc<WebPkiServerVerifier>>,
+    /// The same certificates, one by one.
+    roots: Vec<CertificateDer<'static>>,
+    check_host: bool,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(known) = &self.known else { return Ok(ServerCertVerified::assertion()) };
+        match known.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // A self-signed certificate that is itself the root: usual with PostgreSQL, and not for webpki.
+            Err(Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.roots.iter().any(|root| root == end_entity) =>
+            {
+                if self.check_host {
+                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if !self.check_host => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

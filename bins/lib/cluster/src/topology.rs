@@ -1,0 +1,116 @@
+//! Which node is what. A role is asked of the server, never remembered.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use report::lsn::Lsn;
+
+use crate::args::{Cluster, Node};
+use crate::file::Role;
+use crate::session::Session;
+
+/// Whether the server is out of recovery.
+///
+/// # Errors
+/// If it does not answer.
+pub fn is_primary(session: &Session) -> Result<bool> {
+    Ok(!session.value::<bool>("SELECT pg_is_in_recovery()", &[])?)
+}
+
+/// The nodes of a cluster, told apart by asking them.
+pub struct Topology {
+    /// The one node out of recovery, with a session on it.
+    pub primary: (Node, Session),
+    /// The others that answer, with a session on each.
+    pub standbys: Vec<(Node, Session)>,
+    /// The nodes that do not answer, and why.
+    pub unreachable: Vec<(Node, anyhow::Error)>,
+}
+
+/// Asks all nodes of `cluster` what they are, as `role`.
+///
+/// # Errors
+/// If not exactly one is out of recovery, or the nodes do not belong together (DESIGN: exit 2, nothing touched).
+pub fn ask(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
+    let (mut primaries, mut standbys, mut unreachable) = (Vec::new(), Vec::new(), Vec::new());
+    for node in &cluster.nodes {
+        let asked = cluster.info(node, role).and_then(|info| {
+            let session = Session::open(&node.name, &info, application_name)?;
+            Ok((is_primary(&session)?, session))
+        });
+        match asked {
+            Ok((true, session)) => primaries.push((node.clone(), session)),
+            Ok((false, session)) => standbys.push((node.clone(), session)),
+            Err(error) => unreachable.push((node.clone(), error)),
+        }
+    }
+    if primaries.len() > 1 {
+        let names: Vec<_> = primaries.iter().map(|(node, _)| node.name.as_str()).collect();
+        bail!("{} are all out of recovery: which of them is the primary?", names.join(" and "));
+    }
+    let Some(primary) = primaries.pop() else {
+        let why: Vec<_> = unreachable.iter().map(|(_, error)| format!("{error:#}")).collect();
+        match why.is_empty() {
+            true => bail!("no node is out of recovery: there is no primary"),
+            false => bail!("no primary found: {}", why.join("; ")),
+        }
+    };
+    let topology = Topology { primary, standbys, unreachable };
+    check_belonging(&topology)?;
+    Ok(topology)
+}
+
+struct Identity {
+    system: i64,
+    major: i32,
+    /// Two sessions with the same start of the postmaster and the same port are on one server.
+    server: (String, i32),
+}
+
+fn identity(session: &Session) -> Result<Identity> {
+    let rows = session.rows(crate::sql!("identity"), &[])?;
+    let row = rows.first().context("the server did not say who it is")?;
+    Ok(Identity {
+        system: row.try_get(0)?,
+        major: row.try_get::<_, i32>(1)? / 10_000,
+        server: (row.try_get(2)?, row.try_get(3)?),
+    })
+}
+
+fn check_belonging(topology: &Topology) -> Result<()> {
+    let (primary, session) = &topology.primary;
+    let of_primary = identity(session)?;
+    ensure!(of_primary.major >= 14, "{} runs PostgreSQL {}: 14 or newer is needed", primary.name, of_primary.major);
+    let mut servers = vec![(primary.name.clone(), of_primary.server.clone())];
+    for (node, session) in &topology.standbys {
+        let other = identity(session)?;
+        ensure!(
+            other.system == of_primary.system,
+            "{} is no standby of {}: its system_identifier is {}, not {}",
+            node.name,
+            primary.name,
+            other.system,
+            of_primary.system
+        );
+        ensure!(
+            other.major == of_primary.major,
+            "{} runs PostgreSQL {}, {} runs {}",
+            node.name,
+            other.major,
+            primary.name,
+            of_primary.major
+        );
+        if let Some((twin, _)) = servers.iter().find(|(_, server)| *server == other.server) {
+            bail!("{} and {} lead to the same server", twin, node.name);
+        }
+        servers.push((node.name.clone(), other.server));
+    }
+    Ok(())
+}
+
+/// The last WAL position that the standby has replayed; `None` if it has replayed nothing yet.
+///
+/// # Errors
+/// If it does not answer.
+pub fn replayed(standby: &Session) -> Result<Option<Lsn>> {
+    let text: Option<String> = standby.value("SELECT pg_last_wal_replay_lsn()::text", &[])?;
+    text.map(|text| text.parse()).transpose()
+}

@@ -1,0 +1,54 @@
+//! Whoever has passed the fence has every row that was acknowledged before it.
+
+use std::time::Duration;
+
+use cluster::args::Cluster;
+use cluster::file::{ClusterFile, Role};
+use cluster::session::Session;
+use cluster::{fence, topology};
+use lab::conf::SyncMode;
+use lab::scratch::Scratch;
+
+const SOON: Duration = Duration::from_secs(30);
+
+#[test]
+fn behind_the_fence_is_every_row_also_of_asynchronous_commits() {
+    let lab = Scratch::new(1, SyncMode::Async).unwrap();
+    let dir = lab.dir.clone();
+    let cluster = Cluster::from_file(ClusterFile::read(&lab.cluster).unwrap());
+    let found = topology::ask(&cluster, Role::Admin, "test").unwrap();
+    let (primary, standby) = (&found.primary.1, &found.standbys[0].1);
+    let info = cluster.info(&found.primary.0, Role::Admin).unwrap();
+    let writer = Session::open("writer", &info, "test").unwrap();
+    // The longest delay of the WAL writer: without a flush of its own, the fence would stand before the rows.
+    for sql in [
+        "CREATE TABLE rows (id bigint)",
+        "ALTER SYSTEM SET wal_writer_delay = '10s'",
+        "SELECT pg_reload_conf()",
+        "SET synchronous_commit = off",
+    ] {
+        writer.script(sql).unwrap();
+    }
+    for id in 1..=200_i64 {
+        writer.execute("INSERT INTO rows VALUES ($1)", &[&id]).unwrap();
+        let raised = fence::raise(primary).unwrap();
+        fence::wait(standby, raised, SOON).unwrap();
+        assert_eq!(standby.value::<i64>("SELECT count(*) FROM rows", &[]).unwrap(), id, "behind {raised}");
+    }
+
+    // Who does not pass is said not to have passed, and where it stands.
+    standby.script("SELECT pg_wal_replay_pause()").unwrap();
+    cluster::wait::until_true("the replay to pause", SOON, Duration::from_millis(5), || {
+        fence::raise(primary)?; // it pauses when there is something to replay
+        standby.value("SELECT pg_get_wal_replay_pause_state() = 'paused'", &[])
+    })
+    .unwrap();
+    writer.execute("INSERT INTO rows VALUES (0)", &[]).unwrap();
+    let raised = fence::raise(primary).unwrap();
+    let error = fence::wait(standby, raised, Duration::from_millis(100)).unwrap_err().to_string();
+    assert!(error.contains(&raised.to_string()) && error.contains("replayed up to"), "{error}");
+    standby.script("SELECT pg_wal_replay_resume()").unwrap();
+    fence::wait(standby, raised, SOON).unwrap();
+    drop(lab);
+    assert!(!dir.exists());
+}

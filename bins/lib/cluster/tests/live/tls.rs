@@ -1,0 +1,156 @@
+//! `sslmode` means what libpq says (PostgreSQL manual, "SSL Support").
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cluster::connect::connect_blocking;
+use cluster::conninfo::Conninfo;
+use cluster::file::ClusterFile;
+use lab::account::Account;
+use lab::local::converge::{Wanted, converge};
+use lab::local::down::down;
+use program::progress::Progress;
+
+/// A lab whose servers have TLS, or have not; taken down when dropped.
+struct Lab {
+    home: tempfile::TempDir,
+    file: ClusterFile,
+}
+
+impl Lab {
+    fn new(settings: &[(&str, &Path)]) -> Lab {
+        let home = lab::scratch::home().unwrap();
+        let settings: Vec<(String, String)> =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), value.display().to_string())).collect();
+        let wanted = Wanted { settings, ..lab::scratch::wanted(&home) };
+        let file = ClusterFile::read(&converge(&wanted, &Progress::new(true)).unwrap()).unwrap();
+        Lab { home, file }
+    }
+
+    /// Connects with these parameters; whether the connection is encrypted, or why there is none.
+    fn connect(&self, parameters: &str) -> Result<bool, String> {
+        let (node, admin) = (&self.file.node[0], &self.file.roles.admin);
+        let text = format!(
+            "port={} dbname={} user={} passfile='{}' {parameters}",
+            node.port,
+            node.dbname,
+            admin.user,
+            admin.passfile.display()
+        );
+        let info = Conninfo::from_argument(&text).map_err(|error| format!("{error:#}"))?;
+        let mut client = connect_blocking(&info, "test").map_err(|error| format!("{error:#}"))?;
+        let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        Ok(client.query_one(sql, &[]).unwrap().get(0))
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let dir = self.home.path().join(&self.file.name);
+        let removed = down(&dir);
+        if !std::thread::panicking() {
+            removed.unwrap();
+            assert!(!dir.exists());
+        }
+    }
+}
+
+/// Certificates in a directory that the servers' user can reach: `ca.crt` has signed `server.crt`, for the name
+/// `localhost`; `other.crt` is of somebody else; `selfsigned.crt` is its own authority.
+struct Certificates(tempfile::TempDir);
+
+impl Certificates {
+    fn new() -> Certificates {
+        let made = Certificates(lab::scratch::home().unwrap());
+        const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        made.openssl(&format!("req -x509 {KEY} -keyout ca.key -out ca.crt -subj /CN=ours -days 2"));
+        made.openssl(&format!("req -x509 {KEY} -keyout other.key -out other.crt -subj /CN=other -days 2"));
+        made.openssl(&format!("req -new {KEY} -keyout server.key -out server.csr -subj /CN=localhost"));
+        fs::write(made.path("server.ext"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
+        made.openssl(
+            "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile server.ext",
+        );
+        made.openssl(&format!(
+            "req -x509 {KEY} -keyout selfsigned.key -out selfsigned.crt -subj /CN=localhost -days 2 \
+             -addext subjectAltName=DNS:localhost"
+        ));
+        for name in ["server.key", "server.crt", "selfsigned.key", "selfsigned.crt"] {
+            fs::set_permissions(made.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+            Account::for_servers().unwrap().own(&fs::File::open(made.path(name)).unwrap()).unwrap();
+        }
+        made
+    }
+
+    fn openssl(&self, args: &str) {
+        let output = Command::new("openssl").args(args.split(' ')).current_dir(self.0.path()).output().unwrap();
+        assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+#[test]
+fn each_sslmode_means_what_libpq_says() {
+    let certificates = Certificates::new();
+    let path = |name: &str| certificates.path(name);
+    let lab = Lab::new(&[
+        ("ssl", Path::new("on")),
+        ("ssl_cert_file", &path("server.crt")),
+        ("ssl_key_file", &path("server.key")),
+    ]);
+    let (ours, other) = (path("ca.crt"), path("other.crt"));
+    let root = |file: &Path| format!("sslrootcert='{}'", file.display());
+    let (ours, other) = (root(&ours), root(&other));
+
+    for (parameters, encrypted) in [
+        ("host=127.0.0.1 sslmode=disable".to_owned(), false),
+        ("host=127.0.0.1 sslmode=prefer".to_owned(), true),
+        ("host=127.0.0.1".to_owned(), true),
+        (format!("host=127.0.0.1 sslmode=require {ours}"), true),
+        (format!("host=127.0.0.1 sslmode=verify-ca {ours}"), true),
+        (format!("host=localhost hostaddr=127.0.0.1 sslmode=verify-full {ours}"), true),
+    ] {
+        assert_eq!(lab.connect(&parameters), Ok(encrypted), "{parameters}");
+    }
+    for (parameters, why) in [
+        // With a root certificate at hand, `require` is `verify-ca`.
+        (format!("host=127.0.0.1 sslmode=require {other}"), "UnknownIssuer"),
+        (format!("host=127.0.0.1 sslmode=verify-ca {other}"), "UnknownIssuer"),
+        (format!("host=localhost hostaddr=127.0.0.1 sslmode=verify-full {other}"), "UnknownIssuer"),
+        (format!("host=127.0.0.1 sslmode=verify-full {ours}"), "certificate not valid for name"),
+        (format!("host=db.example hostaddr=127.0.0.1 sslmode=verify-full {ours}"), "certificate not valid for name"),
+        ("host=127.0.0.1 sslmode=verify-full sslrootcert=system".to_owned(), "UnknownIssuer"),
+        ("host=127.0.0.1 sslmode=verify-ca sslrootcert=/no/such/root.crt".to_owned(), "/no/such/root.crt"),
+    ] {
+        let error = lab.connect(&parameters).expect_err(&parameters);
+        assert!(error.contains(why), "{parameters}: {error}");
+    }
+}
+
+#[test]
+fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
+    let lab = Lab::new(&[]);
+    assert_eq!(lab.connect("host=127.0.0.1 sslmode=prefer"), Ok(false));
+    let error = lab.connect("host=127.0.0.1 sslmode=require").unwrap_err();
+    assert!(error.contains("TLS"), "{error}");
+}
+
+#[test]
+fn a_self_signed_certificate_is_its_own_root() {
+    let certificates = Certificates::new();
+    let path = |name: &str| certificates.path(name);
+    let lab = Lab::new(&[
+        ("ssl", Path::new("on")),
+        ("ssl_cert_file", &path("selfsigned.crt")),
+        ("ssl_key_file", &path("selfsigned.key")),
+    ]);
+    assert_eq!(lab.connect("host=127.0.0.1 sslmode=require"), Ok(true));
+    let root = format!("sslrootcert='{}'", path("selfsigned.crt").display());
+    assert_eq!(lab.connect(&format!("host=127.0.0.1 sslmode=verify-ca {root}")), Ok(true));
+    assert_eq!(lab.connect(&format!("host=localhost hostaddr=127.0.0.1 sslmode=verify-full {root}")), Ok(true));
+    assert!(lab.connect(&format!("host=127.0.0.1 sslmode=verify-full {root}")).is_err());
+}

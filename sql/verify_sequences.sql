@@ -1,0 +1,6 @@
+-- Where sequences stand: whether they count up, and their last value (NULL before the first).
+-- psql: PREPARE verify_sequences (oid[]) AS
+-- psql: EXECUTE verify_sequences (ARRAY['customers_id_seq'::regclass]);
+SELECT s.seqrelid, s.seqincrement > 0, pg_catalog.pg_sequence_last_value(s.seqrelid)
+  FROM pg_catalog.pg_sequence AS s
+ WHERE s.seqrelid = ANY ($1)

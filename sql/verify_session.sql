@@ -1,0 +1,22 @@
+-- A session that reads for verify-replication. Both nodes must print and read alike: nothing is left to their defaults.
+-- As a plain script: psql -f sql/verify_session.sql
+SET default_transaction_read_only = on;
+SET default_transaction_isolation = 'read committed';
+SET search_path = pg_catalog;             -- every name in the statements is qualified
+SET row_security = off;                   -- an error, instead of rows hidden by a policy
+SET jit = off;                            -- a chunk is too short to pay for compiling
+SET statement_timeout = '5min';           -- a chunk takes seconds; after this nobody waits for it any more
+SET lock_timeout = '10s';                 -- a table that is being rewritten is unknown; we do not queue before others
+SET client_connection_check_interval = '1s';
+-- sequential reads: an index could hide a row, or show one that is not there
+SET enable_indexscan = off;
+SET enable_indexonlyscan = off;
+SET enable_bitmapscan = off;
+-- columns without a hash function are compared as text
+SET DateStyle = 'ISO, YMD';
+SET IntervalStyle = 'postgres';
+SET TimeZone = 'UTC';
+SET bytea_output = 'hex';
+SET extra_float_digits = 3;
+SET lc_monetary = 'C';
+SET xmloption = content;
