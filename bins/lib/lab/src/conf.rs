@@ -1,0 +1,214 @@
+//! Text for PostgreSQL's configuration files.
+//!
+//! A node's configuration lives beside its data directory, where `pg_rewind` and `pg_basebackup` cannot overwrite it:
+//! the `postgresql.conf` in the data directory is the same one line on every node, and includes the rest.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::standby::Upstream;
+
+/// `postgresql.conf` of every data directory.
+pub const INCLUDE: &str = "# Everything is in the directory conf beside this data directory.\n\
+    include '../conf/postgresql.conf'\n";
+
+/// How commits wait for standbys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncMode {
+    /// They do not.
+    Async,
+    /// Until a standby has received them.
+    RemoteWrite,
+    /// Until a standby has flushed them.
+    On,
+    /// Until a standby has applied them.
+    RemoteApply,
+}
+
+impl SyncMode {
+    /// All of them, weakest first.
+    pub const ALL: [SyncMode; 4] = [SyncMode::Async, SyncMode::RemoteWrite, SyncMode::On, SyncMode::RemoteApply];
+
+    /// The word on the command line and in `drill.csv`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SyncMode::Async => "async",
+            SyncMode::RemoteWrite => "remote_write",
+            SyncMode::On => "on",
+            SyncMode::RemoteApply => "remote_apply",
+        }
+    }
+
+    /// The value of `synchronous_commit`. In `async` it stays `on`: the local flush is not what is given up.
+    #[must_use]
+    pub fn synchronous_commit(self) -> &'static str {
+        if self == SyncMode::Async { "on" } else { self.as_str() }
+    }
+}
+
+impl std::str::FromStr for SyncMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SyncMode, String> {
+        let found = SyncMode::ALL.into_iter().find(|mode| mode.as_str() == text);
+        found.ok_or_else(|| format!("`{text}`: use async, remote_write, on or remote_apply"))
+    }
+}
+
+/// What `postgresql.conf` of a node depends on.
+pub struct Node<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// Its directory of configuration files.
+    pub conf: &'a Path,
+    /// How commits wait.
+    pub sync: SyncMode,
+    /// `--set`.
+    pub settings: &'a BTreeMap<String, String>,
+}
+
+/// `postgresql.conf` of a node. Every node gets what it needs to be primary.
+///
+/// # Errors
+/// If a path is not UTF-8.
+pub fn postgresql_conf(node: &Node<'_>) -> Result<String> {
+    let hba = node.conf.join("pg_hba.conf");
+    let hba = hba.to_str().with_context(|| format!("{}: not UTF-8", hba.display()))?;
+    let mut lines = vec![
+        "# Written by pg-understudy's setup, which writes it anew: use `setup --set name=value`.".to_owned(),
+        setting("cluster_name", node.name),
+        setting("listen_addresses", "127.0.0.1"),
+        setting("port", &node.port.to_string()),
+        "# No socket: its path would have to be short, and loopback is private enough.".to_owned(),
+        setting("unix_socket_directories", ""),
+        setting("hba_file", hba),
+        setting("wal_level", "replica"),
+        setting("max_wal_senders", "10"),
+        setting("max_replication_slots", "10"),
+        setting("wal_keep_size", "128MB"),
+        "# A slot whose standby never comes back must not fill the disk.".to_owned(),
+        setting("max_slot_wal_keep_size", "4GB"),
+        "# pg_rewind needs this or data checksums; a lab has both.".to_owned(),
+        setting("wal_log_hints", "on"),
+        setting("hot_standby", "on"),
+        setting("hot_standby_feedback", "on"),
+        setting("synchronous_commit", node.sync.synchronous_commit()),
+        "# A standby whose upstream went away looks for it again after this long (default 5s).".to_owned(),
+        setting("wal_retrieve_retry_interval", "1s"),
+        "# In the data directory, not in /dev/shm: nothing is left behind after a kill.".to_owned(),
+        setting("dynamic_shared_memory_type", "mmap"),
+        setting("log_line_prefix", "%m [%p] %q%u@%d/%a "),
+        "# Whom this node follows while it is a standby, and whose confirmation commits wait for while it is primary."
+            .to_owned(),
+        "include_if_exists 'follow.conf'".to_owned(),
+        "include_if_exists 'sync.conf'".to_owned(),
+        "# From --set.".to_owned(),
+    ];
+    lines.extend(node.settings.iter().map(|(name, value)| setting(name, value)));
+    Ok(lines.join("\n") + "\n")
+}
+
+/// `pg_hba.conf` of every node: loopback, SCRAM.
+pub const PG_HBA: &str = "\
+# Written by pg-understudy's setup.
+# TYPE  DATABASE     USER                    ADDRESS       METHOD
+host    replication  understudy_replication  127.0.0.1/32  scram-sha-256
+host    all          all                     127.0.0.1/32  scram-sha-256
+";
+
+/// `follow.conf`: whom a standby receives WAL from; with `None` from nobody.
+#[must_use]
+pub fn follow_conf(upstream: Option<&Upstream>) -> String {
+    match upstream {
+        None => setting("primary_conninfo", "") + "\n",
+        Some(u) => {
+            format!("{}\n{}\n", setting("primary_conninfo", &u.conninfo()), setting("primary_slot_name", &u.slot))
+        }
+    }
+}
+
+/// `sync.conf`: whose confirmation commits wait for.
+#[must_use]
+pub fn sync_conf(names: &str) -> String {
+    setting("synchronous_standby_names", names) + "\n"
+}
+
+/// The value of `synchronous_standby_names` for a quorum of these standbys.
+#[must_use]
+pub fn sync_names(sync: SyncMode, quorum: u32, standbys: &[String]) -> String {
+    if sync == SyncMode::Async || standbys.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = standbys.iter().map(|name| cluster::ident::quote(name)).collect();
+    format!("ANY {quorum} ({})", names.join(", "))
+}
+
+/// One line: `name = 'value'`.
+#[must_use]
+pub fn setting(name: &str, value: &str) -> String {
+    format!("{name} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Settings that `--set` may not touch, and what to use instead.
+const NOT_BY_SET: [(&str, &str); 12] = [
+    ("port", "--port"),
+    ("cluster_name", "nothing: it is the node's name"),
+    ("listen_addresses", "nothing: labs listen on loopback"),
+    ("unix_socket_directories", "nothing: labs listen on loopback"),
+    ("hba_file", "nothing: it is the lab's own"),
+    ("ident_file", "nothing: it is the lab's own"),
+    ("config_file", "nothing: it is the lab's own"),
+    ("data_directory", "--home"),
+    ("primary_conninfo", "nothing: setup knows whom a standby follows"),
+    ("primary_slot_name", "nothing: setup knows whom a standby follows"),
+    ("synchronous_standby_names", "--sync and --quorum"),
+    ("synchronous_commit", "--sync"),
+];
+
+/// Parses `--set name=value`.
+///
+/// # Errors
+/// If it is not of that form, or sets what another option sets.
+pub fn parse_setting(text: &str) -> Result<(String, String)> {
+    let (name, value) = text.split_once('=').with_context(|| format!("--set {text}: write it as name=value"))?;
+    let name = name.trim().to_ascii_lowercase();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+    ensure!(!name.is_empty() && name.chars().all(plain), "--set {text}: `{name}` is not the name of a setting");
+    ensure!(!value.contains(['\n', '\r', '\0']), "--set {name}: the value has a line break");
+    if let Some((_, instead)) = NOT_BY_SET.iter().find(|(taken, _)| *taken == name) {
+        anyhow::bail!("--set {name}: use {instead}");
+    }
+    Ok((name, value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_quoted() {
+        assert_eq!(setting("a", r"it's \ here"), r"a = 'it''s \\ here'");
+    }
+
+    #[test]
+    fn set_takes_settings_and_nothing_else() {
+        assert_eq!(parse_setting("work_mem=8MB").unwrap(), ("work_mem".into(), "8MB".into()));
+        assert_eq!(parse_setting("search_path=a, b").unwrap().1, "a, b");
+        for text in ["work_mem", "=x", "a b=c", "x'=1", "a=b\nc=d", "port=1", "Synchronous_Commit=off"] {
+            assert!(parse_setting(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_quorum_names_its_standbys() {
+        let names = ["node2".to_owned(), "node3".to_owned()];
+        assert_eq!(sync_names(SyncMode::On, 1, &names), r#"ANY 1 ("node2", "node3")"#);
+        assert_eq!(sync_names(SyncMode::Async, 1, &names), "");
+    }
+}

@@ -1,0 +1,20 @@
+//! Owning nodes: the [`backend::Backend`] seam and what lies behind it, cloning, following, rewinding; secrets,
+//! markers, the lock; scratch labs for tests.
+//!
+//! Only programs that may hurt a cluster depend on this crate, and whatever it touches bears our marker.
+
+pub mod account;
+pub mod backend;
+pub mod binaries;
+pub mod conf;
+pub mod local;
+pub mod lock;
+pub mod marker;
+pub mod old_timeline;
+pub mod open;
+pub mod rejoin;
+pub mod roles;
+pub mod scratch;
+pub mod secrets;
+pub mod slots;
+pub mod standby;

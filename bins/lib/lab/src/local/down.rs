@@ -1,0 +1,129 @@
+//! Taking a lab down: everything that bears its marker, and nothing else.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use program::tool;
+use xshell::{Shell, cmd};
+
+use super::process;
+use super::state::LabState;
+use crate::lock::Lock;
+use crate::marker::{self, LabId};
+
+/// Time for `ipcrm`.
+const IPCRM_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Servers, and processes without one, that were ended.
+    pub processes: u32,
+    /// Nodes whose directories were removed.
+    pub nodes: u32,
+}
+
+/// Ends the servers of the lab in `dir` and removes it. What does not bear its marker is left alone, and then the lab's
+/// own directory stays too.
+///
+/// # Errors
+/// If `dir` is no lab of ours, somebody uses it, or something cannot be removed.
+pub fn down(dir: &Path) -> Result<Removed> {
+    let id = marker::read(dir)?.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
+    marker::check(dir, &id)?;
+    let lock = Lock::take(dir)?;
+    // Killed, not shut down: the data go anyway, and what a half-made node runs takes no orders.
+    let mut removed = Removed { processes: end_processes(dir, &id)?, nodes: 0 };
+    for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let path = entry?.path();
+        // What does not bear the marker is left for the end, and named there.
+        let is_ours = fs::symlink_metadata(&path)?.is_dir() && marker::read(&path)?.is_none_or(|other| other == id);
+        if is_ours && (marker::read(&path)?.is_some() || is_empty(&path)) {
+            remove_node(&path, &id)?;
+            removed.nodes += 1;
+        }
+    }
+    for file in ["lab.toml", "cluster.toml", "passfile", "lab.new", "cluster.new", "passfile.new"] {
+        remove_file(&dir.join(file))?;
+    }
+    // The marker goes last: until here, `down` can be repeated.
+    remove_file(&dir.join("lock"))?;
+    let strangers = fs::read_dir(dir)?.filter_map(Result::ok).find(|entry| entry.file_name() != marker::FILE);
+    if let Some(stranger) = strangers {
+        anyhow::bail!("{} is not ours and is left alone; the rest of the lab is gone", stranger.path().display());
+    }
+    remove_file(&dir.join(marker::FILE))?;
+    fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    drop(lock);
+    Ok(removed)
+}
+
+/// Ends the servers of all nodes, and what a killed set-up or a killed server left running.
+fn end_processes(dir: &Path, id: &LabId) -> Result<u32> {
+    let mut ended = 0;
+    for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let node = entry?.path();
+        if marker::read(&node)?.as_ref() != Some(id) {
+            continue;
+        }
+        for data in ["data", "data.new", "data.old"].map(|name| node.join(name)).iter().filter(|data| data.is_dir()) {
+            if let Some(postmaster) = process::Postmaster::of(data)? {
+                postmaster.kill_all(&mut || {})?;
+                ended += 1;
+            }
+        }
+    }
+    match LabState::read(dir) {
+        Ok(state) => Ok(ended + process::kill_tools_below(dir, &state.bin)?),
+        Err(_) => Ok(ended), // no server was ever started here, or its postmaster was found above
+    }
+}
+
+/// Removes one node's directory.
+///
+/// # Errors
+/// If it does not bear the lab's marker, or a server still runs in it.
+pub(super) fn remove_node(dir: &Path, id: &LabId) -> Result<()> {
+    if marker::read(dir)?.is_none() && fs::remove_dir(dir).is_ok() {
+        return Ok(()); // empty: a set-up was killed before it could mark it
+    }
+    marker::check(dir, id)?;
+    for data in ["data", "data.new", "data.old"].map(|name| dir.join(name)) {
+        if data.is_dir() {
+            let running = process::Postmaster::of(&data)?.is_some();
+            ensure!(!running, "a server runs in {}: it is left alone", data.display());
+            if let Some(segment) = process::orphaned_segment(&data)? {
+                let (sh, segment) = (Shell::new()?, segment.to_string());
+                // Without it 56 bytes of shared memory stay until the next boot: not worth failing for.
+                let _ = tool::run(cmd!(sh, "ipcrm -m {segment}").into(), IPCRM_DEADLINE);
+            }
+        }
+    }
+    // The marker stays until all else is gone, so that an interrupted removal can be repeated.
+    for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name == marker::FILE) {
+            continue;
+        }
+        let is_dir = fs::symlink_metadata(&path)?.is_dir();
+        let gone = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        gone.with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    remove_file(&dir.join(marker::FILE))?;
+    fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))
+}
+
+fn is_empty(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,288 @@
+//! Nodes as real PostgreSQL servers on this machine.
+//!
+//! ```text
+//! HOME/LAB/               pg-understudy.lab (marker), lab.toml, cluster.toml, lock, passfile (0600, the caller's)
+//! HOME/LAB/NODE/          pg-understudy.lab (marker), node.toml, passfile (0600, the servers' user's)
+//! HOME/LAB/NODE/conf/     postgresql.conf, pg_hba.conf, follow.conf, sync.conf
+//! HOME/LAB/NODE/log/      postgresql.log (the directory is the servers' user's)
+//! HOME/LAB/NODE/data/     pg-understudy.lab (marker), PostgreSQL's data directory (the servers' user's)
+//! ```
+//! `data.new` is a clone in the making, `data.old` what a clone replaced, kept until the clone streams.
+
+pub mod converge;
+mod data;
+pub mod down;
+mod make;
+mod node;
+mod primary;
+pub mod process;
+pub mod state;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cluster::wait::until_true;
+use program::tool;
+use report::lsn::Lsn;
+
+use crate::account::Account;
+use crate::backend::{Backend, Power};
+use crate::binaries::Binaries;
+use crate::local::node::NodeDir;
+use crate::local::state::LabState;
+use crate::marker::{self, LabId};
+use crate::secrets::REWIND;
+use crate::standby::Upstream;
+use crate::{conf, lock};
+
+/// Time for a server to take connections. A clean start takes 0.1 s; crash recovery replays up to `max_wal_size`.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Time for a fast shutdown: it writes a checkpoint and waits until standbys have received it.
+const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time for `pg_rewind` and `pg_waldump`: they read the WAL since the last checkpoint before the fork.
+const TOOL_DEADLINE: Duration = Duration::from_secs(300);
+
+/// How often a server is looked at that starts or stops.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A lab of local servers.
+pub struct LocalLab {
+    dir: PathBuf,
+    id: LabId,
+    binaries: Binaries,
+    account: Account,
+}
+
+impl LocalLab {
+    /// Opens the lab in `dir`, which must bear our marker.
+    ///
+    /// # Errors
+    /// If there is no lab of ours.
+    pub fn open(dir: &Path, binaries: Binaries) -> Result<LocalLab> {
+        let id = marker::read(dir)?;
+        let id = id.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
+        Ok(LocalLab { dir: dir.to_owned(), id, binaries, account: Account::for_servers()? })
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The programs that it runs.
+    #[must_use]
+    pub fn binaries(&self) -> &Binaries {
+        &self.binaries
+    }
+
+    /// Takes its lock.
+    ///
+    /// # Errors
+    /// If somebody else holds it.
+    pub fn lock(&self) -> Result<lock::Lock> {
+        lock::Lock::take(&self.dir)
+    }
+
+    /// What was asked of it.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub fn state(&self) -> Result<LabState> {
+        LabState::read(&self.dir)
+    }
+
+    /// A node's directory, which must bear this lab's marker.
+    fn node(&self, name: &str) -> Result<NodeDir> {
+        let node = NodeDir::at(&self.dir, name)?;
+        marker::check(&node.dir, &self.id)?;
+        Ok(node)
+    }
+
+    /// The command for one of PostgreSQL's programs, run as the servers' user from the node's directory: that is how
+    /// `down` finds one that was left over.
+    fn command(&self, node: &NodeDir, command: xshell::Cmd<'_>) -> std::process::Command {
+        let mut command = std::process::Command::from(command);
+        self.account.apply(&mut command);
+        command.current_dir(&node.dir);
+        command
+    }
+
+    fn run(&self, node: &NodeDir, command: xshell::Cmd<'_>, deadline: Duration) -> Result<String> {
+        tool::run(self.command(node, command), deadline).with_context(|| format!("node {}", node.name))
+    }
+
+    /// Writes one of a node's configuration files, readable by its server.
+    fn write_conf(&self, node: &NodeDir, file: &str, text: &str) -> Result<()> {
+        crate::secrets::write_private(&node.conf().join(file), text, self.account)
+    }
+
+    /// Waits until a server that somebody else began to start or to stop takes connections or is gone.
+    fn wait_settled(&self, node: &NodeDir) -> Result<()> {
+        until_true(&format!("node {} to take connections or to be gone", node.name), START_DEADLINE, LOOK, || {
+            Ok(process::Postmaster::of(&node.data())?.is_none_or(|postmaster| postmaster.takes_connections()))
+        })
+    }
+
+    /// Tells a running server to read its configuration again.
+    fn reload(&self, node: &NodeDir) -> Result<()> {
+        match process::Postmaster::of(&node.data())? {
+            Some(postmaster) => postmaster.signal(rustix::process::Signal::HUP),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Backend for LocalLab {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    fn power(&self, node: &str) -> Result<Power> {
+        let node = self.node(node)?;
+        Ok(if process::Postmaster::of(&node.data())?.is_some() { Power::On } else { Power::Off })
+    }
+
+    fn start(&self, node: &str) -> Result<()> {
+        let node = self.node(node)?;
+        process::clear_stale_pid_file(&node.data())?;
+        let sh = xshell::Shell::new()?;
+        let (pg_ctl, data, log) = (self.binaries.path("pg_ctl"), node.data(), node.log());
+        let seconds = START_DEADLINE.as_secs().to_string();
+        let start = cmd_start(&sh, &pg_ctl, &data, &log, &seconds);
+        match self.run(&node, start, START_DEADLINE + Duration::from_secs(5)) {
+            Ok(_) => Ok(()),
+            // Somebody who was killed meanwhile had begun to start it, and that server came first.
+            Err(_) if process::Postmaster::of(&node.data())?.is_some() => self.wait_settled(&node),
+            Err(error) => Err(error),
+        }
+        .with_context(|| format!("node {} does not start; its log ends with:\n{}", node.name, node.log_tail()))
+    }
+
+    fn stop(&self, node: &str) -> Result<()> {
+        let node = self.node(node)?;
+        if process::Postmaster::of(&node.data())?.is_none() {
+            return Ok(());
+        }
+        let sh = xshell::Shell::new()?;
+        let (pg_ctl, data, seconds) = (self.binaries.path("pg_ctl"), node.data(), STOP_DEADLINE.as_secs().to_string());
+        let stop = xshell::cmd!(sh, "{pg_ctl} stop --silent --wait --mode fast --timeout {seconds} --pgdata {data}");
+        self.run(&node, stop, STOP_DEADLINE + Duration::from_secs(5)).map(drop)
+    }
+
+    fn kill(&self, node: &str, first_act: &mut dyn FnMut()) -> Result<()> {
+        let node = self.node(node)?;
+        let postmaster = process::Postmaster::of(&node.data())?;
+        let postmaster =
+            postmaster.with_context(|| format!("node {} does not run: there is nothing to kill", node.name))?;
+        postmaster.kill_all(first_act).with_context(|| format!("node {}", node.name))
+    }
+
+    fn cut(&self, standby: &str) -> Result<()> {
+        self.follow(standby, None)
+    }
+
+    fn follow(&self, node: &str, upstream: Option<&Upstream>) -> Result<()> {
+        let node = self.node(node)?;
+        self.write_conf(&node, "follow.conf", &conf::follow_conf(upstream))?;
+        self.reload(&node)
+    }
+
+    fn sync_names(&self, node: &str, names: &str) -> Result<()> {
+        let node = self.node(node)?;
+        self.write_conf(&node, "sync.conf", &conf::sync_conf(names))?;
+        self.reload(&node)
+    }
+
+    fn make_standby(&self, node: &str) -> Result<()> {
+        let node = self.node(node)?;
+        ensure!(process::Postmaster::of(&node.data())?.is_none(), "node {} runs", node.name);
+        self.make_standby_dir(&node.data())
+    }
+
+    fn clone_from(&self, node: &str, upstream: &Upstream) -> Result<()> {
+        let node = self.node(node)?;
+        ensure!(process::Postmaster::of(&node.data())?.is_none(), "node {} runs", node.name);
+        self.clone_data(&node, upstream)
+    }
+
+    fn discard_old(&self, node: &str) -> Result<()> {
+        let node = self.node(node)?;
+        self.remove_data(&node.data_old())
+    }
+
+    fn rewind(&self, node: &str, upstream: &Upstream) -> Result<()> {
+        let node = self.node(node)?;
+        process::clear_stale_pid_file(&node.data())?;
+        let sh = xshell::Shell::new()?;
+        let (rewind, data, source) = (self.binaries.path("pg_rewind"), node.data(), upstream.conninfo_as(REWIND));
+        let command = xshell::cmd!(sh, "{rewind} --target-pgdata {data} --source-server {source}");
+        let said = tool::output(self.command(&node, command), TOOL_DEADLINE)?;
+        ensure!(said.status.success(), "node {}: pg_rewind failed: {}", node.name, said.stderr.trim());
+        // Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint: then it would be a
+        // server with rows of its own that follows all the same.
+        let nothing = (said.stdout + &said.stderr).contains("no rewind required");
+        ensure!(!nothing, "node {}: pg_rewind says that no rewind is required", node.name);
+        Ok(())
+    }
+
+    fn waldump(&self, node: &str, timeline: u32, start: Lsn) -> Result<(String, String)> {
+        let node = self.node(node)?;
+        let sh = xshell::Shell::new()?;
+        let (waldump, wal) = (self.binaries.path("pg_waldump"), node.data().join("pg_wal"));
+        let (timeline, start) = (timeline.to_string(), start.to_string());
+        let command = xshell::cmd!(sh, "{waldump} --path {wal} --timeline {timeline} --start {start}");
+        // It ends with an error where the WAL ends: that is what it is run for.
+        let said = tool::output(self.command(&node, command), TOOL_DEADLINE)?;
+        Ok((said.stdout, said.stderr))
+    }
+
+    fn query_alone(&self, node: &str, dbname: &str, query: &str) -> Result<String> {
+        let node = self.node(node)?;
+        self.query_single(&node, dbname, query)
+    }
+
+    fn pg_ctl_promote(&self, node: &str, limit: Duration) -> Result<()> {
+        let node = self.node(node)?;
+        let sh = xshell::Shell::new()?;
+        let (pg_ctl, data, seconds) = (self.binaries.path("pg_ctl"), node.data(), limit.as_secs().to_string());
+        let promote = xshell::cmd!(sh, "{pg_ctl} promote --silent --wait --timeout {seconds} --pgdata {data}");
+        self.run(&node, promote, limit).map(drop)
+    }
+
+    fn log_tail(&self, node: &str) -> String {
+        match self.node(node) {
+            Ok(node) => node.log_tail(),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+}
+
+/// `pg_ctl start`, with the log as a file: else the postmaster would keep our pipe open.
+fn cmd_start<'a>(sh: &'a xshell::Shell, pg_ctl: &Path, data: &Path, log: &Path, seconds: &str) -> xshell::Cmd<'a> {
+    xshell::cmd!(sh, "{pg_ctl} start --silent --wait --timeout {seconds} --pgdata {data} --log {log}")
+}
+
+/// Refuses a place for labs that could be somebody's data: it is only ever filled with directories of ours.
+///
+/// # Errors
+/// If it is `/`, the home directory, or a link.
+pub fn check_home(home: &Path) -> Result<()> {
+    let home: PathBuf = home.components().collect(); // a slash at the end would lead through a link
+    let shown = home.display();
+    ensure!(home.is_absolute(), "--home {shown}: it must be an absolute path");
+    let odd = home.components().any(|part| matches!(part, std::path::Component::ParentDir));
+    ensure!(!odd, "--home {shown}: write it without `..`");
+    ensure!(home != *"/", "--home /: name a directory of its own");
+    ensure!(Some(&home) != std::env::home_dir().as_ref(), "--home {shown}: that is your home directory");
+    match std::fs::symlink_metadata(&home) {
+        Ok(metadata) if metadata.is_symlink() => {
+            bail!("--home {shown}: it is a symbolic link; name the directory itself")
+        }
+        Ok(metadata) if !metadata.is_dir() => bail!("--home {shown}: it is not a directory"),
+        _ => Ok(()),
+    }
+}

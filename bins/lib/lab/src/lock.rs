@@ -1,0 +1,49 @@
+//! One at a time: whoever changes or hurts a lab holds its lock.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::fs::{FlockOperation, flock};
+
+/// A lab's lock, held until dropped; the system lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of the lab in `dir`.
+    ///
+    /// # Errors
+    /// If somebody else holds it.
+    pub fn take(dir: &Path) -> Result<Lock> {
+        let path = dir.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                bail!(
+                    "the lab in {} is in use by another setup or drill: wait for it, or use another --name",
+                    dir.display()
+                )
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+
+    #[test]
+    fn the_second_is_refused_until_the_first_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::take(dir.path()).unwrap();
+        assert!(Lock::take(dir.path()).unwrap_err().to_string().contains("in use"));
+        drop(first);
+        Lock::take(dir.path()).unwrap();
+    }
+}

@@ -1,0 +1,106 @@
+//! Markers: what bears one of this lab is ours, and only that may be removed or killed.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use rand::Rng as _;
+
+/// The name of the marker file in every directory that a lab owns.
+pub const FILE: &str = "pg-understudy.lab";
+
+/// A lab's identity, random, made once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabId(String);
+
+impl LabId {
+    /// A new one.
+    #[must_use]
+    pub fn new() -> LabId {
+        LabId(format!("{:032x}", rand::rng().random::<u128>()))
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for LabId {
+    fn default() -> Self {
+        LabId::new()
+    }
+}
+
+/// The text of the marker file.
+#[must_use]
+pub fn text(id: &LabId) -> String {
+    format!("{}\n", id.0)
+}
+
+/// Marks a directory of ours as this lab's.
+///
+/// # Errors
+/// If it cannot be written to.
+pub fn put(dir: &Path, id: &LabId) -> Result<()> {
+    fs::write(dir.join(FILE), text(id)).with_context(|| format!("cannot mark {}", dir.display()))
+}
+
+/// The lab that `dir` belongs to; `None` if it bears no marker.
+///
+/// # Errors
+/// If there is a marker that cannot be read.
+pub fn read(dir: &Path) -> Result<Option<LabId>> {
+    let file = dir.join(FILE);
+    match fs::read_to_string(&file) {
+        Ok(text) => {
+            let id = text.trim();
+            let whole = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            ensure!(whole, "{} is not a marker of ours", file.display());
+            Ok(Some(LabId(id.to_owned())))
+        }
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+/// Fails unless `dir` is a directory (no link to one) with this lab's marker.
+///
+/// # Errors
+/// That it is not ours.
+pub fn check(dir: &Path, id: &LabId) -> Result<()> {
+    let metadata = fs::symlink_metadata(dir).with_context(|| dir.display().to_string())?;
+    ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", dir.display());
+    ensure!(read(dir)?.as_ref() == Some(id), "{} does not bear this lab's marker: it is left alone", dir.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_lab_passes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, other) = (LabId::new(), LabId::new());
+        assert!(check(dir.path(), &ours).is_err(), "no marker");
+        put(dir.path(), &ours).unwrap();
+        check(dir.path(), &ours).unwrap();
+        assert!(check(dir.path(), &other).is_err(), "another lab's");
+        fs::write(dir.path().join(FILE), "nonsense").unwrap();
+        assert!(check(dir.path(), &ours).is_err(), "no marker of ours");
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = LabId::new();
+        put(dir.path(), &id).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        assert!(check(&link, &id).is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! Following: whom a standby receives WAL from, and whether it does.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use cluster::file::NodeSection;
+use cluster::session::Session;
+use cluster::wait::{Look, until};
+
+use crate::secrets::REPLICATION;
+
+/// How often a standby is asked whether it streams.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a standby needs to know of the node that it follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The upstream's name, for messages.
+    pub node: String,
+    /// Where it listens.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The standby's own name, which the primary shows as `application_name`.
+    pub standby: String,
+    /// The slot that the primary keeps for it.
+    pub slot: String,
+    /// The password file that the standby's server can read.
+    pub passfile: PathBuf,
+    /// A database, for `pg_rewind`.
+    pub dbname: String,
+}
+
+impl Upstream {
+    /// `primary_conninfo`, without a password.
+    #[must_use]
+    pub fn conninfo(&self) -> String {
+        format!("{} application_name={}", self.reach(REPLICATION), value(&self.standby))
+    }
+
+    /// How to reach the upstream as another user, for tools.
+    #[must_use]
+    pub fn conninfo_as(&self, user: &str) -> String {
+        format!("{} dbname={}", self.reach(user), value(&self.dbname))
+    }
+
+    fn reach(&self, user: &str) -> String {
+        let passfile = self.passfile.display().to_string();
+        format!("host={} port={} user={} passfile={}", value(&self.host), self.port, value(user), value(&passfile))
+    }
+}
+
+/// What `standby` needs to know to follow the node of `section`. `passfile` is readable by the standby's server.
+#[must_use]
+pub fn upstream(section: &NodeSection, standby: &str, passfile: &Path) -> Upstream {
+    Upstream {
+        node: section.name.clone(),
+        host: section.host.clone(),
+        port: section.port,
+        standby: standby.to_owned(),
+        slot: standby.to_owned(),
+        passfile: passfile.to_owned(),
+        dbname: section.dbname.clone(),
+    }
+}
+
+/// A conninfo value, quoted where it must be.
+fn value(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':');
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// How a standby's receiver stands (`pg_stat_wal_receiver`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// `streaming` and the like.
+    pub status: String,
+    /// The timeline that it receives.
+    pub timeline: Option<u32>,
+    /// The port of the node that it receives from.
+    pub sender_port: Option<u16>,
+}
+
+/// The standby's receiver; `None` if it has none.
+///
+/// # Errors
+/// If the standby does not answer.
+pub fn receiver(standby: &Session) -> Result<Option<Receiver>> {
+    let rows = standby.rows(cluster::sql!("receiver"), &[])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let number = |column: usize| -> Result<Option<i32>> { Ok(row.try_get(column)?) };
+    Ok(Some(Receiver {
+        status: row.try_get(0)?,
+        timeline: number(1)?.and_then(|timeline| u32::try_from(timeline).ok()),
+        sender_port: number(2)?.and_then(|port| u16::try_from(port).ok()),
+    }))
+}
+
+/// Whether the standby streams from the node on `port`, on `timeline` if that is given.
+///
+/// # Errors
+/// If the standby does not answer.
+pub fn streams_from(standby: &Session, port: u16, timeline: Option<u32>) -> Result<bool> {
+    Ok(receiver(standby)?.is_some_and(|r| {
+        r.status == "streaming" && r.sender_port == Some(port) && (timeline.is_none() || r.timeline == timeline)
+    }))
+}
+
+/// Waits until the standby streams from the node on `port`.
+///
+/// # Errors
+/// If it does not by `limit`, with what its receiver last said.
+pub fn wait_streaming(open: impl Fn() -> Result<Session>, name: &str, port: u16, limit: Duration) -> Result<()> {
+    let mut session = None;
+    until(&format!("{name} to stream from port {port}"), limit, LOOK, || {
+        let current = match session.take().filter(|s: &Session| !s.is_closed()) {
+            Some(current) => current,
+            None => open()?,
+        };
+        let now = receiver(&current)?;
+        session = Some(current);
+        Ok(match now {
+            Some(r) if r.status == "streaming" && r.sender_port == Some(port) => Look::Done(()),
+            Some(r) => Look::NotYet(format!("its receiver is {} from port {:?}", r.status, r.sender_port)),
+            None => Look::NotYet("it has no receiver".to_owned()),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conninfo_survives_spaces_and_quotes_and_holds_no_password() {
+        let upstream = Upstream {
+            node: "node1".into(),
+            host: "127.0.0.1".into(),
+            port: 15432,
+            standby: "node2".into(),
+            slot: "node2".into(),
+            passfile: "/home/o'neil/my labs/passfile".into(),
+            dbname: "understudy".into(),
+        };
+        assert_eq!(
+            upstream.conninfo(),
+            r"host=127.0.0.1 port=15432 user=understudy_replication passfile='/home/o\'neil/my labs/passfile' application_name=node2"
+        );
+    }
+}
