@@ -1,0 +1,185 @@
+//! setup: makes a lab what was asked, from whatever is there; asked again, it changes nothing.
+//!
+//! `measure-lag --cluster "$(setup --standbys 2)" --duration 5s`
+//!
+//! stdout holds one line, the path of the cluster file; what is done goes to stderr. Exit code 0: it is as asked;
+//! 2: it could not be made so, and `setup --down` removes what there is of it.
+
+mod install;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, ValueEnum};
+use cluster::file::labs_home;
+use lab::binaries::{Asked, Binaries};
+use lab::conf::{SyncMode, parse_setting};
+use lab::local::converge::{Wanted, converge};
+use lab::local::{check_home, down::down};
+use lab::marker;
+use program::progress::Progress;
+use program::{sink, stop};
+use report::show::count;
+use report::verdict::Verdict;
+
+/// Converges a lab of PostgreSQL servers: a primary and its streaming standbys.
+#[derive(Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+struct Args {
+    /// The lab's name
+    #[arg(long, default_value = "lab")]
+    name: String,
+    /// How the nodes are run
+    #[arg(long, value_enum, default_value_t = Backend::Local)]
+    backend: Backend,
+    /// How many standbys; more are added, fewer take the newest ones away [default: as it is; new: 1]
+    #[arg(long, value_name = "N")]
+    standbys: Option<u32>,
+    /// How commits wait for standbys: async, remote_write, on, remote_apply [default: as it is; new: async]
+    #[arg(long, value_name = "MODE")]
+    sync: Option<SyncMode>,
+    /// How many standbys must confirm a commit [default: as it is; new: 1]
+    #[arg(long, value_name = "K")]
+    quorum: Option<u32>,
+    /// A server setting; `default` as its value takes it back. Repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// The first port; nodes take the free ones from there on [default: 15432]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Where PostgreSQL's programs are [default: PG_BINDIR, pg_config, or the newest in the usual places]
+    #[arg(long, value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+    /// Which major version of PostgreSQL, 14 to 18
+    #[arg(long, value_name = "MAJOR")]
+    pg_version: Option<u32>,
+    /// The directory of all labs [default: UNDERSTUDY_HOME, else /var/lib/pg-understudy for root, else
+    /// ~/.local/state/pg-understudy]
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// If this machine has no PostgreSQL: install the distribution's package first (Debian and Ubuntu, as root)
+    #[arg(long)]
+    install: bool,
+    /// As --install, and no more: no lab is made
+    #[arg(long, conflicts_with = "down")]
+    install_only: bool,
+    /// Take the lab down: end its servers, remove its data
+    #[arg(long)]
+    down: bool,
+    /// With --down: all labs
+    #[arg(long, requires = "down")]
+    all: bool,
+    /// Say nothing but warnings and errors
+    #[arg(long)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  setup                                  a primary and a standby, asynchronous
+  setup --standbys 3 --sync on           three standbys; a commit waits for one of them
+  setup --set work_mem=64MB              changes a setting on all nodes
+  setup --down                           removes all of it, and only it
+
+The cluster file names hosts, ports and the password file. The servers listen on 127.0.0.1
+only; as root they run as `postgres`, else `nobody`. Passwords are random and lie in the lab's
+`passfile` (0600). Exit codes: 0 it is as asked, 2 it could not be made so.";
+
+/// How nodes are run.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Backend {
+    /// As server processes on this machine
+    Local,
+}
+
+fn main() -> ExitCode {
+    program::main(run)
+}
+
+fn run() -> Result<Verdict> {
+    let args = Args::parse();
+    stop::listen(false)?;
+    let home = match &args.home {
+        Some(home) => home.clone(),
+        None => labs_home(is_root())?,
+    };
+    check_home(&home)?;
+    if args.down {
+        take_down(&args, &home)?;
+        return Ok(Verdict::Held);
+    }
+    let Backend::Local = args.backend;
+    let progress = Progress::new(args.quiet);
+    let asked = Asked { dir: args.pg_bin.clone(), major: args.pg_version };
+    if (args.install || args.install_only) && Binaries::find(&asked).is_err() {
+        install::install(&asked, &progress)?;
+    }
+    if args.install_only {
+        return Ok(Verdict::Held);
+    }
+    let wanted = Wanted {
+        name: args.name.clone(),
+        home,
+        standbys: args.standbys,
+        binaries: asked,
+        first_port: args.port,
+        sync: args.sync,
+        quorum: args.quorum,
+        settings: args.set.iter().map(|text| parse_setting(text)).collect::<Result<_>>()?,
+    };
+    let made = converge(&wanted, &progress);
+    progress.finish();
+    let file = made.with_context(|| format!("lab {}", wanted.name))?;
+    progress.say(&format!("lab {} is up", wanted.name));
+    sink::print_line(&file.display().to_string())?;
+    Ok(Verdict::Held)
+}
+
+/// Takes one lab down, or all of them.
+fn take_down(args: &Args, home: &std::path::Path) -> Result<()> {
+    let mut labs = Vec::new();
+    if args.all {
+        for entry in home.read_dir().into_iter().flatten() {
+            let path = entry?.path();
+            if !path.is_symlink() && marker::read(&path)?.is_some() {
+                labs.push(path);
+            }
+        }
+    } else {
+        cluster::ident::check_node_name(&args.name).context("--name")?;
+        let dir = home.join(&args.name);
+        if dir.exists() {
+            labs.push(dir);
+        }
+    }
+    let progress = Progress::new(args.quiet);
+    if labs.is_empty() {
+        progress.say("nothing to take down");
+    }
+    let mut failed = Vec::new();
+    for dir in labs {
+        match down(&dir) {
+            Ok(removed) => progress.say(&format!(
+                "took {} down: {}, {} ended",
+                dir.display(),
+                count(u64::from(removed.nodes), "node"),
+                count(u64::from(removed.processes), "server")
+            )),
+            Err(error) => failed.push(format!("{error:#}")),
+        }
+    }
+    let latest = home.join(cluster::file::LATEST);
+    if latest.is_symlink() && !latest.exists() {
+        std::fs::remove_file(&latest).with_context(|| format!("cannot remove {}", latest.display()))?;
+    }
+    if !failed.is_empty() {
+        bail!("{}", failed.join("; "));
+    }
+    Ok(())
+}
+
+/// Whether we are root: servers then run as somebody else.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,48 @@
+//! More standbys, fewer standbys, the same again.
+
+use crate::support::{Home, names};
+
+#[test]
+fn it_converges_to_any_count_and_asked_again_changes_nothing() {
+    let home = Home::new();
+    let lab = home.made(&["--standbys", "1"]);
+    lab.is_whole("node1");
+    assert_eq!(lab.nodes(), ["node1", "node2"]);
+    assert_eq!(home.names(), ["lab", "latest.toml"]);
+    let (pids, file) = (lab.pids(), lab.file().clone());
+    lab.admin("node1").script("CREATE TABLE mine AS SELECT 1 AS id").unwrap();
+
+    let again = home.made(&[]);
+    assert_eq!((again.pids(), again.file()), (pids.clone(), &file));
+    again.is_whole("node1");
+
+    let three = home.made(&["--standbys", "3"]);
+    assert_eq!(three.nodes(), ["node1", "node2", "node3", "node4"]);
+    three.is_whole("node1");
+    assert_eq!(three.ask_all("SELECT count(*)::text FROM mine"), ["1"; 4]);
+    assert!(pids.iter().all(|(node, pid)| three.pids()[node] == *pid), "who was there runs on");
+
+    let one = home.made(&["--standbys", "1"]);
+    assert_eq!((one.pids(), one.file()), (pids, &file), "the newest ones go");
+    one.is_whole("node1");
+    assert_eq!(
+        names(&home.lab()),
+        ["cluster.toml", "lab.toml", "lock", "node1", "node2", "passfile", "pg-understudy.lab"]
+    );
+}
+
+#[test]
+fn labs_do_not_disturb_each_other() {
+    let home = Home::new();
+    let first = home.made(&[]);
+    let said = home.setup(&["--name", "other", "--sync", "on"]);
+    // The same first port: it was asked for, and somebody has it.
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("--port"), "{said:?}");
+    first.is_whole("node1");
+    assert_eq!(home.setup(&["--down", "--name", "other"]).code, Some(0));
+    first.is_whole("node1");
+    assert_eq!(home.setup(&["--down"]).code, Some(0));
+    assert_eq!(home.names(), Vec::<String>::new());
+    assert!(!home.has_processes());
+}

@@ -1,0 +1,61 @@
+//! `--down` removes the lab, all of it, and only it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::support::{Home, names};
+
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    let home = Home::new();
+    // Nothing there is fine.
+    assert_eq!(home.setup(&["--down"]).code, Some(0));
+
+    // A directory without our marker, also one that looks like a data directory.
+    fs::create_dir_all(home.lab().join("node1/data")).unwrap();
+    fs::write(home.lab().join("node1/data/PG_VERSION"), "15\n").unwrap();
+    home.refused(&["--down"], &["marker"]);
+    home.refused(&[], &["left alone"]);
+    assert!(home.lab().join("node1/data/PG_VERSION").exists());
+    assert_eq!(home.setup(&["--down", "--all"]).code, Some(0), "it is no lab");
+    assert!(home.lab().join("node1/data/PG_VERSION").exists());
+    fs::remove_dir_all(home.lab()).unwrap();
+
+    // A link to a lab.
+    let lab = home.made(&[]);
+    symlink(home.lab(), home.path().join("link")).unwrap();
+    home.refused(&["--down", "--name", "link"], &["link", "left alone"]);
+    home.refused(&["--name", "link"], &["link", "left alone"]);
+    lab.is_whole("node1");
+    fs::remove_file(home.path().join("link")).unwrap();
+
+    // A lab that somebody uses.
+    let lock = lab::lock::Lock::take(&lab.dir()).unwrap();
+    home.refused(&["--down"], &["in use"]);
+    home.refused(&["--standbys", "2"], &["in use"]);
+    lab.is_whole("node1");
+    drop(lock);
+
+    // A stranger's file, and a stranger's directory in the lab's.
+    fs::write(home.lab().join("thesis.txt"), "years of work").unwrap();
+    home.refused(&["--down"], &["thesis.txt", "left alone"]);
+    assert_eq!(fs::read_to_string(home.lab().join("thesis.txt")).unwrap(), "years of work");
+    assert_eq!(names(&home.lab()), ["pg-understudy.lab", "thesis.txt"]);
+    assert!(!home.has_processes());
+    fs::remove_file(home.lab().join("thesis.txt")).unwrap();
+    assert_eq!(home.setup(&["--down"]).code, Some(0));
+    assert!(home.names().is_empty(), "{:?}", home.names());
+}
+
+#[test]
+fn a_strangers_directory_in_the_lab_is_reported_and_the_rest_is_gone() {
+    let home = Home::new();
+    home.made(&[]);
+    fs::create_dir(home.lab().join("another")).unwrap();
+    fs::write(home.lab().join("another/thesis.txt"), "years of work").unwrap();
+    home.refused(&["--down"], &["another", "left alone"]);
+    assert_eq!(fs::read_to_string(home.lab().join("another/thesis.txt")).unwrap(), "years of work");
+    assert!(!home.has_processes());
+    assert_eq!(names(&home.lab()), ["another", "pg-understudy.lab"], "the rest is gone");
+    fs::remove_dir_all(home.lab().join("another")).unwrap();
+}

@@ -1,0 +1,12 @@
+//! Against real servers: a lab becomes what was asked from whatever is there, and goes without a trace.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
+
+mod command_line;
+mod converge;
+mod down;
+mod interrupted;
+mod secrets;
+mod settings;
+mod support;
+mod takeover;

@@ -1,0 +1,95 @@
+//! The passwords are in the password files and nowhere else.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::support::{Home, said};
+
+#[test]
+fn passwords_are_in_the_password_files_and_nowhere_else() {
+    let home = Home::new();
+    let over = AtomicBool::new(false);
+    let (lab, command_lines) = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| command_lines_until(&over));
+        let lab = home.made(&["--standbys", "2"]);
+        // A rewind and a clone have command lines too.
+        let open = lab::open::open(lab.file()).unwrap();
+        open.backend.kill("node1", &mut || {}).unwrap();
+        lab.admin("node2").script("SELECT pg_promote()").unwrap();
+        drop(open);
+        let mut child = home.command(&["--standbys", "3"]);
+        let again = said(child.spawn().unwrap());
+        assert_eq!(again.code, Some(0), "{again:?}");
+        over.store(true, Ordering::Relaxed);
+        (lab, watching.join().unwrap())
+    });
+    let tools = ["initdb", "pg_basebackup", "pg_rewind"];
+    for tool in tools {
+        let seen = command_lines.iter().any(|line| line.windows(tool.len()).any(|part| part == tool.as_bytes()));
+        assert!(seen, "{tool} was not seen: this test proves nothing");
+    }
+
+    let passfile = lab.dir().join("passfile");
+    assert_eq!(lab.file().roles.admin.passfile, passfile);
+    let text = fs::read_to_string(&passfile).unwrap();
+    let passwords: Vec<Vec<u8>> =
+        cluster::passfile::parse(&text).into_iter().map(|entry| entry.password.reveal().as_bytes().to_vec()).collect();
+    assert_eq!(passwords.iter().collect::<BTreeSet<_>>().len(), 5, "one for each role, all different");
+    assert!(holds_one(&[b"x:", &passwords[3][..], b"\n"].concat(), &passwords));
+
+    let mut files = Vec::new();
+    list(&lab.dir(), &mut files);
+    let mut passfiles = 0;
+    for file in &files {
+        if file.file_name().is_some_and(|name| name == "passfile") {
+            passfiles += 1;
+            assert_eq!(fs::metadata(file).unwrap().mode() & 0o777, 0o600, "{}", file.display());
+        } else {
+            assert!(!holds_one(&fs::read(file).unwrap_or_default(), &passwords), "{}", file.display());
+        }
+    }
+    assert_eq!(passfiles, 5, "the caller's, and one for each server");
+    assert!(files.iter().filter(|file| file.ends_with("postgresql.log")).count() == 4 && files.len() > 4_000);
+    for line in &command_lines {
+        assert!(!holds_one(line, &passwords), "{}", String::from_utf8_lossy(line));
+    }
+    // A server's own file has no more than it needs: who reads the server's files is not yet the administrator.
+    let of_server = fs::read_to_string(lab.dir().join("node1/passfile")).unwrap();
+    assert!(!of_server.contains("understudy_admin") && !of_server.contains("understudy_app"));
+}
+
+/// Every command line that any process of this machine has had until then.
+fn command_lines_until(over: &AtomicBool) -> BTreeSet<Vec<u8>> {
+    let mut seen = BTreeSet::new();
+    while !over.load(Ordering::Relaxed) {
+        for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+            let is_process = entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
+            if is_process {
+                seen.extend(fs::read(entry.path().join("cmdline")));
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(3));
+    }
+    seen
+}
+
+fn list(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap().filter_map(Result::ok) {
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => list(&entry.path(), files),
+            kind if kind.is_file() => files.push(entry.path()),
+            _ => {}
+        }
+    }
+}
+
+/// Whether one of the passwords is somewhere in `bytes`.
+fn holds_one(bytes: &[u8], passwords: &[Vec<u8>]) -> bool {
+    let begins: BTreeSet<u8> = passwords.iter().map(|password| password[0]).collect();
+    let begins: [bool; 256] = std::array::from_fn(|byte| begins.contains(&(byte as u8)));
+    (0..bytes.len())
+        .any(|at| begins[usize::from(bytes[at])] && passwords.iter().any(|password| bytes[at..].starts_with(password)))
+}
