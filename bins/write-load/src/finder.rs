@@ -1,0 +1,147 @@
+//! Where the primary is: asked of all nodes at once while it is not known, over sessions that stay open.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use cluster::connect::{connect, describe};
+use program::alarm::Alarm;
+use program::clock::Clock;
+use tokio::sync::watch;
+use tokio_postgres::Client;
+
+use crate::session::Settings;
+
+/// Pause between two questions to a standby that may be promoted any moment, in microseconds.
+const ASK_PAUSE_US: u64 = 1_000;
+
+/// Pause between two attempts to connect to a node that refuses, in microseconds. A refusal costs little; a server that
+/// starts up is noticed this soon.
+const CONNECT_PAUSE_US: u64 = 5_000;
+
+/// Time for a node to answer a probe: a frozen one must not keep its probe for long.
+const PROBE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Looks for the primary among the nodes.
+pub(crate) struct Finder {
+    current: watch::Sender<Option<usize>>,
+    last_seen: RefCell<Vec<String>>,
+}
+
+impl Finder {
+    /// Starts to look, with one probe per node.
+    pub(crate) fn start(settings: &Rc<Settings>, clock: Clock) -> Result<Rc<Finder>> {
+        let last_seen = RefCell::new(vec!["not asked yet".to_owned(); settings.nodes.len()]);
+        let finder = Rc::new(Finder { current: watch::Sender::new(None), last_seen });
+        for node in 0..settings.nodes.len() {
+            let probe = Probe {
+                node,
+                settings: settings.clone(),
+                finder: finder.clone(),
+                alarm: Alarm::new(clock)?,
+                client: None,
+            };
+            tokio::task::spawn_local(probe.run());
+        }
+        Ok(finder)
+    }
+
+    /// The primary, as soon as there is one.
+    pub(crate) async fn find(&self) -> usize {
+        let mut current = self.current.subscribe();
+        loop {
+            if let Some(node) = *current.borrow_and_update() {
+                return node;
+            }
+            if current.changed().await.is_err() {
+                std::future::pending::<()>().await; // we hold the sender: this cannot be
+            }
+        }
+    }
+
+    /// `node` is not the primary any more: look again.
+    pub(crate) fn lost(&self, node: usize) {
+        self.current.send_if_modified(|current| {
+            let it_was = *current == Some(node);
+            if it_was {
+                *current = None;
+            }
+            it_was
+        });
+    }
+
+    /// What each node said last, for messages.
+    pub(crate) fn last_seen(&self) -> String {
+        self.last_seen.borrow().join("; ")
+    }
+}
+
+struct Probe {
+    node: usize,
+    settings: Rc<Settings>,
+    finder: Rc<Finder>,
+    alarm: Alarm,
+    client: Option<(Client, AbortOnDrop)>,
+}
+
+/// A task that ends with its client: a probe that timed out must not leave its socket behind.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Probe {
+    async fn run(mut self) {
+        let mut current = self.finder.current.subscribe();
+        loop {
+            let searching = current.borrow_and_update().is_none();
+            if !searching {
+                if current.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            let (seen, pause_us) = match self.ask().await {
+                Ok(true) => {
+                    self.finder.current.send_if_modified(|current| {
+                        let first = current.is_none();
+                        *current = current.or(Some(self.node));
+                        first
+                    });
+                    continue;
+                }
+                Ok(false) => (format!("{} is in recovery", self.settings.nodes[self.node].0), ASK_PAUSE_US),
+                Err(error) => {
+                    self.client = None;
+                    (format!("{error:#}"), CONNECT_PAUSE_US)
+                }
+            };
+            self.finder.last_seen.borrow_mut()[self.node] = seen;
+            if self.alarm.pause(pause_us).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether the node is out of recovery.
+    async fn ask(&mut self) -> Result<bool> {
+        let (name, info) = &self.settings.nodes[self.node];
+        let late = || anyhow!("node {name}: no answer within {PROBE_DEADLINE:?}");
+        let (client, wire) = match self.client.take().filter(|(client, _)| !client.is_closed()) {
+            Some(client) => client,
+            None => {
+                let connecting = connect(info, &self.settings.application_name);
+                let (client, wire) = tokio::time::timeout(PROBE_DEADLINE, connecting).await.map_err(|_| late())??;
+                (client, AbortOnDrop(tokio::task::spawn_local(wire).abort_handle()))
+            }
+        };
+        let asking = client.query_one("SELECT pg_is_in_recovery()", &[]);
+        let row = tokio::time::timeout(PROBE_DEADLINE, asking).await.map_err(|_| late())?.map_err(describe)?;
+        self.client = Some((client, wire));
+        Ok(!row.try_get::<_, bool>(0).map_err(describe)?)
+    }
+}

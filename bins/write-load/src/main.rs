@@ -1,0 +1,211 @@
+//! write-load: writes that live through a failover, and the ledger of each.
+//!
+//! `write-load --duration 5s --ledger - | verify-replication --ledger -`
+//!
+//! stdout: one row is one second of load (`load.csv`); with `--ledger -` one row is one event of the ledger instead.
+//! Exit code 0: writes were acknowledged; 2: none was, or the ledger could not be kept. 130/143: interrupted, the
+//! ledger is complete all the same.
+
+mod finder;
+mod journal;
+mod outcome;
+mod schedule;
+mod session;
+mod worker;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Parser;
+use cluster::args::ClusterArgs;
+use cluster::file::Role;
+use program::alarm::Alarm;
+use program::run::Run;
+use program::sink::Sink;
+use program::stop;
+use program::{duration, progress::Progress};
+use report::verdict::Verdict;
+
+use crate::finder::Finder;
+use crate::journal::{Held as _, Journal, Shared};
+use crate::schedule::{Arrivals, Rate};
+use crate::worker::Worker;
+
+/// Writes one row per transaction at a fixed rate, goes on through failovers, and keeps a ledger of what it was told.
+#[derive(Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+struct Args {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Writes per second, due at fixed times whatever the servers do (open loop); or `max`: as fast as they answer
+    #[arg(long, value_name = "N|max", default_value = "500")]
+    rate: Rate,
+    /// Clients, each with a connection of its own
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    clients: u32,
+    /// How long to write [default: until a signal, or with --until-eof the end of stdin]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    duration: Option<Duration>,
+    /// Keep the ledger in this new file; `-`: on stdout, instead of the rows per second
+    #[arg(long, value_name = "FILE|-")]
+    ledger: Option<PathBuf>,
+    /// Whether writes are due evenly or at random (Poisson)
+    #[arg(long, value_enum, default_value_t = Arrivals::Uniform)]
+    arrivals: Arrivals,
+    /// Seed of the random arrivals
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Set synchronous_commit in each session, and see that it holds [default: as the server has it]
+    #[arg(long, value_name = "VALUE", value_parser = ["off", "local", "remote_write", "on", "remote_apply"])]
+    synchronous_commit: Option<String>,
+    /// Give a write up after this long; its outcome is then unknown and its connection is dropped
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
+    op_timeout: Duration,
+    /// Do not send a write any more that has waited this long; it counts as skipped
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    max_behind: Duration,
+    /// Finish normally when stdin ends
+    #[arg(long)]
+    until_eof: bool,
+    /// Say nothing but warnings and errors
+    #[arg(long)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  write-load --rate 200 --duration 10s                  a row for each second
+  write-load --duration 5s --ledger ledger.csv          and the ledger in a file
+  write-load --duration 5s --ledger - | verify-replication --ledger -
+  write-load --rate max --clients 32 --duration 10s     as fast as the server acknowledges
+
+It uses the role `application`, looks for the node that is out of recovery among all nodes, and does so again when
+that one is gone. Exit codes: 0 writes were acknowledged, 2 none was or the ledger could not be kept.";
+
+/// Time to find a primary and connect all clients at the start.
+const BEGIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Time that writes in flight get after a signal.
+const HURRY: Duration = Duration::from_millis(500);
+
+/// Length of a row of load, in microseconds.
+const SECOND_US: u64 = 1_000_000;
+
+fn main() -> ExitCode {
+    program::main(run)
+}
+
+fn run() -> Result<Verdict> {
+    let args = Args::parse();
+    stop::listen(args.until_eof)?;
+    let run = Run::current("load")?;
+    let cluster = args.cluster.open()?;
+    let ledger_on_stdout = args.ledger.as_deref().is_some_and(|path| path.as_os_str() == "-");
+    let ledger = match &args.ledger {
+        Some(_) if ledger_on_stdout => Some(Sink::stdout()?),
+        Some(path) => Some(Sink::create_new(path).context("--ledger")?),
+        None => None,
+    };
+    let seconds = if ledger_on_stdout { None } else { Some(Sink::stdout()?) };
+    let journal = Arc::new(Mutex::new(Journal::new(run.clone(), ledger, seconds, args.clients)));
+    let parked = journal.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || parked.held().flush_when_idle())
+        .build()?;
+    let result = tokio::task::LocalSet::new().block_on(&runtime, load(&args, &run, &cluster, &journal));
+    let finished = journal.held().finish();
+    result.and(finished)?;
+    Progress::new(args.quiet).say(&journal.held().summary());
+    stop::check()?;
+    ensure!(journal.held().acks() > 0, "no write was acknowledged");
+    Ok(Verdict::Held)
+}
+
+async fn load(args: &Args, run: &Run, cluster: &cluster::args::Cluster, journal: &Shared) -> Result<()> {
+    let application_name = format!("understudy {}", run.name);
+    let nodes = cluster
+        .nodes
+        .iter()
+        .map(|node| Ok((node.name.clone(), cluster.info(node, Role::Application)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let settings = Rc::new(session::Settings {
+        application_name,
+        synchronous_commit: args.synchronous_commit.clone(),
+        op_timeout: args.op_timeout,
+        nodes,
+    });
+    let finder = Finder::start(&settings, run.clock)?;
+    let mut workers = Vec::new();
+    let begin = async {
+        for number in 0..args.clients {
+            workers.push(Worker::connect(number, &settings, &finder, journal, run).await?);
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        begun = tokio::time::timeout(BEGIN_DEADLINE, begin) => match begun {
+            Ok(connected) => connected?,
+            Err(_) => bail!("no primary within {BEGIN_DEADLINE:?}: {}", finder.last_seen()),
+        },
+        _ = stop::stopped() => return Ok(()),
+    }
+    write(args, run, workers, journal).await
+}
+
+/// Runs all workers until it is time to stop, with a row for each second.
+async fn write(args: &Args, run: &Run, workers: Vec<Worker>, journal: &Shared) -> Result<()> {
+    let begin_us = run.clock.now_us();
+    let (end_now, ending) = tokio::sync::watch::channel(false);
+    let mut tasks = tokio::task::JoinSet::new();
+    for worker in workers {
+        let schedule = schedule::Schedule::new(args.rate, args.arrivals, args.seed, worker.number(), args.clients);
+        let limits = worker::Limits { op_timeout: args.op_timeout, max_behind: args.max_behind };
+        tasks.spawn_local(worker.run(schedule, begin_us, limits, ending.clone()));
+    }
+    let mut due = schedule::DueCounter::new(args.rate, args.arrivals, args.seed, args.clients);
+    let end_us = args.duration.map(|duration| begin_us + duration.as_micros() as u64);
+    let mut tick_us = begin_us;
+    let tick = Alarm::new(run.clock)?;
+    loop {
+        tick_us = (tick_us + SECOND_US).min(end_us.unwrap_or(u64::MAX));
+        tokio::select! {
+            ticked = tick.until(tick_us) => {
+                ticked?;
+                journal.held().end_second(due.until(tick_us - begin_us))?;
+                if end_us.is_some_and(|end| tick_us >= end) {
+                    break;
+                }
+            }
+            _ = stop::stopped() => break,
+            Some(ended) = tasks.join_next() => {
+                // A worker ends by itself only because something is wrong with us: the ledger, the settings.
+                ended??;
+                bail!("a worker ended before it was told to");
+            }
+        }
+    }
+    let due_last = due.until(run.clock.now_us().min(end_us.unwrap_or(u64::MAX)) - begin_us);
+    end_now.send_replace(true);
+    let drained = async {
+        while let Some(ended) = tasks.join_next().await {
+            ended??;
+        }
+        journal.held().end_last_second(due_last)
+    };
+    tokio::select! {
+        drained = drained => drained,
+        // What is still in flight then has no outcome in the ledger, and so is unknown.
+        () = hurried() => Ok(()),
+    }
+}
+
+/// Comes true a moment after a signal: whoever sent it does not want to wait for answers.
+async fn hurried() {
+    stop::signalled().await;
+    tokio::time::sleep(HURRY).await;
+}

@@ -1,0 +1,140 @@
+//! A worker's session: connected, checked, with its statement prepared.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use cluster::connect::{Wire, connect, describe};
+use cluster::conninfo::Conninfo;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, Statement};
+
+use crate::outcome::gave_up_sync_wait;
+
+/// What all sessions have in common.
+pub(crate) struct Settings {
+    pub(crate) application_name: String,
+    pub(crate) synchronous_commit: Option<String>,
+    pub(crate) op_timeout: Duration,
+    pub(crate) nodes: Vec<(String, Conninfo)>,
+}
+
+/// A session on the primary.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    pub(crate) insert: Statement,
+    pub(crate) node: usize,
+    pub(crate) timeline: u32,
+    gave_up_sync_wait: Rc<Cell<bool>>,
+    driver: AbortHandle,
+    driven: watch::Receiver<()>,
+}
+
+/// What makes a session useless.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    /// The node is a standby: look again for the primary.
+    InRecovery,
+    /// A setting does not hold that the meaning of an ack depends on: nothing may be concluded from such a load.
+    Setting(String),
+}
+
+impl std::fmt::Display for Unfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unfit::InRecovery => f.write_str("it is in recovery"),
+            Unfit::Setting(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+impl Session {
+    /// Opens a session on a node that should be the primary.
+    pub(crate) async fn open(settings: &Settings, node: usize) -> Result<Session> {
+        let (name, info) = &settings.nodes[node];
+        let mut info = info.clone();
+        info.connect_timeout = info.connect_timeout.min(settings.op_timeout);
+        // Given at the start, they outweigh what a role or a database has set.
+        let mut options = info.options.take().unwrap_or_default() + " -c client_min_messages=warning";
+        if let Some(value) = &settings.synchronous_commit {
+            options += &format!(" -c synchronous_commit={value}");
+        }
+        info.options = Some(options);
+        let (client, wire) =
+            connect(&info, &settings.application_name).await.with_context(|| format!("node {name}"))?;
+        let gave_up_sync_wait = Rc::new(Cell::new(false));
+        let (driving, driven) = watch::channel(());
+        let driver = tokio::task::spawn_local(drive(wire, gave_up_sync_wait.clone(), driving)).abort_handle();
+        let opening = async {
+            let timeline = check(&client, settings).await?;
+            anyhow::Ok((timeline, client.prepare(cluster::sql!("ledger_insert")).await.map_err(describe)?))
+        };
+        match tokio::time::timeout(settings.op_timeout, opening).await {
+            Ok(Ok((timeline, insert))) => {
+                Ok(Session { client, insert, node, timeline, gave_up_sync_wait, driver, driven })
+            }
+            Ok(Err(error)) => {
+                driver.abort();
+                Err(error).with_context(|| format!("node {name}"))
+            }
+            Err(_) => {
+                driver.abort();
+                bail!("node {name}: no answer within {:?}", settings.op_timeout)
+            }
+        }
+    }
+
+    /// Whether the server said, since the last time it was asked here, that it stopped waiting for its standby.
+    pub(crate) fn take_gave_up_sync_wait(&self) -> bool {
+        self.gave_up_sync_wait.take()
+    }
+
+    /// Waits until the connection is gone.
+    pub(crate) async fn closed(&self) {
+        // Nothing is ever sent: the end of the driver drops the sender.
+        let _ = self.driven.clone().changed().await;
+    }
+}
+
+impl Drop for Session {
+    /// Closes the socket at once: no cancel (it would expose a row in a sync wait), no waiting for answers.
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Reads messages off the wire. Notices come in the order of the stream, so the mark is there before the answer is.
+async fn drive(mut wire: Wire, gave_up: Rc<Cell<bool>>, _driving: watch::Sender<()>) {
+    while let Some(message) = poll_fn(|context| wire.poll_message(context)).await {
+        match message {
+            Ok(AsyncMessage::Notice(notice)) if gave_up_sync_wait(&notice) => gave_up.set(true),
+            Ok(_) => {}
+            Err(_) => return, // whoever waits for an answer gets the error
+        }
+    }
+}
+
+/// Sees that this is the primary and that the settings hold; returns the timeline.
+async fn check(client: &Client, settings: &Settings) -> Result<u32> {
+    let messages = client.simple_query(cluster::sql!("session_state")).await.map_err(describe)?;
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let row = row.context("the server did not say what it is")?;
+    let Some(wal_file) = row.get(0) else { return Err(Unfit::InRecovery.into()) };
+    let is = |column: usize| row.get(column).unwrap_or_default();
+    if let Some(wanted) = settings.synchronous_commit.as_deref().filter(|wanted| *wanted != is(1)) {
+        return Err(Unfit::Setting(format!("synchronous_commit was set to {wanted} and is {}", is(1))).into());
+    }
+    if is(2) != "warning" {
+        let what = format!("client_min_messages was set to warning and is {}: a sync wait could hide", is(2));
+        return Err(Unfit::Setting(what).into());
+    }
+    report::timeline::of_wal_file(wal_file).with_context(|| format!("{wal_file:?} is no WAL file's name"))
+}

@@ -1,0 +1,219 @@
+//! One client: takes its writes as they become due, sends each once, and records what it was told.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use program::alarm::Alarm;
+use program::run::Run;
+use report::ledger::{Event, Outcome};
+use report::payload::payload;
+use tokio::sync::watch;
+use tokio_postgres::types::ToSql;
+
+use crate::finder::Finder;
+use crate::journal::{Held as _, Place, Shared};
+use crate::outcome;
+use crate::schedule::Schedule;
+use crate::session::{Session, Settings, Unfit};
+
+/// Pause after an attempt to connect that failed, in microseconds.
+const CONNECT_PAUSE_US: u64 = 5_000;
+
+/// After this many time-outs in a row a worker pauses: each has left a backend behind that the server still counts.
+const TIMEOUTS_IN_A_ROW: u32 = 3;
+
+/// How long a worker pauses then, in microseconds.
+const TIMEOUT_PAUSE_US: u64 = 1_000_000;
+
+/// Limits of the load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Give a write up after this long.
+    pub(crate) op_timeout: Duration,
+    /// Do not send a write that has waited this long.
+    pub(crate) max_behind: Duration,
+}
+
+/// One client.
+pub(crate) struct Worker {
+    number: u32,
+    run: Run,
+    settings: Rc<Settings>,
+    finder: Rc<Finder>,
+    journal: Shared,
+    alarm: Alarm,
+    session: Option<Session>,
+    seq: u64,
+    timeouts: u32,
+}
+
+impl Worker {
+    /// A worker with its first session.
+    pub(crate) async fn connect(
+        number: u32,
+        settings: &Rc<Settings>,
+        finder: &Rc<Finder>,
+        journal: &Shared,
+        run: &Run,
+    ) -> Result<Worker> {
+        let mut worker = Worker {
+            number,
+            run: run.clone(),
+            settings: settings.clone(),
+            finder: finder.clone(),
+            journal: journal.clone(),
+            alarm: Alarm::new(run.clock)?,
+            session: None,
+            seq: 0,
+            timeouts: 0,
+        };
+        worker.reconnect().await?;
+        Ok(worker)
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Takes writes as they become due until `ending` says so. What is due by then is still sent while the session
+    /// lives; the rest counts as skipped.
+    pub(crate) async fn run(
+        mut self,
+        mut schedule: Schedule,
+        begin_us: u64,
+        limits: Limits,
+        mut ending: watch::Receiver<bool>,
+    ) -> Result<()> {
+        let mut next = || schedule.next().map(|due| begin_us + due);
+        let mut due_us = next();
+        loop {
+            self.journal.held().next_due(self.number, due_us);
+            tokio::select! {
+                biased;
+                _ = ending.wait_for(|ending| *ending) => break,
+                ready = self.ready(due_us) => ready?,
+            }
+            let now_us = self.run.clock.now_us();
+            let waited_us = due_us.map_or(0, |due| now_us.saturating_sub(due));
+            if u128::from(waited_us) > limits.max_behind.as_micros() {
+                self.skip(due_us)?;
+            } else {
+                self.send(due_us, limits.op_timeout).await?;
+            }
+            due_us = next();
+        }
+        let end_us = self.run.clock.now_us();
+        let drained_us = end_us + limits.op_timeout.as_micros() as u64;
+        while due_us.is_some_and(|due| due <= end_us) {
+            if self.session.is_some() && self.run.clock.now_us() < drained_us {
+                self.send(due_us, limits.op_timeout).await?;
+            } else {
+                self.skip(due_us)?;
+            }
+            due_us = next();
+        }
+        self.journal.held().next_due(self.number, None);
+        Ok(())
+    }
+
+    /// Waits until the write is due and there is a session to send it over.
+    async fn ready(&mut self, due_us: Option<u64>) -> Result<()> {
+        loop {
+            let Some(session) = &self.session else {
+                self.reconnect().await?;
+                continue;
+            };
+            let due = async {
+                match due_us {
+                    Some(due_us) => self.alarm.until(due_us).await,
+                    None => Ok(()),
+                }
+            };
+            tokio::select! {
+                biased;
+                () = session.closed() => {}
+                result = due => return result.context("the alarm clock failed"),
+            }
+            self.journal.held().connection(self.place(session), Event::Disconnected, None)?;
+            self.finder.lost(session.node);
+            self.session = None;
+        }
+    }
+
+    /// Gets a session on the primary, however long that takes.
+    async fn reconnect(&mut self) -> Result<()> {
+        if self.timeouts >= TIMEOUTS_IN_A_ROW {
+            self.alarm.pause(TIMEOUT_PAUSE_US).await?;
+        }
+        loop {
+            let node = self.finder.find().await;
+            match Session::open(&self.settings, node).await {
+                Ok(session) => {
+                    self.journal.held().connection(self.place(&session), Event::Connected, None)?;
+                    self.session = Some(session);
+                    return Ok(());
+                }
+                Err(error) if matches!(error.downcast_ref(), Some(Unfit::Setting(_))) => return Err(error),
+                Err(error) => {
+                    let name = &self.settings.nodes[node].0;
+                    let place = Place { worker: self.number, node: name, timeline: None };
+                    let sqlstate = cluster::connect::sqlstate(&error).map(tokio_postgres::error::SqlState::code);
+                    self.journal.held().connection(place, Event::ConnectFailed, sqlstate)?;
+                    self.finder.lost(node);
+                    self.alarm.pause(CONNECT_PAUSE_US).await?;
+                }
+            }
+        }
+    }
+
+    /// Sends one write, once, and records its outcome.
+    async fn send(&mut self, due_us: Option<u64>, op_timeout: Duration) -> Result<()> {
+        let Some(session) = self.session.take() else { return Ok(()) };
+        self.seq += 1;
+        let seq = self.seq;
+        let text = payload(&self.run.name, self.number, seq);
+        let sent_us = self.journal.held().sent(self.place(&session), seq, due_us)?;
+        let (worker, key) = (i32::try_from(self.number)?, i64::try_from(seq)?);
+        let values: [&(dyn ToSql + Sync); 4] = [&self.run.name, &worker, &key, &text];
+        // `execute` returns at ReadyForQuery: CommandComplete alone is no ack.
+        let answer = tokio::time::timeout(op_timeout, session.client.execute(&session.insert, &values)).await;
+        self.timeouts = if answer.is_err() { self.timeouts + 1 } else { 0 };
+        let (outcome, sqlstate, lives) = match answer {
+            Ok(Ok(1)) => (outcome::of_answer(session.take_gave_up_sync_wait()), None, true),
+            Ok(Ok(_)) => (Outcome::Failed, None, true), // committed, but somebody's trigger kept the row out
+            Ok(Err(error)) => {
+                let lives = still_lives(&session, op_timeout).await;
+                let sqlstate = error.code().map(|code| code.code().to_owned());
+                (outcome::of_error(error.as_db_error(), lives), sqlstate, lives)
+            }
+            Err(_) => (Outcome::Unknown, None, false),
+        };
+        let from_us = due_us.unwrap_or(sent_us);
+        let place = self.place(&session);
+        self.journal.held().outcome(place, seq, due_us, from_us, outcome, sqlstate.as_deref())?;
+        if lives {
+            self.session = Some(session);
+        } else {
+            self.finder.lost(session.node);
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, due_us: Option<u64>) -> Result<()> {
+        self.seq += 1;
+        let place = Place { worker: self.number, node: "", timeline: None };
+        let from_us = due_us.unwrap_or_else(|| self.run.clock.now_us());
+        self.journal.held().outcome(place, self.seq, due_us, from_us, Outcome::Skipped, None)
+    }
+
+    fn place<'a>(&'a self, session: &Session) -> Place<'a> {
+        Place { worker: self.number, node: &self.settings.nodes[session.node].0, timeline: Some(session.timeline) }
+    }
+}
+
+/// Whether ReadyForQuery follows the error: only then has the server gone on, with the transaction rolled back.
+async fn still_lives(session: &Session, limit: Duration) -> bool {
+    matches!(tokio::time::timeout(limit, session.client.batch_execute("")).await, Ok(Ok(())))
+}

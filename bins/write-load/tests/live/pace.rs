@@ -1,0 +1,99 @@
+//! The open loop: what is due is fixed from the start, and is sent or skipped, never forgotten.
+
+use std::fs::File;
+
+use lab::conf::SyncMode;
+use report::ledger::{Event, Ledger, Outcome};
+use report::load::LoadRow;
+
+use crate::support::{PRIMARY, Pair, events, wait_for};
+
+/// The sums over all rows of load: scheduled, sent, acked, acked_local, failed, unknown, skipped.
+fn sums(rows: &[LoadRow]) -> [u64; 7] {
+    rows.iter().fold([0; 7], |sum, row| {
+        let row = [row.scheduled, row.sent, row.acked, row.acked_local, row.failed, row.unknown, row.skipped];
+        std::array::from_fn(|column| sum[column] + row[column])
+    })
+}
+
+/// Writes wait for as long as somebody holds the advisory lock 1. (A lock on the table would stop a new session's
+/// `PREPARE` too, and so be an outage of connecting.)
+const GATE: &str = "
+    CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
+    CREATE TRIGGER gate BEFORE INSERT ON understudy.ledger FOR EACH ROW EXECUTE FUNCTION gate();";
+
+#[test]
+fn the_schedule_ticks_on_while_the_server_does_not_answer() {
+    let pair = Pair::new(SyncMode::Async);
+    let admin = pair.admin(PRIMARY);
+    admin.script(GATE).unwrap();
+    let args = ["--rate", "400", "--clients", "2", "--duration", "4s", "--op-timeout", "300ms"];
+    let mut load = pair.load(&[&args[..], &["--max-behind", "500ms"]].concat());
+    load.wait(Event::Acked, 20);
+    admin.script("SELECT pg_advisory_lock(1)").unwrap();
+    load.wait(Event::Unknown, 6); // each worker gave up three times, and now pauses
+    admin.script("SELECT pg_advisory_unlock(1)").unwrap();
+    load.wait(Event::Skipped, 20);
+    load.wait_more(Event::Acked, 20);
+    let path = load.ledger.clone();
+    let ended = load.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let ledger = Ledger::read(File::open(&path).unwrap()).unwrap();
+    assert!(ledger.complete);
+    pair.judge(PRIMARY, &ledger);
+
+    let rows = events(&path);
+    let keys = ledger.writes.len() as u64;
+    assert_eq!(rows.last().map(|row| (row.event, row.seq)), Some((Event::End, Some(keys))));
+    // 400 a second for 4 s, and what became due until each worker had heard of the end.
+    assert!((1_600..1_700).contains(&keys), "{keys}");
+    let sent = rows.iter().filter(|row| row.event == Event::Sent).count() as u64;
+    let count = |outcome| ledger.count(outcome);
+    assert_eq!(sent + count(Outcome::Skipped), keys);
+    let outcomes = [Outcome::Acked, Outcome::AckedLocal, Outcome::Failed, Outcome::Unknown, Outcome::Skipped];
+    let [scheduled, by_second @ ..] = sums(&ended.seconds);
+    let [acked, acked_local, failed, unknown, skipped] = outcomes.map(count);
+    assert_eq!(by_second, [sent, acked, acked_local, failed, unknown, skipped]);
+    assert!((1_600..=keys).contains(&scheduled), "{scheduled} were due, of {keys} keys");
+    assert!(unknown >= 6 && skipped >= 20, "{unknown} {skipped}");
+
+    for row in &rows {
+        let Some(outcome) = row.event.outcome() else { continue };
+        let waited_us = row.at_us - row.scheduled_us.unwrap();
+        // Latency counts from when a write was due: an outage cannot hide in it.
+        assert_eq!(row.latency_us, (outcome != Outcome::Skipped).then_some(waited_us));
+        if outcome == Outcome::Skipped {
+            assert!(waited_us > 500_000, "skipped after {waited_us} us");
+        }
+    }
+    for row in rows.iter().filter(|row| row.event == Event::Sent) {
+        // Looked at just before it was sent; the rest is room for a busy machine.
+        let behind_us = row.at_us - row.scheduled_us.unwrap();
+        assert!(behind_us < 1_500_000, "sent {behind_us} us late, with --max-behind 500ms");
+    }
+    let worst = ended.seconds.iter().filter_map(|second| second.behind_us).max().unwrap();
+    assert!(worst > 300_000, "the seconds show how far behind it was: {worst} us");
+}
+
+#[test]
+fn what_is_sent_after_the_end_was_due_before_it() {
+    let pair = Pair::new(SyncMode::Async);
+    let admin = pair.admin(PRIMARY);
+    admin.script(GATE).unwrap();
+    let mut load = pair.load(&["--rate", "400", "--clients", "2", "--until-eof"]);
+    load.wait(Event::Acked, 20);
+    admin.script("SELECT pg_advisory_lock(1)").unwrap();
+    let begun = std::time::Instant::now();
+    wait_for("a second without answers", || begun.elapsed() > std::time::Duration::from_secs(1));
+    load.end_stdin();
+    // Two writes hang in the server; hundreds wait for them, and are sent once they are answered.
+    admin.script("SELECT pg_advisory_unlock(1)").unwrap();
+    let path = load.ledger.clone();
+    let ended = load.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let ledger = Ledger::read(File::open(&path).unwrap()).unwrap();
+    let [scheduled, sent, ..] = sums(&ended.seconds);
+    assert_eq!(sent, ledger.writes.len() as u64);
+    assert!(scheduled <= sent, "{scheduled} were due, and {sent} sent");
+}
