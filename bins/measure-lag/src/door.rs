@@ -1,0 +1,96 @@
+//! A session on one server, where no answer is waited for longer than its deadline.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use cluster::connect::{connect, describe};
+use cluster::conninfo::Conninfo;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
+
+use cluster::sql;
+
+/// Time for a beat or a look. They take a fraction of a millisecond; who needs longer than this is given up, so that
+/// whoever may have taken over is found.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// The name that our sessions show in `pg_stat_activity`.
+pub(crate) const APPLICATION: &str = "measure-lag";
+
+/// A session. Dropping it drops the connection, even if an answer is still due.
+pub(crate) struct Door {
+    client: Client,
+    wire: JoinHandle<()>,
+}
+
+impl Door {
+    /// Opens a session whose commits wait for no standby.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or refuses.
+    pub(crate) async fn open(info: &Conninfo) -> Result<Door> {
+        let (client, wire) = connect(info, APPLICATION).await?;
+        let wire = tokio::task::spawn_local(async move {
+            let _ = wire.await; // whoever waits for an answer is told
+        });
+        let door = Door { client, wire };
+        within(door.client.batch_execute(sql!("heartbeat_session"))).await?;
+        let setting: String = door.row("SELECT current_setting('synchronous_commit')", &[]).await?.try_get(0)?;
+        ensure!(setting == "local", "the session's synchronous_commit is `{setting}`, not `local`: a beat could hang");
+        Ok(door)
+    }
+
+    /// Prepares a statement.
+    ///
+    /// # Errors
+    /// What the server says, or that it said nothing in time.
+    pub(crate) async fn prepare(&self, sql: &str) -> Result<Statement> {
+        within(self.client.prepare(sql)).await
+    }
+
+    /// The one row that a prepared statement returns for a run.
+    ///
+    /// # Errors
+    /// As [`Door::prepare`].
+    pub(crate) async fn look(&self, statement: &Statement, run: &str) -> Result<Row> {
+        within(self.client.query_one(statement, &[&run])).await
+    }
+
+    /// The one row that a statement returns.
+    ///
+    /// # Errors
+    /// As [`Door::prepare`].
+    pub(crate) async fn row(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
+        within(self.client.query_one(sql, parameters)).await
+    }
+
+    /// The rows that a prepared statement returns.
+    ///
+    /// # Errors
+    /// As [`Door::prepare`].
+    pub(crate) async fn rows(&self, statement: &Statement) -> Result<Vec<Row>> {
+        within(self.client.query(statement, &[])).await
+    }
+
+    /// Runs a prepared statement.
+    ///
+    /// # Errors
+    /// As [`Door::prepare`].
+    pub(crate) async fn execute(&self, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<()> {
+        within(self.client.execute(statement, parameters)).await.map(drop)
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.wire.abort();
+    }
+}
+
+async fn within<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T> {
+    match tokio::time::timeout(ANSWER, answer).await {
+        Ok(result) => result.map_err(describe),
+        Err(_) => Err(anyhow!("no answer within {ANSWER:?}")),
+    }
+}

@@ -1,0 +1,167 @@
+//! Where the rows go, and what they come to in the end.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use program::duration::show_us;
+use program::progress::Progress;
+use program::sink::Sink;
+use report::lag::{LagRow, LagStatus, LagSummary};
+use report::verdict::Verdict;
+
+/// The rows on stdout, and their summary.
+pub(crate) struct Output {
+    sink: Sink<LagRow>,
+    standbys: Vec<Standby>,
+    max_lag_us: Option<u64>,
+}
+
+/// What one standby's rows come to.
+#[derive(Default)]
+struct Standby {
+    name: String,
+    summary: LagSummary,
+    /// The bounds of the beats that are open: below the shortest, percentiles are exact.
+    open: BTreeMap<u64, u64>,
+    lost: u64,
+    longest_us: Option<u64>,
+}
+
+impl Output {
+    /// Rows to stdout, beginning with their header.
+    ///
+    /// # Errors
+    /// If stdout is closed.
+    pub(crate) fn new(max_lag_us: Option<u64>) -> Result<Output> {
+        Ok(Output { sink: Sink::stdout()?, standbys: Vec::new(), max_lag_us })
+    }
+
+    /// Writes rows, and takes them into the summary.
+    ///
+    /// # Errors
+    /// If stdout is closed or full.
+    pub(crate) fn write(&mut self, rows: &[LagRow]) -> Result<()> {
+        for row in rows {
+            match self.standbys.iter_mut().find(|standby| standby.name == row.standby) {
+                Some(standby) => standby.add(row),
+                None => {
+                    let mut standby = Standby { name: row.standby.clone(), ..Standby::default() };
+                    standby.add(row);
+                    self.standbys.push(standby);
+                }
+            }
+            self.sink.row_unflushed(row)?;
+        }
+        if rows.is_empty() { Ok(()) } else { self.sink.flush() }
+    }
+
+    /// Prints the summary, and says what it means: broken beyond `--max-lag`, unknown if no lag was seen at all.
+    pub(crate) fn conclude(&self, progress: &Progress) -> Verdict {
+        if self.standbys.iter().any(|standby| standby.longest_us.is_some() || standby.lost > 0) {
+            progress.say(HEADER);
+            self.standbys.iter().for_each(|standby| progress.say(&standby.line()));
+        }
+        if self.standbys.iter().all(|standby| standby.longest_us.is_none()) {
+            progress.warn("nothing was measured: no standby was looked at while a beat was there to be seen");
+            return Verdict::Unknown;
+        }
+        let mut verdict = Verdict::Held;
+        for standby in &self.standbys {
+            if let (Some(longest), Some(limit)) = (standby.longest_us, self.max_lag_us)
+                && longest > limit
+            {
+                let (longest, limit) = (show_us(longest), show_us(limit));
+                progress.warn(&format!("{}: a beat's lag came to {longest}, --max-lag is {limit}", standby.name));
+                verdict = Verdict::Broken;
+            }
+        }
+        verdict
+    }
+}
+
+const HEADER: &str = "standby                 beats         p50         p95         p99         max     lost";
+
+impl Standby {
+    fn add(&mut self, row: &LagRow) {
+        self.summary.add(row);
+        self.longest_us = self.longest_us.max(row.visible_max_us).max(row.visible_min_us);
+        let Some(beat) = row.beat else { return };
+        match (row.status, row.visible_min_us) {
+            (LagStatus::Seen, _) => drop(self.open.remove(&beat)),
+            (LagStatus::BeatLost, _) => {
+                self.open.remove(&beat);
+                self.lost += 1;
+            }
+            (LagStatus::AtLeast | LagStatus::Unreachable, Some(bound_us)) => drop(self.open.insert(beat, bound_us)),
+            _ => {}
+        }
+    }
+
+    /// Its line under [`HEADER`]. `≥` marks what would be more if the open beats were seen later.
+    fn line(&self) -> String {
+        let (percentiles, longest_open_us) = self.summary.clone().finish();
+        let shortest_open_us = self.open.values().min().copied();
+        let show = |us: Option<u64>, open_us: Option<u64>| match us {
+            None => "-".to_owned(),
+            Some(us) if open_us.is_some_and(|open_us| us >= open_us) => format!("≥ {}", show_us(us)),
+            Some(us) => show_us(us),
+        };
+        let [p50, p95, p99] = [50.0, 95.0, 99.0].map(|percent| show(percentiles.at(percent), shortest_open_us));
+        let max = show(percentiles.max(), longest_open_us);
+        format!("{:20} {:>8} {p50:>11} {p95:>11} {p99:>11} {max:>11} {:>8}", self.name, percentiles.count(), self.lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use report::lag::{LagRow, LagStatus};
+
+    use super::{HEADER, Standby};
+
+    fn row(beat: u64, status: LagStatus, min: u64, max: Option<u64>) -> LagRow {
+        LagRow {
+            run: "r".into(),
+            at_us: 0,
+            standby: "node2".into(),
+            beat: Some(beat),
+            visible_min_us: Some(min),
+            visible_max_us: max,
+            write_lag_us: None,
+            flush_lag_us: None,
+            replay_lag_us: None,
+            sent_gap_bytes: None,
+            write_gap_bytes: None,
+            flush_gap_bytes: None,
+            replay_gap_bytes: None,
+            slot_kept_bytes: None,
+            state: None,
+            sync_state: None,
+            status,
+        }
+    }
+
+    fn words(standby: &Standby) -> Vec<String> {
+        let line = standby.line().replace("≥ ", "≥").replace(" µs", "µs").replace(" ms", "ms");
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn an_open_bound_marks_the_percentiles_it_reaches_and_no_others() {
+        let mut standby = Standby { name: "node2".into(), ..Standby::default() };
+        for beat in 1..=9 {
+            standby.add(&row(beat, LagStatus::Seen, 100, Some(400)));
+        }
+        standby.add(&row(10, LagStatus::AtLeast, 500_000, None));
+        standby.add(&row(10, LagStatus::AtLeast, 512_000, None));
+        assert_eq!(words(&standby), ["node2", "10", "400µs", "≥512.25ms", "≥512.25ms", "≥512.25ms", "0"]);
+        assert_eq!(standby.longest_us, Some(512_000));
+        standby.add(&row(10, LagStatus::BeatLost, 0, None));
+        assert_eq!(words(&standby), ["node2", "9", "400µs", "400µs", "400µs", "400µs", "1"]);
+    }
+
+    #[test]
+    fn the_columns_stand_under_their_names() {
+        let standby = Standby { name: "node2".into(), ..Standby::default() };
+        assert_eq!(standby.line().chars().count(), HEADER.chars().count());
+    }
+}
