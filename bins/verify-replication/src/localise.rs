@@ -1,0 +1,223 @@
+//! What is proven by reading the primary, a standby behind a fence, and the primary again. Pure: no server, no clock.
+//!
+//! Two servers never show the same snapshot: a commit that waits for a standby is visible there and not yet on the
+//! primary, and rows change between two reads. So a difference counts only if nothing but a defect can explain it:
+//!
+//! - *missing*: the same version on the primary before and after, and nobody could have deleted it meanwhile;
+//! - *different*: the same version on the primary before and after, with another content on the standby;
+//! - *extra*: on the standby, absent on the primary before and after, and its writer was known to run no longer before
+//!   the first read.
+//!
+//! Everything else is to be looked at again.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::tid::{Tid, Xid};
+
+/// One version of a row, as one node shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Version {
+    /// Where it lies.
+    pub(crate) ctid: Tid,
+    /// Who wrote it.
+    pub(crate) xmin: Xid,
+    /// Who deleted, updated or locked it, or tried to.
+    pub(crate) xmax: Xid,
+    /// Its primary key as text; `None` if the table has none.
+    pub(crate) key: Option<String>,
+    /// The hash of its content.
+    pub(crate) hash: i64,
+}
+
+impl Version {
+    /// What the row is called from one read to the next: its key; without one, its place.
+    fn name(&self) -> String {
+        self.key.clone().unwrap_or_else(|| format!("ctid {}", self.ctid))
+    }
+
+    /// What two reads of one version have in common. Locks (`xmax`) come and go.
+    fn content(&self) -> (Tid, Xid, i64) {
+        (self.ctid, self.xmin, self.hash)
+    }
+
+    fn is_version(&self, other: &Version) -> bool {
+        (self.ctid, self.xmin) == (other.ctid, other.xmin)
+    }
+}
+
+/// Three reads of the same blocks, in this order; the fence was raised after the first and passed before the second.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reads {
+    /// The primary.
+    pub(crate) first: Vec<Version>,
+    /// The standby, behind the fence.
+    pub(crate) standby: Vec<Version>,
+    /// The primary again.
+    pub(crate) second: Vec<Version>,
+}
+
+/// Transactions known to have ended before the first read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settled {
+    /// Writers of rows.
+    pub(crate) xmin: HashSet<Xid>,
+    /// Deleters and lockers of rows, with all members where the id may be a multixact's.
+    pub(crate) xmax: HashSet<Xid>,
+}
+
+/// What three reads showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Rows of the primary that the standby lacks.
+    pub(crate) missing: Vec<Version>,
+    /// Rows of the standby that the primary lacks.
+    pub(crate) extra: Vec<Version>,
+    /// Rows of another content on the standby.
+    pub(crate) different: Vec<Version>,
+    /// Names of rows to look at again.
+    pub(crate) again: BTreeSet<String>,
+    /// Writers whose end would settle some of those.
+    pub(crate) ask_xmin: BTreeSet<Xid>,
+    /// Deleters and lockers whose end would settle some of those.
+    pub(crate) ask_xmax: BTreeSet<Xid>,
+}
+
+/// All versions of one row in three reads.
+#[derive(Default)]
+struct Group<'a> {
+    first: Vec<&'a Version>,
+    standby: Vec<&'a Version>,
+    second: Vec<&'a Version>,
+}
+
+/// Judges three reads. With `only`, just the rows of these names: the others agreed at an earlier look.
+#[must_use]
+pub(crate) fn judge(reads: &Reads, only: Option<&BTreeSet<String>>, settled: &Settled) -> Look {
+    let mut look = Look::default();
+    for (name, group) in open_groups(reads, only) {
+        if group.agrees() {
+            continue;
+        }
+        let mut part = Look::default();
+        if group.judge(settled, &mut part) {
+            look.missing.append(&mut part.missing);
+            look.extra.append(&mut part.extra);
+            look.different.append(&mut part.different);
+        } else {
+            look.again.insert(name);
+            look.ask_xmin.append(&mut part.ask_xmin);
+            look.ask_xmax.append(&mut part.ask_xmax);
+        }
+    }
+    look
+}
+
+/// The rows that the standby does not show exactly as the first read did. Most do, so only the others are grouped.
+fn open_groups<'a>(reads: &'a Reads, only: Option<&BTreeSet<String>>) -> HashMap<String, Group<'a>> {
+    let content = |versions: &[Version]| versions.iter().map(Version::content).collect::<HashSet<_>>();
+    let (first, standby) = (content(&reads.first), content(&reads.standby));
+    let odd = |version: &&Version, other: &HashSet<_>| !other.contains(&version.content());
+    let odd_ones =
+        reads.first.iter().filter(|v| odd(v, &standby)).chain(reads.standby.iter().filter(|v| odd(v, &first)));
+    let mut groups: HashMap<String, Group> = odd_ones
+        .map(Version::name)
+        .filter(|name| only.is_none_or(|only| only.contains(name)))
+        .map(|name| (name, Group::default()))
+        .collect();
+    if groups.is_empty() {
+        return groups;
+    }
+    for (versions, side) in [
+        (&reads.first, (|group| &mut group.first) as for<'g> fn(&'g mut Group<'a>) -> &'g mut Vec<&'a Version>),
+        (&reads.standby, |group| &mut group.standby),
+        (&reads.second, |group| &mut group.second),
+    ] {
+        for version in versions {
+            if let Some(group) = groups.get_mut(&version.name()) {
+                side(group).push(version);
+            }
+        }
+    }
+    groups
+}
+
+impl Group<'_> {
+    /// Whether the standby showed this row as the primary did in one of its reads; both not at all counts too.
+    fn agrees(&self) -> bool {
+        let set = |versions: &[&Version]| versions.iter().map(|v| v.content()).collect::<BTreeSet<_>>();
+        let standby = set(&self.standby);
+        standby == set(&self.first) || standby == set(&self.second)
+    }
+
+    /// Fills in what is proven; false if anything of this row is not, and then what to ask.
+    fn judge(&self, settled: &Settled, look: &mut Look) -> bool {
+        let find =
+            |versions: &[&Version], like: &Version| versions.iter().find(|v| v.is_version(like)).copied().cloned();
+        let mut sure = true;
+        for before in &self.first {
+            let (after, there) = (find(&self.second, before), find(&self.standby, before));
+            match (after, there) {
+                (Some(after), _) if after.hash != before.hash => sure = false, // the table itself was altered
+                (Some(_), Some(there)) if there.hash != before.hash => look.different.push((*before).clone()),
+                (_, Some(there)) => sure &= there.hash == before.hash,
+                // A delete can be visible on the standby while it still waits here: then xmax is set.
+                (Some(after), None) if after.xmax == Xid::NONE => look.missing.push((*before).clone()),
+                (Some(after), None) if after.xmax == before.xmax && settled.xmax.contains(&after.xmax) => {
+                    look.missing.push((*before).clone());
+                }
+                (Some(after), None) => {
+                    look.ask_xmax.insert(after.xmax);
+                    sure = false;
+                }
+                (None, None) => sure = false,
+            }
+        }
+        for there in &self.standby {
+            let (before, after) = (find(&self.first, there), find(&self.second, there));
+            match (before, after) {
+                (None, None) if settled.xmin.contains(&there.xmin) => look.extra.push((*there).clone()),
+                (None, None) => {
+                    look.ask_xmin.insert(there.xmin);
+                    sure = false;
+                }
+                (None, Some(after)) => sure &= after.hash == there.hash,
+                (Some(_), _) => {} // judged above
+            }
+        }
+        sure
+    }
+}
+
+/// Matches leftovers of a whole table: what counts is content, wherever it lies. Rows of one key on both sides are
+/// equal or different; without a key, rows of one hash are equal.
+pub(crate) fn reconcile(look: &mut Look) {
+    let mut extras: HashMap<(Option<String>, i64), Vec<Version>> = HashMap::new();
+    let by = |version: &Version| match &version.key {
+        Some(key) => (Some(key.clone()), 0),
+        None => (None, version.hash),
+    };
+    for extra in look.extra.drain(..) {
+        extras.entry(by(&extra)).or_default().push(extra);
+    }
+    for missing in std::mem::take(&mut look.missing) {
+        match extras.get_mut(&by(&missing)).and_then(Vec::pop) {
+            Some(extra) if extra.hash == missing.hash => {}
+            Some(_) => look.different.push(missing),
+            None => look.missing.push(missing),
+        }
+    }
+    look.extra = extras.into_values().flatten().collect();
+    for found in [&mut look.missing, &mut look.extra, &mut look.different] {
+        found.sort_by_key(|version| version.ctid);
+    }
+}
+
+/// What to call a row in a message.
+#[must_use]
+pub(crate) fn title(version: &Version) -> String {
+    version.name()
+}
+
+#[cfg(test)]
+#[path = "localise_tests.rs"]
+mod tests;

@@ -1,0 +1,172 @@
+//! A session that reads: bounded, without side effects, and with errors told apart.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use cluster::connect::{describe, sqlstate};
+use cluster::conninfo::Conninfo;
+use cluster::session::Session;
+use cluster::topology::replayed;
+use report::lsn::Lsn;
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+
+use crate::APPLICATION;
+
+/// Time for one statement on our side: the server's own `statement_timeout` (sql/verify_session.sql) and a little, so
+/// that a server that stands still cannot hold us, and a slow one can say so itself.
+const DEADLINE: Duration = Duration::from_secs(310);
+
+/// How often a read is tried again that replay cancelled (`max_standby_streaming_delay`).
+const CONFLICTS: u32 = 20;
+
+/// The pause after the first such conflict; it grows by as much with each.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why something could not be read.
+#[derive(Clone, Debug)]
+pub(crate) enum Trouble {
+    /// It is damaged there (SQLSTATE XX001, XX002).
+    Corrupt(String),
+    /// This statement failed; others may do.
+    Unread(String),
+    /// The session is gone, or the table is: nothing more of it can be read here.
+    Lost(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Corrupt(why) | Trouble::Unread(why) | Trouble::Lost(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+/// A session for reading tables.
+pub(crate) struct Reader {
+    session: Session,
+    info: Conninfo,
+    /// The last fence that this standby passed; 0 on the primary.
+    passed: Arc<AtomicU64>,
+    /// What was set for this session beyond the usual.
+    mode: Option<&'static str>,
+}
+
+impl Reader {
+    /// Opens a session on `node`, whose last fence is kept in `passed`.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or refuses.
+    pub(crate) fn open(node: &str, info: &Conninfo, passed: Arc<AtomicU64>) -> Result<Reader> {
+        let session = Session::open(node, info, APPLICATION)?;
+        session.script(cluster::sql!("verify_session"))?;
+        Ok(Reader { session, info: info.clone(), passed, mode: None })
+    }
+
+    /// The node's name.
+    pub(crate) fn node(&self) -> &str {
+        self.session.node()
+    }
+
+    /// Runs a script that sets something for this session.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub(crate) fn set_mode(&mut self, sql: &'static str) -> Result<(), Trouble> {
+        self.mode = Some(sql);
+        self.session.script(sql).map_err(|error| self.trouble(&error))
+    }
+
+    /// The rows of a statement. A conflict with recovery is tried again, with a bound.
+    ///
+    /// # Errors
+    /// Why they could not be read.
+    pub(crate) fn rows(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Trouble> {
+        self.read(async |client| client.query(sql, parameters).await)
+    }
+
+    /// As [`Reader::rows`], for whatever `work` does with the client. `work` begins anew after a conflict.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    pub(crate) fn read<T>(
+        &mut self,
+        mut work: impl AsyncFnMut(&tokio_postgres::Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, Trouble> {
+        let mut conflicts = 0;
+        loop {
+            let done = self.session.within(DEADLINE, async {
+                tokio::select! {
+                    result = work(self.session.client()) => result.map_err(describe),
+                    error = interrupted() => Err(error),
+                }
+            });
+            let Err(error) = done else { return done.map_err(|error| self.trouble(&error)) };
+            conflicts += 1;
+            let again = self.is_ended_session() || sqlstate(&error) == Some(&SqlState::T_R_SERIALIZATION_FAILURE);
+            if !again || conflicts > CONFLICTS {
+                return Err(self.trouble(&error));
+            }
+            self.after_conflict(conflicts).map_err(|error| Trouble::Lost(format!("{error:#}")))?;
+        }
+    }
+
+    /// Whether this is a standby's session that is gone: recovery ends sessions, also idle ones.
+    fn is_ended_session(&self) -> bool {
+        self.session.is_closed() && self.passed.load(Ordering::Relaxed) > 0
+    }
+
+    /// Makes ready to try again what recovery cancelled.
+    fn after_conflict(&mut self, conflicts: u32) -> Result<()> {
+        program::stop::pause(CONFLICT_PAUSE * conflicts)?;
+        if !self.is_ended_session() {
+            return Ok(());
+        }
+        let mode = self.mode;
+        *self = Reader::open(self.session.node(), &self.info, Arc::clone(&self.passed))?;
+        if let Some(sql) = mode {
+            self.set_mode(sql)?;
+        }
+        // A server that was restarted meanwhile may show an older state than it had shown before.
+        let fence = Lsn(self.passed.load(Ordering::Relaxed));
+        let at = replayed(&self.session)?;
+        ensure!(at >= Some(fence), "node {}: it began anew, before the fence at {fence}", self.node());
+        Ok(())
+    }
+
+    fn trouble(&self, error: &anyhow::Error) -> Trouble {
+        let text = format!("{error:#}");
+        match sqlstate(error) {
+            Some(&(SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED)) => Trouble::Corrupt(text),
+            Some(&(SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::INSUFFICIENT_PRIVILEGE)) => {
+                Trouble::Lost(text)
+            }
+            Some(_) if !self.session.is_closed() => Trouble::Unread(text),
+            _ => Trouble::Lost(text),
+        }
+    }
+}
+
+/// The value of a column, where only we can be wrong about its type.
+///
+/// # Errors
+/// If it is of another type.
+pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Trouble> {
+    row.try_get(index).context("an unexpected column").map_err(|error| Trouble::Lost(format!("{error:#}")))
+}
+
+/// Ends when a signal came.
+async fn interrupted() -> anyhow::Error {
+    loop {
+        if let Err(error) = program::stop::check() {
+            return error;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,225 @@
+//! A chunk whose sums differ: narrowed down by sums, then read row by row until each difference is proven or gone.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use report::verdict::Verdict;
+use tokio_postgres::error::SqlState;
+
+use crate::layout::{Blocks, Layout, blocks};
+use crate::localise::{Look, Reads, Settled, judge};
+use crate::node::{Node, pass};
+use crate::reader::{Reader, Trouble, column};
+use crate::scan::{both, sum, versions};
+use crate::tid::Xid;
+
+/// A chunk is narrowed down by as many parts each time.
+const PARTS: u64 = 16;
+
+/// Blocks that are read row by row: half a megabyte, some thousand rows, a few milliseconds.
+const LEAF: u64 = 64;
+
+/// The pause before a look is repeated, times the number of the look: rows on their way arrive within milliseconds.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The longest such pause: a commit may wait for its standby for long, and need not be asked for more often.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long to try.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// For a standby to pass a fence.
+    pub(crate) fence: Duration,
+    /// Looks at the same blocks, beyond the first.
+    pub(crate) retries: u32,
+    /// All such further looks of one table on one standby together.
+    pub(crate) patience: Duration,
+}
+
+/// The rechecking of one table on one standby.
+pub(crate) struct Recheck<'a> {
+    /// How the table is read.
+    pub(crate) layout: &'a Layout,
+    /// The primary.
+    pub(crate) primary: &'a mut Node,
+    /// The standby.
+    pub(crate) standby: &'a mut Node,
+    /// How long to try; its patience is used up.
+    pub(crate) limits: Limits,
+    /// What was found so far.
+    pub(crate) found: Found,
+}
+
+/// What was found of one table on one standby, beyond counts.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// What was proven.
+    pub(crate) look: Look,
+    /// Chunks that a node could not read because they are damaged.
+    pub(crate) corrupt: u64,
+    /// Whether nothing of it could be read.
+    pub(crate) unread: bool,
+    /// Why something could not be found out.
+    pub(crate) unknown: Vec<String>,
+    /// What else there is to say.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl Found {
+    /// Keeps why something could not be read.
+    pub(crate) fn keep(&mut self, what: impl Display, trouble: &Trouble) {
+        let remark = format!("{what}: {trouble}");
+        match trouble {
+            Trouble::Corrupt(_) => {
+                self.corrupt += 1;
+                self.remarks.push(remark);
+            }
+            Trouble::Unread(_) | Trouble::Lost(_) => self.unknown.push(remark),
+        }
+    }
+
+    /// How many rows are proven to differ.
+    pub(crate) fn proven(&self) -> usize {
+        self.look.missing.len() + self.look.extra.len() + self.look.different.len()
+    }
+
+    /// The verdict that this is enough for.
+    pub(crate) fn verdict(&self) -> Verdict {
+        if self.proven() > 0 || self.corrupt > 0 {
+            Verdict::Broken
+        } else if self.unread || !self.unknown.is_empty() {
+            Verdict::Unknown
+        } else {
+            Verdict::Held
+        }
+    }
+}
+
+impl Recheck<'_> {
+    /// Looks into a chunk whose sums differ. Stops at what makes the rest unreadable.
+    ///
+    /// # Errors
+    /// Why the table cannot be read any further.
+    pub(crate) fn chunk(&mut self, chunk: Blocks) -> Result<(), Trouble> {
+        let end =
+            blocks(self.primary.reader(), &self.layout.table)?.max(blocks(self.standby.reader(), &self.layout.table)?);
+        let mut open = vec![chunk];
+        while let Some(range) = open.pop() {
+            program::stop::check().map_err(|error| Trouble::Lost(error.to_string()))?;
+            let size = range.count(end);
+            let looked = match size > LEAF {
+                true => {
+                    self.differing_parts(range, size.div_ceil(PARTS).max(LEAF), end).map(|parts| open.extend(parts))
+                }
+                false => self.rows(range),
+            };
+            match looked {
+                Ok(()) => {}
+                Err(Trouble::Lost(why)) => return Err(Trouble::Lost(why)),
+                Err(trouble) => self.found.keep(range, &trouble),
+            }
+        }
+        Ok(())
+    }
+
+    /// The parts of a range whose sums differ.
+    fn differing_parts(&mut self, range: Blocks, size: u64, end: u64) -> Result<Vec<Blocks>, Trouble> {
+        let (layout, parts) = (self.layout, range.split(size, end));
+        self.fence()?;
+        let all =
+            |reader: &mut Reader| parts.iter().map(|part| sum(reader, layout, *part)).collect::<Result<Vec<_>, _>>();
+        let (here, there) = both(self.primary.reader(), self.standby.reader(), all);
+        let (here, there) = (here?, there?);
+        let differing = parts.into_iter().zip(here.iter().zip(&there)).filter(|(_, (here, there))| here != there);
+        Ok(differing.map(|(part, _)| part).collect())
+    }
+
+    /// Reads a range row by row, again and again, until everything in it agreed once or is proven to differ.
+    fn rows(&mut self, range: Blocks) -> Result<(), Trouble> {
+        let (mut settled, mut only): (_, Option<BTreeSet<String>>) = (Settled::default(), None);
+        for round in 0..=self.limits.retries {
+            let begun = Instant::now();
+            if round > 0 {
+                if self.limits.patience.is_zero() {
+                    break;
+                }
+                let pause = program::stop::pause((PAUSE * round).min(LONGEST_PAUSE));
+                pause.map_err(|error| Trouble::Lost(error.to_string()))?;
+            }
+            let reads = self.reads(range)?;
+            let look = judge(&reads, only.as_ref(), &settled);
+            self.found.look.missing.extend(look.missing);
+            self.found.look.extra.extend(look.extra);
+            self.found.look.different.extend(look.different);
+            if look.again.is_empty() {
+                return Ok(());
+            }
+            self.settle(&look.ask_xmin, &look.ask_xmax, &mut settled)?;
+            only = Some(look.again);
+            if round > 0 {
+                self.limits.patience = self.limits.patience.saturating_sub(begun.elapsed());
+            }
+        }
+        let names: Vec<_> = only.iter().flatten().take(3).map(String::as_str).collect();
+        let count = only.as_ref().map_or(0, BTreeSet::len);
+        self.found.unknown.push(format!("{range}: {count} rows did not come to rest, such as {}", names.join(", ")));
+        Ok(())
+    }
+
+    /// The three reads that a proof needs.
+    fn reads(&mut self, range: Blocks) -> Result<Reads, Trouble> {
+        let first = versions(self.primary.reader(), self.layout, range)?;
+        self.fence()?;
+        let standby = versions(self.standby.reader(), self.layout, range)?;
+        let second = versions(self.primary.reader(), self.layout, range)?;
+        Ok(Reads { first, standby, second })
+    }
+
+    fn fence(&self) -> Result<(), Trouble> {
+        pass(&self.primary.door, self.standby, self.limits.fence).map_err(|error| Trouble::Lost(format!("{error:#}")))
+    }
+
+    /// Learns which of these transactions have ended by now; what that settles counts from the next look on.
+    fn settle(&mut self, xmin: &BTreeSet<Xid>, xmax: &BTreeSet<Xid>, settled: &mut Settled) -> Result<(), Trouble> {
+        let reader = self.primary.reader();
+        settled.xmin.extend(ended(reader, xmin)?);
+        for xmax in ended(reader, xmax)? {
+            let members = members(reader, xmax)?;
+            if ended(reader, &members)?.len() == members.len() {
+                settled.xmax.insert(xmax);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Those of these transactions that run no longer on the primary.
+fn ended(reader: &mut Reader, xids: &BTreeSet<Xid>) -> Result<BTreeSet<Xid>, Trouble> {
+    if xids.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let numbers: Vec<i64> = xids.iter().map(|xid| i64::from(xid.0)).collect();
+    let rows = reader.rows(cluster::sql!("verify_settled"), &[&numbers])?;
+    rows.iter().map(|row| Ok(Xid(short(column(row, 0)?)))).collect()
+}
+
+/// The members of the multixact that an `xmax` would be if it were one: a row does not say which of the two it holds.
+fn members(reader: &mut Reader, xmax: Xid) -> Result<BTreeSet<Xid>, Trouble> {
+    let id = xmax.0.to_string();
+    let rows = reader.read(async |client| match client.query(cluster::sql!("verify_members"), &[&id]).await {
+        Err(error) if no_such_multixact(error.code()) => Ok(Vec::new()),
+        other => other,
+    })?;
+    rows.iter().map(|row| Ok(Xid(short(column(row, 0)?)))).collect()
+}
+
+/// PostgreSQL has no SQLSTATE of its own for it.
+fn no_such_multixact(code: Option<&SqlState>) -> bool {
+    matches!(code, Some(&(SqlState::INTERNAL_ERROR | SqlState::INVALID_PARAMETER_VALUE)))
+}
+
+/// A transaction id that SQL handed us as a bigint.
+fn short(number: i64) -> u32 {
+    (number & 0xFFFF_FFFF) as u32 // the lower 32 bits are the id
+}

@@ -1,0 +1,95 @@
+//! Reading chunks: count and sum of hashes, on all nodes at once.
+//!
+//! The sum is exact (numeric), so that equal rows do not cancel out as they would under XOR, and the count stands
+//! beside it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use program::progress::Progress;
+
+use crate::layout::{Blocks, Layout};
+use crate::localise::Version;
+use crate::reader::{Reader, Trouble, column};
+
+/// What a range of blocks holds on one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sum {
+    /// Rows.
+    pub(crate) rows: u64,
+    /// The sum of their hashes, in digits.
+    hash: String,
+}
+
+/// The sums of a table's chunks on one node. `None`: given up before.
+pub(crate) type Sums = Vec<Option<Result<Sum, Trouble>>>;
+
+/// Counts and hashes one range.
+///
+/// # Errors
+/// Why it could not be read.
+pub(crate) fn sum(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result<Sum, Trouble> {
+    let rows = reader.rows(&layout.sum_sql(range), &[])?;
+    let Some(row) = rows.first() else { return Err(Trouble::Unread("an aggregate without a row".to_owned())) };
+    Ok(Sum { rows: column::<i64>(row, 0)?.unsigned_abs(), hash: column(row, 1)? })
+}
+
+/// Lists the rows of one range.
+///
+/// # Errors
+/// Why they could not be read.
+pub(crate) fn versions(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result<Vec<Version>, Trouble> {
+    let version = |row: &tokio_postgres::Row| {
+        Ok(Version {
+            ctid: column(row, 0)?,
+            xmin: column(row, 1)?,
+            xmax: column(row, 2)?,
+            key: column(row, 3)?,
+            hash: column(row, 4)?,
+        })
+    };
+    reader.rows(&layout.rows_sql(range), &[])?.iter().map(version).collect()
+}
+
+/// Counts and hashes all chunks on one node, with as many sessions as it has readers.
+pub(crate) fn sums(readers: &mut [Reader], layout: &Layout, chunks: &[Blocks], progress: &Progress) -> Sums {
+    let next = AtomicUsize::new(0);
+    let sums = Mutex::new(vec![None; chunks.len()]);
+    std::thread::scope(|scope| {
+        for reader in readers {
+            scope.spawn(|| {
+                while let Some((index, range)) = take(&next, chunks) {
+                    let sum = sum(reader, layout, range);
+                    if matches!(sum, Err(Trouble::Lost(_))) {
+                        next.store(chunks.len(), Ordering::Relaxed);
+                    }
+                    sums.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(sum);
+                    progress.advance(1);
+                }
+            });
+        }
+    });
+    sums.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next chunk that nobody has taken yet.
+fn take(next: &AtomicUsize, chunks: &[Blocks]) -> Option<(usize, Blocks)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    chunks.get(index).filter(|_| program::stop::check().is_ok()).map(|range| (index, *range))
+}
+
+/// Does the same on two nodes at once.
+pub(crate) fn both<T: Send>(
+    primary: &mut Reader,
+    standby: &mut Reader,
+    work: impl Fn(&mut Reader) -> T + Sync,
+) -> (T, T) {
+    std::thread::scope(|scope| {
+        let here = scope.spawn(|| work(primary));
+        let there = work(standby);
+        match here.join() {
+            Ok(here) => (here, there),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}

@@ -1,0 +1,120 @@
+//! What is compared: which tables and sequences, and what is left out.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cluster::connect::sqlstate;
+use cluster::ident::quote;
+use cluster::session::Session;
+use program::progress::Progress;
+use tokio_postgres::error::SqlState;
+
+use crate::reader::{Reader, Trouble, column};
+
+/// A table or a sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Subject {
+    /// Its oid: the same on every physical standby.
+    pub(crate) oid: u32,
+    /// Its schema.
+    pub(crate) schema: String,
+    /// Its name.
+    pub(crate) name: String,
+}
+
+impl Subject {
+    /// As rows and messages call it.
+    pub(crate) fn title(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+
+    /// As statements call it.
+    pub(crate) fn quoted(&self) -> String {
+        format!("{}.{}", quote(&self.schema), quote(&self.name))
+    }
+}
+
+/// All that is compared.
+#[derive(Debug, Default)]
+pub(crate) struct Subjects {
+    /// Tables and materialized views; of partitioned tables the leaves.
+    pub(crate) tables: Vec<Subject>,
+    /// Sequences.
+    pub(crate) sequences: Vec<Subject>,
+}
+
+/// Finds what to compare: all of it, or what `names` say.
+///
+/// # Errors
+/// If a name leads to nothing that can be compared.
+pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], progress: &Progress) -> Result<Subjects> {
+    let mut subjects = Subjects::default();
+    let mut left_out = Vec::new();
+    if names.is_empty() {
+        add(reader, None, &mut subjects, &mut left_out)?;
+    }
+    for name in names {
+        let before = subjects.tables.len() + subjects.sequences.len();
+        let oid = resolve(door, name)?;
+        add(reader, Some(oid), &mut subjects, &mut left_out)?;
+        if subjects.tables.len() + subjects.sequences.len() == before {
+            match left_out.pop() {
+                Some(why) => bail!("--table {name}: {why} cannot be compared"),
+                None => bail!("--table {name}: is no table, materialized view or sequence"),
+            }
+        }
+    }
+    if !left_out.is_empty() {
+        progress.say(&format!("left out: {}", left_out.join(", ")));
+    }
+    for list in [&mut subjects.tables, &mut subjects.sequences] {
+        list.sort_by_key(Subject::title);
+        list.dedup();
+    }
+    Ok(subjects)
+}
+
+/// Has the server resolve a name, first as it would stand in a statement, then letter by letter.
+fn resolve(door: &Session, name: &str) -> Result<u32> {
+    ensure!(!name.contains('\0'), "--table {name:?}: a name cannot hold a NUL");
+    for text in [name.to_owned(), quote(name)] {
+        match door.value::<Option<u32>>("SELECT pg_catalog.to_regclass($1::text)::oid", &[&text]) {
+            Ok(Some(oid)) => return Ok(oid),
+            Ok(None) => {}
+            Err(error) if is_no_name(&error) => {}
+            Err(error) => return Err(error).with_context(|| format!("--table {name}")),
+        }
+    }
+    bail!("--table {name:?}: there is no such table")
+}
+
+/// Whether the server said that this cannot be a relation's name at all.
+fn is_no_name(error: &anyhow::Error) -> bool {
+    let codes = [
+        SqlState::INVALID_NAME,
+        SqlState::SYNTAX_ERROR,
+        SqlState::FEATURE_NOT_SUPPORTED, // `other_database.schema.table`
+        SqlState::INVALID_SCHEMA_NAME,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+    ];
+    sqlstate(error).is_some_and(|code| codes.contains(code))
+}
+
+fn add(reader: &mut Reader, oid: Option<u32>, to: &mut Subjects, left_out: &mut Vec<String>) -> Result<(), Trouble> {
+    for row in reader.rows(cluster::sql!("verify_relations"), &[&oid])? {
+        let subject = Subject { oid: column(&row, 0)?, schema: column(&row, 1)?, name: column(&row, 2)? };
+        let (kind, persistence): (&str, &str) = (column(&row, 3)?, column(&row, 4)?);
+        let title = subject.title();
+        match (kind, persistence) {
+            ("p", _) => {} // its leaves come with it
+            ("f", _) => left_out.push(format!("foreign table {title}")),
+            (_, "u") => left_out.push(format!("unlogged {title}")),
+            (_, "t") => left_out.push(format!("temporary {title}")),
+            ("m", _) if !column::<bool>(&row, 5)? => {
+                left_out.push(format!("materialized view {title} (not populated)"));
+            }
+            ("r" | "m", _) => to.tables.push(subject),
+            ("S", _) => to.sequences.push(subject),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! One table on all standbys.
+
+use std::time::{Duration, Instant};
+
+use program::progress::Progress;
+use report::verify::VerifyRow;
+
+use crate::index_sample;
+use crate::layout::{Blocks, Layout};
+use crate::localise::{Version, reconcile, title};
+use crate::node::{Node, Standby};
+use crate::recheck::{Found, Limits, Recheck};
+use crate::scan::{Sums, sums};
+
+/// How many rows a message names.
+const NAMED: usize = 5;
+
+/// How to compare.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Blocks of one chunk.
+    pub(crate) chunk_blocks: u64,
+    /// Rows to look up by index.
+    pub(crate) sample: usize,
+    /// How long to try.
+    pub(crate) limits: Limits,
+}
+
+/// What was found of one table on one standby.
+#[derive(Default)]
+pub(crate) struct Finding {
+    rows_primary: Option<u64>,
+    rows_standby: Option<u64>,
+    chunks: u64,
+    rechecked: u64,
+    found: Found,
+    elapsed: Duration,
+}
+
+/// Compares one table on all standbys: all nodes are read at once, then each standby is judged.
+pub(crate) fn compare(
+    primary: &mut Node,
+    standbys: &mut [Standby],
+    layout: &Layout,
+    options: Options,
+    progress: &Progress,
+) -> Vec<Finding> {
+    for standby in standbys.iter_mut() {
+        standby.pass_fence(&primary.door, options.limits.fence);
+    }
+    let begun = Instant::now();
+    let chunks = layout.chunks(options.chunk_blocks);
+    let read = read_all(primary, standbys, layout, &chunks, progress);
+    let scanned = begun.elapsed();
+    let finding = |(standby, there): (&mut Standby, Option<Sums>)| {
+        let begun = Instant::now();
+        let mut finding = match (&mut standby.node, there) {
+            (Ok(node), Some(there)) => judge(primary, node, layout, &chunks, &read.here, &there, options),
+            (Err(_), _) => Finding::unread(None),
+            (Ok(_), None) => Finding::unread(Some("it was not read".to_owned())),
+        };
+        finding.rows_primary = rows(&read.here);
+        let scanned = if standby.node.is_ok() { scanned } else { Duration::ZERO };
+        finding.elapsed = scanned + begun.elapsed();
+        finding
+    };
+    standbys.iter_mut().zip(read.there).map(finding).collect()
+}
+
+/// The sums of one table on all nodes.
+struct Read {
+    here: Sums,
+    there: Vec<Option<Sums>>,
+}
+
+fn read_all(
+    primary: &mut Node,
+    standbys: &mut [Standby],
+    layout: &Layout,
+    chunks: &[Blocks],
+    progress: &Progress,
+) -> Read {
+    let alive = standbys.iter().filter(|standby| standby.node.is_ok()).count();
+    if alive == 0 {
+        return Read { here: Vec::new(), there: standbys.iter().map(|_| None).collect() };
+    }
+    progress.begin(layout.table.title(), (chunks.len() * (alive + 1)) as u64);
+    std::thread::scope(|scope| {
+        let here = scope.spawn(|| sums(&mut primary.readers, layout, chunks, progress));
+        let there: Vec<_> = standbys
+            .iter_mut()
+            .map(|standby| {
+                standby.node.as_mut().ok().map(|node| scope.spawn(|| sums(&mut node.readers, layout, chunks, progress)))
+            })
+            .collect();
+        // A panic of a reader leaves no sums: nothing of it counts as read.
+        let there = there.into_iter().map(|handle| handle.map(|handle| handle.join().unwrap_or_default())).collect();
+        Read { here: here.join().unwrap_or_default(), there }
+    })
+}
+
+/// Compares the sums of one standby with the primary's, and looks into what differs.
+fn judge(
+    primary: &mut Node,
+    standby: &mut Node,
+    layout: &Layout,
+    chunks: &[Blocks],
+    here: &Sums,
+    there: &Sums,
+    options: Options,
+) -> Finding {
+    let mut finding = Finding { rows_standby: rows(there), ..Finding::default() };
+    let mut recheck = Recheck { layout, primary, standby, limits: options.limits, found: Found::default() };
+    let mut unread = 0;
+    for (index, chunk) in chunks.iter().enumerate() {
+        let pair = [here, there].map(|sums| sums.get(index).cloned().flatten());
+        let [Some(here), Some(there)] = pair else {
+            unread += 1;
+            continue;
+        };
+        match (here, there) {
+            (Ok(here), Ok(there)) => {
+                finding.chunks += 1;
+                if here != there {
+                    let before = recheck.found.proven();
+                    if let Err(trouble) = recheck.chunk(*chunk) {
+                        recheck.found.keep(chunk, &trouble);
+                        break;
+                    }
+                    finding.rechecked += u64::from(recheck.found.proven() == before);
+                }
+            }
+            (here, there) => {
+                for trouble in [here.err(), there.err()].into_iter().flatten() {
+                    recheck.found.keep(chunk, &trouble);
+                }
+            }
+        }
+    }
+    if unread > 0 {
+        recheck.found.unknown.push(format!("{unread} chunks were not read"));
+    }
+    finding.found = recheck.found;
+    reconcile(&mut finding.found.look);
+    let rows = finding.rows_standby.unwrap_or(layout.blocks);
+    if finding.found.corrupt == 0 {
+        // Where chunks are damaged, the index would only lead to the same pages, and they would count twice.
+        sample(primary, standby, layout, rows, options, &mut finding.found);
+    }
+    finding
+}
+
+/// Looks some of a table's rows up by index, and counts those that cannot be found so.
+fn sample(primary: &mut Node, standby: &mut Node, layout: &Layout, rows: u64, options: Options, found: &mut Found) {
+    let Some(index) = layout.key_index.as_ref().filter(|_| options.sample > 0) else { return };
+    let look = match index_sample::look_up(primary, standby, layout, rows, options.sample, options.limits) {
+        Ok(look) => look,
+        Err(trouble) => return found.keep(format!("by index {index}"), &trouble),
+    };
+    if !look.different.is_empty() {
+        found.remarks.push(format!("index {index} and a scan do not find the same for {}", name(&look.different)));
+    }
+    if !look.again.is_empty() {
+        found.unknown.push(format!("by index {index}: {} rows did not come to rest", look.again.len()));
+    }
+    found.look.different.extend(look.different);
+}
+
+/// The rows of a node, if all of its chunks were read.
+fn rows(sums: &Sums) -> Option<u64> {
+    let rows = sums.iter().map(|sum| sum.as_ref()?.as_ref().ok().map(|sum| sum.rows)).sum::<Option<u64>>()?;
+    (!sums.is_empty()).then_some(rows)
+}
+
+/// The first few rows, by their keys.
+fn name(versions: &[Version]) -> String {
+    let mut names: Vec<_> = versions.iter().take(NAMED).map(title).collect();
+    if versions.len() > NAMED {
+        names.push(format!("and {} more", versions.len() - NAMED));
+    }
+    names.join(", ")
+}
+
+impl Finding {
+    /// A finding of a table that could not be read at all, because of `why`; of a standby that is given up, that is
+    /// said once for all tables.
+    pub(crate) fn unread(why: Option<String>) -> Finding {
+        let found = Found { unread: true, unknown: why.into_iter().collect(), ..Found::default() };
+        Finding { found, ..Finding::default() }
+    }
+
+    /// Says for eyes what is not as it should be: which rows, not what is in them.
+    pub(crate) fn tell(&self, table: &str, standby: &str, progress: &Progress) {
+        let rows = [
+            ("missing", &self.found.look.missing),
+            ("extra", &self.found.look.extra),
+            ("different", &self.found.look.different),
+        ];
+        for (what, rows) in rows.into_iter().filter(|(_, rows)| !rows.is_empty()) {
+            progress.warn(&format!("{table} on {standby}: {what}: {}", name(rows)));
+        }
+        for why in self.found.remarks.iter().chain(self.found.unknown.iter().take(NAMED)) {
+            progress.warn(&format!("{table} on {standby}: {why}"));
+        }
+        if self.found.unknown.len() > NAMED {
+            progress.warn(&format!("{table} on {standby}: and {} more of that kind", self.found.unknown.len() - NAMED));
+        }
+    }
+
+    /// The row that tells it.
+    pub(crate) fn row(&self, run: &str, table: &str, standby: &str) -> VerifyRow {
+        let elapsed_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
+        let compared = if self.rows_standby.is_some() { self.rows_primary.unwrap_or(0) } else { 0 };
+        VerifyRow {
+            run: run.to_owned(),
+            table: table.to_owned(),
+            standby: standby.to_owned(),
+            rows_primary: self.rows_primary,
+            rows_standby: self.rows_standby,
+            missing: self.found.look.missing.len() as u64,
+            extra: self.found.look.extra.len() as u64,
+            different: self.found.look.different.len() as u64,
+            corrupt: self.found.corrupt,
+            chunks: self.chunks,
+            rechecked: self.rechecked,
+            elapsed_us,
+            rows_per_s: per_second(compared, elapsed_us),
+            verdict: self.found.verdict(),
+        }
+    }
+}
+
+/// A count per second.
+pub(crate) fn per_second(count: u64, elapsed_us: u64) -> u64 {
+    count.saturating_mul(1_000_000).checked_div(elapsed_us).unwrap_or(0)
+}
