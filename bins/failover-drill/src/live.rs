@@ -1,0 +1,470 @@
+//! A drill on a real lab.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cluster::args::{Cluster, Node};
+use cluster::file::Role;
+use cluster::session::Session;
+use cluster::topology::{self, is_primary};
+use cluster::wait::{until, until_true};
+use lab::open::OpenLab;
+use lab::rejoin::{Rejoined, rejoin};
+use lab::standby::{receiver, streams_from};
+use lab::{conf, old_timeline, slots};
+use program::progress::Progress;
+use program::run::Run;
+use report::event::Mark;
+use report::fate::Present;
+use report::lsn::Lsn;
+
+use crate::events::Events;
+use crate::load::{Load, LoadPlan};
+use crate::read;
+use crate::stage::Stage;
+
+/// How often a standby is asked whether it is promoted: T3 is known to within this.
+const ASK_PROMOTED: Duration = Duration::from_micros(500);
+
+/// How often other things are looked at.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Time for a standby's receiver to stop after it has nobody to receive from: it takes the next turn of a loop.
+const CUT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Time for a standby to stream from its new primary.
+const STREAM_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time for the quorum to show after it was set.
+const QUORUM_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Time for the backends of the load to be gone after the load has ended.
+const DRAINED_DEADLINE: Duration = Duration::from_secs(15);
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a drill found out; `None`: it did not.
+#[derive(Default)]
+pub(crate) struct Facts {
+    pub(crate) old_primary: String,
+    /// As the running server says it: the programs on the disk may be newer.
+    pub(crate) server_version: String,
+    pub(crate) new_primary: Option<String>,
+    pub(crate) standbys: u64,
+    pub(crate) t0_us: Option<u64>,
+    pub(crate) fault_proven: bool,
+    pub(crate) out_of_recovery_us: Option<u64>,
+    pub(crate) redundant_us: Option<u64>,
+    pub(crate) fork: Option<Lsn>,
+    pub(crate) old_end: Option<Lsn>,
+    pub(crate) of_old_primary: Option<Present>,
+    pub(crate) rejoined: Option<Result<Rejoined, String>>,
+    pub(crate) rejoin_us: Option<u64>,
+    pub(crate) present: Option<Present>,
+    pub(crate) primaries: u64,
+    pub(crate) not_streaming: Vec<String>,
+    pub(crate) load_lived: bool,
+    pub(crate) could_not: Vec<String>,
+}
+
+/// A drill on a lab.
+pub(crate) struct Live<'a> {
+    pub(crate) lab: &'a OpenLab,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) run: &'a Run,
+    pub(crate) dir: PathBuf,
+    pub(crate) plan: LoadPlan,
+    pub(crate) promotion_limit: Duration,
+    pub(crate) events: Events,
+    pub(crate) progress: Progress,
+    pub(crate) facts: Facts,
+    /// Sessions of the administrator, opened before T0, by node.
+    sessions: BTreeMap<String, Session>,
+    old_timeline: u32,
+    load: Option<Load>,
+}
+
+impl<'a> Live<'a> {
+    pub(crate) fn new(
+        lab: &'a OpenLab,
+        cluster: &'a Cluster,
+        run: &'a Run,
+        dir: PathBuf,
+        plan: LoadPlan,
+        promotion_limit: Duration,
+        progress: Progress,
+    ) -> Result<Live<'a>> {
+        Ok(Live {
+            events: Events::create(&dir, run)?,
+            lab,
+            cluster,
+            run,
+            dir,
+            plan,
+            promotion_limit,
+            progress,
+            facts: Facts::default(),
+            sessions: BTreeMap::new(),
+            old_timeline: 0,
+            load: None,
+        })
+    }
+
+    fn open(&self, node: &Node) -> Result<Session> {
+        Session::open(&node.name, &self.cluster.info(node, Role::Admin)?, "understudy failover-drill")
+    }
+
+    /// The session on a node; a new one if the old one is gone.
+    fn session(&mut self, name: &str) -> Result<&Session> {
+        if self.sessions.get(name).is_none_or(Session::is_closed) {
+            let session = self.open(self.cluster.node(name)?)?;
+            self.sessions.insert(name.to_owned(), session);
+        }
+        self.sessions.get(name).with_context(|| format!("no session on {name}"))
+    }
+
+    fn port(&self, name: &str) -> Result<u16> {
+        Ok(self.cluster.info(self.cluster.node(name)?, Role::Admin)?.port)
+    }
+
+    fn new_primary(&self) -> Result<String> {
+        self.facts.new_primary.clone().context("nobody was promoted")
+    }
+
+    /// The nodes that are neither the old nor the new primary.
+    fn others(&self) -> Vec<String> {
+        let names = self.cluster.nodes.iter().map(|node| node.name.clone());
+        names.filter(|n| *n != self.facts.old_primary && Some(n) != self.facts.new_primary.as_ref()).collect()
+    }
+
+    fn load(&mut self) -> Result<&mut Load> {
+        self.load.as_mut().context("the load does not run")
+    }
+
+    /// Waits until `standby` streams from the new primary on a newer timeline; the first one is T6.
+    fn wait_redundant(&mut self, standby: &str) -> Result<()> {
+        let new = self.new_primary()?;
+        let (port, timeline) = (self.port(&new)?, timeline_of(self.session(&new)?)?);
+        until_true(&format!("{standby} to stream from {new} on timeline {timeline}"), STREAM_DEADLINE, LOOK, || {
+            streams_from(self.session(standby)?, port, Some(timeline))
+        })?;
+        if self.facts.redundant_us.is_none() {
+            self.facts.redundant_us = Some(self.events.now(Mark::T6, Some(standby), "")?);
+        }
+        Ok(())
+    }
+
+    fn wait_quorum(&mut self, primary: &str) -> Result<()> {
+        let quorum = i64::from(self.lab.quorum);
+        until_true("the quorum to show in pg_stat_replication", QUORUM_DEADLINE, LOOK, || {
+            Ok(self.session(primary)?.value::<i64>(cluster::sql!("quorum"), &[])? >= quorum)
+        })
+    }
+
+    fn is_sync(&self) -> bool {
+        self.lab.sync != conf::SyncMode::Async
+    }
+}
+
+impl Stage for Live<'_> {
+    fn check(&mut self) -> Result<()> {
+        self.progress.step("checking the cluster");
+        let asked = topology::ask(self.cluster, Role::Admin, "understudy failover-drill")?;
+        if let Some((_, error)) = asked.unreachable.first() {
+            bail!("a node does not answer: {error:#}; `setup` brings it back");
+        }
+        ensure!(!asked.standbys.is_empty(), "there is no standby to take over");
+        let (primary, on_primary) = asked.primary;
+        self.old_timeline = timeline_of(&on_primary)?;
+        let port = self.port(&primary.name)?;
+        for (node, session) in asked.standbys {
+            let streams = streams_from(&session, port, Some(self.old_timeline))?;
+            ensure!(streams, "{} does not stream from {}: `setup` mends that", node.name, primary.name);
+            self.facts.standbys += 1;
+            self.sessions.insert(node.name, session);
+        }
+        self.facts.old_primary.clone_from(&primary.name);
+        self.sessions.insert(primary.name, on_primary);
+        let version: String = self.session(&self.facts.old_primary.clone())?.value("SHOW server_version", &[])?;
+        self.facts.server_version = version.split_whitespace().next().unwrap_or_default().to_owned();
+        read::settings(&self.dir, self.run, &self.sessions)?;
+        if self.is_sync() {
+            let primary = self.facts.old_primary.clone();
+            self.wait_quorum(&primary).context("a sync run needs its quorum before T0")?;
+        }
+        Ok(())
+    }
+
+    fn begin_load(&mut self) -> Result<()> {
+        self.progress.step(format!("writing at {} per second with {} clients", self.plan.rate, self.plan.clients));
+        self.events.now(Mark::LoadStarted, None, &format!("rate {}", self.plan.rate))?;
+        self.load = Some(Load::begin(&self.dir, &self.plan, self.run)?);
+        self.events.now(Mark::Steady, None, "first ack")?;
+        Ok(())
+    }
+
+    fn load_for(&mut self, time: Duration) -> Result<()> {
+        let dir = self.dir.clone();
+        self.load()?.run_for(time, &dir)
+    }
+
+    fn cut_standbys(&mut self) -> Result<()> {
+        self.progress.step("cutting the standbys off");
+        for standby in self.others() {
+            self.events.now(Mark::CutBegun, Some(&standby), "")?;
+            self.lab.backend.cut(&standby)?;
+            let session = self.session(&standby)?;
+            until_true(&format!("{standby} to be cut off"), CUT_DEADLINE, LOOK, || Ok(receiver(session)?.is_none()))?;
+            self.events.now(Mark::Cut, Some(&standby), "it receives no more WAL")?;
+        }
+        Ok(())
+    }
+
+    fn inject(&mut self) -> Result<()> {
+        let node = self.facts.old_primary.clone();
+        self.progress.step(format!("killing {node}"));
+        let (clock, mut t0_us) = (self.run.clock, None);
+        let killed = self.lab.backend.kill(&node, &mut || t0_us = Some(clock.now_us()));
+        self.facts.t0_us = t0_us;
+        if let Some(at_us) = t0_us {
+            self.events.at(at_us, Mark::T0, Some(&node), "kill")?;
+        }
+        killed?;
+        self.facts.fault_proven = true;
+        self.events.now(Mark::FaultProven, Some(&node), "none of its processes is left")?;
+        self.sessions.remove(&node);
+        Ok(())
+    }
+
+    fn choose(&mut self) -> Result<()> {
+        let mut best: Option<(Lsn, String)> = None;
+        for standby in self.others() {
+            self.lab.backend.follow(&standby, None)?;
+            let session = self.session(&standby)?;
+            until_true(&format!("{standby} to stop receiving"), CUT_DEADLINE, ASK_PROMOTED, || {
+                Ok(receiver(session)?.is_none())
+            })?;
+            let has: Lsn = session.value::<String>(cluster::sql!("received"), &[])?.parse()?;
+            if best.as_ref().is_none_or(|(most, _)| has > *most) {
+                best = Some((has, standby));
+            }
+        }
+        let (has, chosen) = best.context("there is no standby to promote")?;
+        self.events.now(Mark::Chosen, Some(&chosen), &format!("it has WAL up to {has}"))?;
+        self.facts.new_primary = Some(chosen);
+        Ok(())
+    }
+
+    fn promote(&mut self) -> Result<()> {
+        let chosen = self.new_primary()?;
+        self.progress.step(format!("promoting {chosen}"));
+        self.events.now(Mark::PromoteCalled, Some(&chosen), "")?;
+        let limit = self.promotion_limit;
+        let session = self.session(&chosen)?;
+        // Not waited for: the function itself polls every 100 ms, and would tell up to that much too late.
+        let accepted: bool = session.value("SELECT pg_promote(false)", &[])?;
+        ensure!(accepted, "{chosen} did not take the order to promote");
+        until(&format!("{chosen} to be promoted"), limit, ASK_PROMOTED, || {
+            Ok(match is_primary(session)? {
+                true => cluster::wait::Look::Done(()),
+                false => cluster::wait::Look::NotYet("in recovery".to_owned()),
+            })
+        })?;
+        self.facts.out_of_recovery_us = Some(self.events.now(Mark::T3, Some(&chosen), "")?);
+        Ok(())
+    }
+
+    fn wait_for_acks(&mut self) -> Result<()> {
+        self.progress.step("waiting for the clients");
+        let (dir, limit, old) = (self.dir.clone(), self.promotion_limit, self.old_timeline);
+        self.load()?.wait_for_timeline(old, limit, &dir)?;
+        // Five acks each take five turns of all clients.
+        let turns = self.plan.rate.parse().map_or(Duration::ZERO, |rate: u32| self.plan.clients * 5 * SECOND / rate);
+        self.load()?.wait_all_well(limit + turns, &dir)
+    }
+
+    fn read_old_end(&mut self) -> Result<()> {
+        let old = self.facts.old_primary.clone();
+        // Unreadable: the column stays empty; the takeover does not depend on it.
+        if let Err(error) = self.try_read_old_end(&old) {
+            program::stop::check()?;
+            self.note(Mark::Note, &old, &format!("the end of its WAL was not read: {error:#}"))?;
+        }
+        Ok(())
+    }
+
+    fn repoint_others(&mut self) -> Result<()> {
+        let new = self.new_primary()?;
+        let others = self.others();
+        for standby in &others {
+            self.progress.step(format!("pointing {standby} at {new}"));
+            slots::ensure(self.session(&new)?, standby)?;
+            self.events.now(Mark::SlotCreated, Some(standby), "")?;
+            self.lab.backend.follow(standby, Some(&self.lab.upstream(&new, standby)?))?;
+            self.events.now(Mark::Repointed, Some(standby), "")?;
+        }
+        for standby in &others {
+            self.wait_redundant(standby)?;
+        }
+        Ok(())
+    }
+
+    fn read_divergent(&mut self) -> Result<()> {
+        let old = self.facts.old_primary.clone();
+        self.progress.step(format!("reading what {old} had"));
+        let rows = read::alone(self.lab.backend.as_ref(), &old, self.cluster, self.run);
+        match rows {
+            Ok(rows) => {
+                self.events.now(Mark::DivergentRead, Some(&old), &format!("{} rows of this run", rows.len()))?;
+                self.facts.of_old_primary = Some(rows);
+            }
+            // Not read: the column stays empty.
+            Err(error) => self.note(Mark::Note, &old, &format!("its rows were not read: {error:#}"))?,
+        }
+        Ok(())
+    }
+
+    fn rejoin(&mut self) -> Result<()> {
+        let (old, new) = (self.facts.old_primary.clone(), self.new_primary()?);
+        self.progress.step(format!("making {old} a standby of {new}"));
+        let begun_us = self.events.now(Mark::RejoinBegun, Some(&old), "")?;
+        let upstream = self.lab.upstream(&new, &old)?;
+        let node = self.cluster.node(&old)?;
+        let primary = self.open(self.cluster.node(&new)?)?;
+        match rejoin(self.lab.backend.as_ref(), &old, &upstream, &primary, &|| self.open(node)) {
+            Ok(how) => {
+                if let Rejoined::Clone { because } = &how {
+                    self.progress.warn(&format!("{old} needed a fresh base backup: {because}"));
+                }
+                self.wait_redundant(&old)?;
+                let detail = match &how {
+                    Rejoined::Rewind => how.as_str().to_owned(),
+                    Rejoined::Clone { because } => format!("{}: {because}", how.as_str()),
+                };
+                let at_us = self.events.now(Mark::Rejoined, Some(&old), &detail)?;
+                self.facts.rejoin_us = Some(at_us - begun_us);
+                self.facts.rejoined = Some(Ok(how));
+                Ok(())
+            }
+            Err(error) => {
+                program::stop::check()?;
+                self.note(Mark::RejoinFailed, &old, &format!("{error:#}"))?;
+                self.facts.rejoined = Some(Err(format!("{error:#}")));
+                Ok(())
+            }
+        }
+    }
+
+    fn restore_sync(&mut self) -> Result<()> {
+        let new = self.new_primary()?;
+        self.restore_sync_on(&new)
+    }
+
+    fn end_load(&mut self) -> Result<()> {
+        self.progress.step("ending the load");
+        self.events.now(Mark::LoadEnding, None, "")?;
+        if let Some(load) = &mut self.load {
+            self.facts.load_lived = load.lives();
+            let ended = load.end();
+            program::stop::check()?;
+            if let Err(error) = ended {
+                self.could_not(&error);
+            }
+        }
+        self.events.now(Mark::LoadEnded, None, "")?;
+        Ok(())
+    }
+
+    fn final_read(&mut self) -> Result<()> {
+        self.progress.step("reading back what is there");
+        let asked = topology::ask(self.cluster, Role::Admin, "understudy failover-drill");
+        self.facts.primaries = count_primaries(self.cluster);
+        let (primary, session) = asked?.primary;
+        let writers = format!("understudy {}", self.run.name);
+        until_true("the load's backends to be gone", DRAINED_DEADLINE, LOOK, || {
+            Ok(session.value::<i64>(cluster::sql!("writers_left"), &[&writers])? == 0)
+        })?;
+        self.events.now(Mark::FinalRead, Some(&primary.name), "")?;
+        let present = read::present(&session, self.run)?;
+        self.events.now(Mark::FinalReadDone, Some(&primary.name), &format!("{} rows of this run", present.len()))?;
+        self.facts.present = Some(present);
+        Ok(())
+    }
+
+    fn final_check(&mut self) -> Result<()> {
+        let Some(new) = self.facts.new_primary.clone() else { return Ok(()) };
+        for node in self.cluster.nodes.iter().filter(|node| node.name != new) {
+            // The old primary: if it did not rejoin that is said already, and if that was not tried it says nothing.
+            let is_old = node.name == self.facts.old_primary;
+            if is_old && !matches!(self.facts.rejoined, Some(Ok(_))) {
+                continue;
+            }
+            if self.wait_redundant(&node.name).is_err() {
+                program::stop::check()?;
+                self.note(Mark::Defect, &node.name, "it does not stream from the new primary")?;
+                self.facts.not_streaming.push(node.name.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn could_not(&mut self, error: &anyhow::Error) {
+        self.facts.could_not.push(format!("{error:#}"));
+        // The note must not stop what the drill still can find out.
+        let _ = self.events.now(Mark::Note, None, &format!("{error:#}"));
+    }
+}
+
+impl Live<'_> {
+    /// In a sync mode: lets commits on `primary` wait for the others, and sees that enough of them count.
+    pub(crate) fn restore_sync_on(&mut self, primary: &str) -> Result<()> {
+        if !self.is_sync() {
+            return Ok(());
+        }
+        let mut standbys: Vec<String> = self.cluster.nodes.iter().map(|node| node.name.clone()).collect();
+        standbys.retain(|name| name != primary);
+        let names = conf::sync_names(self.lab.sync, self.lab.quorum, &standbys);
+        self.lab.backend.sync_names(primary, &names)?;
+        self.wait_quorum(primary)?;
+        self.events.now(Mark::SyncRestored, Some(primary), &names)?;
+        Ok(())
+    }
+
+    fn try_read_old_end(&mut self, old: &str) -> Result<()> {
+        let new = self.new_primary()?;
+        let old_timeline = self.old_timeline;
+        let session = self.session(&new)?;
+        let timeline = i32::try_from(timeline_of(session)?)?;
+        let history: String = session.value(cluster::sql!("timeline_history"), &[&timeline])?;
+        let fork = report::timeline::fork_lsn(&history, old_timeline);
+        let fork = fork.with_context(|| format!("timeline {timeline} does not descend from {old_timeline}"))?;
+        self.facts.fork = Some(fork);
+        self.events.now(Mark::ForkRead, Some(&new), &format!("timeline {timeline} left {old_timeline} at {fork}"))?;
+        self.facts.old_end = old_timeline::end(self.lab.backend.as_ref(), old, old_timeline, fork)?;
+        let detail = self.facts.old_end.map_or("unreadable".to_owned(), |end| format!("it ends at {end}"));
+        self.events.now(Mark::OldEndRead, Some(old), &detail)?;
+        Ok(())
+    }
+
+    fn note(&mut self, mark: Mark, node: &str, detail: &str) -> Result<()> {
+        self.events.now(mark, Some(node), detail)?;
+        Ok(())
+    }
+}
+
+/// The timeline that a primary writes.
+fn timeline_of(primary: &Session) -> Result<u32> {
+    let file: String = primary.value(cluster::sql!("current_timeline"), &[])?;
+    report::timeline::of_wal_file(&file).with_context(|| format!("{file:?} is no WAL file's name"))
+}
+
+/// How many nodes are out of recovery.
+fn count_primaries(cluster: &Cluster) -> u64 {
+    let out_of_recovery = |node: &&Node| -> Result<bool> {
+        let info = cluster.info(node, Role::Admin)?;
+        is_primary(&Session::open(&node.name, &info, "understudy failover-drill")?)
+    };
+    cluster.nodes.iter().filter(|node| out_of_recovery(node).unwrap_or(false)).count() as u64
+}

@@ -1,0 +1,192 @@
+//! The load of a drill: `write-load` as a child, and its ledger followed as a file (a full pipe would stall an open
+//! loop).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use cluster::wait::{Look, until};
+use program::child::Program;
+use program::run::Run;
+use report::ledger::{Event, parse_line};
+
+/// How often the ledger is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Time for the load to begin: it looks for the primary and connects all clients.
+const BEGIN_DEADLINE: Duration = Duration::from_secs(35);
+
+/// How many acks in a row make a client well again.
+const ACKS_IN_A_ROW: u32 = 5;
+
+/// What the load is to be.
+pub(crate) struct LoadPlan {
+    pub(crate) cluster_file: PathBuf,
+    pub(crate) rate: String,
+    pub(crate) clients: u32,
+    pub(crate) synchronous_commit: &'static str,
+    pub(crate) op_timeout: Duration,
+}
+
+/// A running load.
+pub(crate) struct Load {
+    program: Program,
+    op_timeout: Duration,
+    reader: BufReader<File>,
+    line: String,
+    seen: Seen,
+}
+
+/// What was seen of the ledger so far.
+#[derive(Debug, Default)]
+struct Seen {
+    acks: u64,
+    newest_timeline: u32,
+    /// Acks in a row on the newest timeline, per worker that ever had an ack.
+    in_a_row: BTreeMap<u32, u32>,
+}
+
+impl Load {
+    /// Starts the load and waits for its first ack.
+    pub(crate) fn begin(dir: &Path, plan: &LoadPlan, run: &Run) -> Result<Load> {
+        let ledger = dir.join("ledger.csv");
+        let log = log_file(dir, "write-load")?;
+        let stdout = create_new(&dir.join("load.csv"))?;
+        let op_timeout = format!("{}us", plan.op_timeout.as_micros());
+        let args = [
+            "--cluster".as_ref(),
+            plan.cluster_file.as_os_str(),
+            "--ledger".as_ref(),
+            ledger.as_os_str(),
+            "--rate".as_ref(),
+            plan.rate.as_ref(),
+            "--clients".as_ref(),
+            plan.clients.to_string().as_ref(),
+            "--synchronous-commit".as_ref(),
+            plan.synchronous_commit.as_ref(),
+            "--op-timeout".as_ref(),
+            op_timeout.as_ref(),
+        ]
+        .map(|arg: &std::ffi::OsStr| arg.to_owned());
+        let mut program = Program::start("write-load", args, run, stdout, log)?;
+        let file = until("write-load to make its ledger", BEGIN_DEADLINE, LOOK, || {
+            Ok(match (File::open(&ledger), ended(&mut program, dir)?) {
+                (Ok(file), _) => Look::Done(Ok(file)),
+                (Err(_), Some(why)) => Look::Done(Err(anyhow!(why))), // no use in waiting on
+                (Err(error), None) => Look::NotYet(error.to_string()),
+            })
+        })??;
+        let (reader, op_timeout) = (BufReader::new(file), plan.op_timeout);
+        let mut load = Load { program, op_timeout, reader, line: String::new(), seen: Seen::default() };
+        load.wait("the first ack", BEGIN_DEADLINE, dir, |seen| seen.acks > 0)?;
+        Ok(load)
+    }
+
+    /// Lets it run; fails if it ends by itself.
+    pub(crate) fn run_for(&mut self, time: Duration, dir: &Path) -> Result<()> {
+        let end = std::time::Instant::now() + time;
+        while std::time::Instant::now() < end {
+            program::stop::pause(LOOK.min(end.saturating_duration_since(std::time::Instant::now())))?;
+            self.follow()?;
+            if let Some(why) = ended(&mut self.program, dir)? {
+                anyhow::bail!("{why}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the first ack on a timeline newer than `old`.
+    pub(crate) fn wait_for_timeline(&mut self, old: u32, limit: Duration, dir: &Path) -> Result<()> {
+        self.wait("the first ack on the new timeline", limit, dir, |seen| seen.newest_timeline > old)
+    }
+
+    /// Waits until every client had five acks in a row on the newest timeline.
+    pub(crate) fn wait_all_well(&mut self, limit: Duration, dir: &Path) -> Result<()> {
+        self.wait("five acks in a row for every client", limit, dir, |seen| {
+            seen.in_a_row.values().all(|row| *row >= ACKS_IN_A_ROW)
+        })
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn lives(&mut self) -> bool {
+        matches!(self.program.ended(), Ok(None))
+    }
+
+    /// Asks it to finish normally and waits for it.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        // It drains what is in flight (one time-out) and what is due (another).
+        let status = self.program.finish(self.op_timeout * 2 + Duration::from_secs(5))?;
+        ensure!(status.success(), "write-load ended with {status}: see log/write-load.log");
+        Ok(())
+    }
+
+    fn wait(&mut self, what: &str, limit: Duration, dir: &Path, so: impl Fn(&Seen) -> bool) -> Result<()> {
+        until(what, limit, LOOK, || {
+            self.follow()?;
+            let seen = || format!("{} acks, newest timeline {}", self.seen.acks, self.seen.newest_timeline);
+            Ok(match (so(&self.seen), ended(&mut self.program, dir)?) {
+                (true, _) => Look::Done(Ok(())),
+                (false, Some(why)) => Look::Done(Err(anyhow!(why))), // no use in waiting on
+                (false, None) => Look::NotYet(seen()),
+            })
+        })?
+    }
+
+    /// Reads what the ledger has got since the last time.
+    fn follow(&mut self) -> Result<()> {
+        while self.reader.read_line(&mut self.line).context("cannot read the ledger")? > 0 {
+            if !self.line.ends_with('\n') {
+                return Ok(()); // the rest of the row comes next time
+            }
+            if !self.line.starts_with("run,") {
+                self.seen.take(&self.line)?;
+            }
+            self.line.clear();
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    fn take(&mut self, line: &str) -> Result<()> {
+        let row = parse_line(line)?;
+        let Some(worker) = row.worker else { return Ok(()) };
+        match row.event {
+            Event::Acked | Event::AckedLocal => {
+                let timeline = row.timeline.unwrap_or(0);
+                if timeline > self.newest_timeline {
+                    self.newest_timeline = timeline;
+                    self.in_a_row.values_mut().for_each(|row| *row = 0);
+                }
+                self.acks += 1;
+                let row = self.in_a_row.entry(worker).or_default();
+                *row = if timeline == self.newest_timeline { *row + 1 } else { 0 };
+            }
+            Event::Failed | Event::Unknown | Event::ConnectFailed | Event::Disconnected => {
+                self.in_a_row.entry(worker).and_modify(|row| *row = 0);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Why the load has ended, if it has.
+fn ended(program: &mut Program, dir: &Path) -> Result<Option<String>> {
+    let Some(status) = program.ended()? else { return Ok(None) };
+    let log = std::fs::read_to_string(dir.join("log/write-load.log")).unwrap_or_default();
+    Ok(Some(format!("write-load ended by itself ({status}): {}", log.trim())))
+}
+
+fn log_file(dir: &Path, name: &str) -> Result<File> {
+    let logs = dir.join("log");
+    std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+    create_new(&logs.join(format!("{name}.log")))
+}
+
+fn create_new(path: &Path) -> Result<File> {
+    File::create_new(path).with_context(|| format!("cannot make {}: nothing is ever overwritten", path.display()))
+}

@@ -1,0 +1,199 @@
+//! failover-drill: runs the load, injects one fault, promotes, measures, judges, rejoins.
+//!
+//! `failover-drill --out drill > drill.csv`
+//!
+//! stdout: one row is one drill (`drill.csv`). In the folder `--out`: `events.csv`, `ledger.csv`, `load.csv`,
+//! `fates.csv`, `settings.csv`, `log/`. Exit code 0: the takeover held; 1: commits were lost beyond `--max-lost`, or
+//! something else broke; 2: it could not be found out.
+
+mod drill;
+mod events;
+mod floor;
+mod judge;
+mod live;
+mod load;
+mod read;
+mod stage;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Parser, ValueEnum};
+use cluster::args::{Cluster, ClusterArgs};
+use program::progress::Progress;
+use program::run::Run;
+use program::sink::Sink;
+use program::{duration, stop};
+use report::drill::DrillRow;
+use report::event::Mark;
+use report::verdict::Verdict;
+
+use crate::live::Live;
+use crate::load::LoadPlan;
+
+/// Kills the primary of a lab under load, promotes a standby, and measures outage and loss.
+#[derive(Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+struct Args {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// What happens to the primary
+    #[arg(long, value_enum, default_value_t = Fault::Kill)]
+    fault: Fault,
+    /// Writes per second, or `max`
+    #[arg(long, value_name = "N|max", default_value = "500", value_parser = parse_rate)]
+    rate: String,
+    /// Clients
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    clients: u32,
+    /// Load before the fault
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
+    before: Duration,
+    /// Load after the old primary has rejoined
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
+    after: Duration,
+    /// Cut the standbys off from the primary this long before the fault: asynchronous commits must then get lost
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    cut: Option<Duration>,
+    /// Wait this long between fault and promotion, as people or another program would to decide
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    decide: Option<Duration>,
+    /// How many acknowledged writes may be lost before the verdict is `broken`
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_lost: u64,
+    /// A client gives a write up after this long
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
+    op_timeout: Duration,
+    /// Time for the promotion, and again for the clients to be well
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
+    promotion_timeout: Duration,
+    /// A new folder for what is measured [default: a folder named after the run, in this directory]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Measure the raw floor afterwards, on the same nodes: SIGKILL, `pg_ctl promote -w`, first write by a waiting client
+    #[arg(long)]
+    floor: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Say nothing but warnings and errors
+    #[arg(long)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  failover-drill --out drill                     5 s of load, a crash of the primary, a takeover, 5 s more
+  failover-drill --rate 2000 --max-lost 100      with at most 100 lost writes allowed
+  failover-drill --cut 1s                        with asynchronous commits, this must lose about a second of writes
+
+It works on labs that `setup` made, by their cluster file, as their administrator; the load is
+the role `application`. Nothing else is ever killed. Exit codes: 0 the takeover held, 1 it did
+not, 2 that could not be found out.";
+
+/// What happens to the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Fault {
+    /// SIGKILL for all of its processes at once: a crash
+    Kill,
+}
+
+impl Fault {
+    fn as_str(self) -> &'static str {
+        match self {
+            Fault::Kill => "kill",
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    program::main(run)
+}
+
+fn run() -> Result<Verdict> {
+    let args = Args::parse();
+    stop::listen(false)?;
+    let run = Run::current("drill")?;
+    let cluster = args.cluster.open()?;
+    let file = cluster.file.clone().context("a drill needs a cluster file: faults are for labs that `setup` made")?;
+    let plan = drill::Plan { before: args.before, cut: args.cut, decide: args.decide, after: args.after };
+    if args.dry_run {
+        Sink::<DrillRow>::stdout()?; // the header is there even when no row is
+        dry_run(&file.name, plan, &args.rate, args.clients);
+        return Ok(Verdict::Unknown); // nothing was seen
+    }
+    let lab = lab::open::open(&file)?;
+    let dir = out_dir(args.out.as_deref(), &run)?;
+    let mut row = Sink::stdout()?;
+    let progress = Progress::new(args.quiet);
+    let load = LoadPlan {
+        cluster_file: copy_cluster_file(&cluster, &dir)?,
+        rate: args.rate.clone(),
+        clients: args.clients,
+        synchronous_commit: lab.sync.synchronous_commit(),
+        op_timeout: args.op_timeout,
+    };
+    let mut live = Live::new(&lab, &cluster, &run, dir.clone(), load, args.promotion_timeout, progress.clone())?;
+    let played = drill::play(&mut live, plan);
+    progress.finish();
+    played?;
+    let mut judged = judge::judge(&live, &args.rate, args.fault.as_str(), args.max_lost)?;
+    judge::write_fates(&dir, &judged.fates)?;
+    for reason in &judged.reasons {
+        live.events.now(Mark::Verdict, None, reason)?;
+    }
+    if args.floor {
+        judged.row.floor_us = floor::measure(&mut live);
+        progress.finish();
+    }
+    let written = row.row(&judged.row);
+    progress.say(&report::summary::drill(&judged.row, &judged.fates.named, &judged.reasons));
+    stop::check()?;
+    match judged.row.verdict {
+        // A reader that has gone must not turn what was found into a pass.
+        Verdict::Held => written.map(|()| Verdict::Held),
+        found => Ok(found),
+    }
+}
+
+/// Checks a rate that `write-load` will be given.
+fn parse_rate(text: &str) -> Result<String, String> {
+    let fits = text == "max" || text.parse().is_ok_and(|rate: u64| (1..=1_000_000).contains(&rate));
+    if fits { Ok(text.to_owned()) } else { Err("give 1 to 1000000 writes per second, or `max`".to_owned()) }
+}
+
+/// The folder for what is measured. It may exist (the runner makes it), but not with the files of a drill in it.
+fn out_dir(asked: Option<&Path>, run: &Run) -> Result<PathBuf> {
+    let dir = asked.map_or_else(|| PathBuf::from(&run.name), Path::to_owned);
+    std::fs::create_dir_all(&dir).with_context(|| format!("--out {}", dir.display()))?;
+    for name in ["cluster.toml", "events.csv", "ledger.csv", "load.csv", "fates.csv", "settings.csv"] {
+        let taken = dir.join(name).exists();
+        ensure!(!taken, "--out {}: {name} is there already, and nothing is ever overwritten", dir.display());
+    }
+    dir.canonicalize().with_context(|| format!("--out {}", dir.display()))
+}
+
+/// The cluster as the load is told of it. It holds no secret, and says later what was drilled.
+fn copy_cluster_file(cluster: &Cluster, dir: &Path) -> Result<PathBuf> {
+    let path = dir.join("cluster.toml");
+    let text = cluster.file.as_ref().context("no cluster file")?.render()?;
+    let mut file = std::fs::File::create_new(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    std::io::Write::write_all(&mut file, text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// Says what a drill would do.
+fn dry_run(lab: &str, plan: drill::Plan, rate: &str, clients: u32) {
+    let cut = plan.cut.map_or(String::new(), |time| format!("cut the standbys off and write for {time:?} more; "));
+    let decide = plan.decide.map_or(String::new(), |time| format!("wait {time:?}; "));
+    eprintln!(
+        "on lab {lab}: check that every standby streams; write at {rate} per second with {clients} clients for {:?}; \
+         {cut}SIGKILL all processes of the primary; {decide}promote the standby with the most WAL; point the others at \
+         it; bring the old primary back by pg_rewind, else by a base backup; write for {:?} more; read everything back \
+         and judge it. Nothing was done.",
+        plan.before, plan.after
+    );
+}

@@ -1,0 +1,44 @@
+//! The seam between the order of a drill and what each step does.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+/// What a drill does, step by step. [`crate::live::Live`] does it to a lab; the tests' twin only writes it down.
+pub(crate) trait Stage {
+    /// One primary, every standby streams from it, and in a sync mode the quorum shows. Sessions are opened here that
+    /// are needed after T0.
+    fn check(&mut self) -> Result<()>;
+    /// Starts the load.
+    fn begin_load(&mut self) -> Result<()>;
+    /// Lets the load run; fails if it ends by itself.
+    fn load_for(&mut self, time: Duration) -> Result<()>;
+    /// Cuts the standbys off from the primary, and sees that they are.
+    fn cut_standbys(&mut self) -> Result<()>;
+    /// T0, and the fault; returns when it is proven to have fired.
+    fn inject(&mut self) -> Result<()>;
+    /// Stops reception everywhere and chooses the standby that has the most WAL.
+    fn choose(&mut self) -> Result<()>;
+    /// Promotes it: T3.
+    fn promote(&mut self) -> Result<()>;
+    /// Waits for the first ack on the new timeline, and until every client is well again.
+    fn wait_for_acks(&mut self) -> Result<()>;
+    /// Reads how far the old primary's WAL goes beyond the fork.
+    fn read_old_end(&mut self) -> Result<()>;
+    /// Points the other standbys at the new primary, each after its slot was made.
+    fn repoint_others(&mut self) -> Result<()>;
+    /// Reads what rows only the old primary has, while nobody can reach it.
+    fn read_divergent(&mut self) -> Result<()>;
+    /// Brings the old primary back as a standby.
+    fn rejoin(&mut self) -> Result<()>;
+    /// Sets `synchronous_standby_names` on the new primary once a quorum streams.
+    fn restore_sync(&mut self) -> Result<()>;
+    /// Ends the load and waits until no backend of it is left.
+    fn end_load(&mut self) -> Result<()>;
+    /// Reads all rows of the run on the one node that is out of recovery.
+    fn final_read(&mut self) -> Result<()>;
+    /// Sees which standbys stream from the new primary on its timeline.
+    fn final_check(&mut self) -> Result<()>;
+    /// Something could not be done or found out; the drill goes on to what still can.
+    fn could_not(&mut self, error: &anyhow::Error);
+}

@@ -1,0 +1,124 @@
+//! Drills that are killed or interrupted: what they started ends, what they wrote can be read, and `setup` mends the lab.
+
+use std::time::Duration;
+
+use cluster::wait::{Look, until};
+use lab::conf::SyncMode;
+use lab::local::converge::{Wanted, converge};
+use lab::scratch;
+use program::progress::Progress;
+use rustix::process::Signal;
+
+use crate::independent::{Events, Ledger};
+use crate::support::{Done, Drill, LOOK, Lab, programs_of};
+
+/// Time for the load to end after its parent was killed: what is in flight is answered, or times out after 5 s.
+const LOAD_ENDS: Duration = Duration::from_secs(12);
+
+/// Interrupts a drill and waits for its end, and for that of what it started.
+fn interrupt(drill: Drill<'_>, signal: Signal) -> Done {
+    drill.signal(signal);
+    let done = drill.end();
+    let ended = until("the programs of the run to end", LOAD_ENDS, LOOK, || {
+        let left = programs_of(&done.run);
+        Ok(if left.is_empty() { Look::Done(()) } else { Look::NotYet(left.join(", ")) })
+    });
+    ended.unwrap();
+    done
+}
+
+/// Every whole line that was written can be read, and the ledger keeps its rules. The ledger.
+fn check_files(done: &Done) -> Ledger {
+    let ledger = done.ledger();
+    assert!(!ledger.acks.is_empty());
+    let Events(events) = done.events();
+    assert!(events.iter().all(|row| row["run"] == done.run), "{events:?}");
+    assert_eq!(
+        done.stdout.lines().count(),
+        1,
+        "the header, and no row of a drill that was not judged: {}",
+        done.stdout
+    );
+    ledger
+}
+
+/// Runs what `setup` runs on the same lab again: a primary and a standby, all else as it is.
+fn set_up_again(lab: &Lab) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let wanted = Wanted {
+        name: lab.file.name.clone(),
+        home: lab.home.clone(),
+        first_port: None,
+        sync: None,
+        ..scratch::wanted(&elsewhere)
+    };
+    converge(&wanted, &Progress::new(true)).unwrap();
+}
+
+/// The lab is whole again, and a write goes through it.
+fn check_whole(lab: &Lab, primary: &str) {
+    assert_eq!(lab.primary(), primary);
+    lab.check_redundant(primary);
+    let insert = "INSERT INTO understudy.ledger VALUES ('after', 0, 1, 'x')";
+    assert_eq!(lab.session(primary).execute(insert, &[]).unwrap(), 1, "a commit that waits for the standby");
+}
+
+#[test]
+fn killed_in_mid_load_the_load_ends_by_itself_with_a_whole_ledger() {
+    let lab = Lab::new(1, SyncMode::On);
+    let primary = lab.primary();
+    let mut drill = lab.start(&["--before", "60s"]);
+    drill.wait_for("steady");
+    let done = interrupt(drill, Signal::KILL);
+    assert_eq!(done.signal, Some(9));
+    assert!(check_files(&done).complete, "the end of its stdin told the load to finish normally");
+    done.wait_no_backends(&lab);
+    // Nothing had been done to the lab, and its lock is free.
+    check_whole(&lab, &primary);
+    set_up_again(&lab);
+    assert_eq!(lab.primary(), primary);
+}
+
+#[test]
+fn killed_between_fault_and_promotion_setup_brings_the_primary_back() {
+    let lab = Lab::new(1, SyncMode::On);
+    let primary = lab.primary();
+    let mut drill = lab.start(&["--before", "1s", "--decide", "60s"]);
+    drill.wait_for("fault_proven");
+    let done = interrupt(drill, Signal::KILL);
+    let ledger = check_files(&done);
+    set_up_again(&lab);
+    done.wait_no_backends(&lab);
+    check_whole(&lab, &primary);
+    // Nobody was promoted: everything that was acknowledged is there.
+    let present = lab.present(&primary, &done.run);
+    assert!(ledger.with("acked").iter().all(|key| present.contains_key(key)));
+}
+
+#[test]
+fn interrupted_while_the_standby_is_cut_off_setup_points_it_back() {
+    let lab = Lab::new(1, SyncMode::Async);
+    let primary = lab.primary();
+    let mut drill = lab.start(&["--before", "1s", "--cut", "60s"]);
+    drill.wait_for("cut");
+    let done = interrupt(drill, Signal::TERM);
+    assert_eq!((done.code, done.signal), (Some(143), None), "{}", done.stderr);
+    assert!(check_files(&done).complete, "children are ended, rows are kept");
+    done.check_nothing_runs(&lab);
+    set_up_again(&lab);
+    check_whole(&lab, &primary);
+}
+
+#[test]
+fn interrupted_by_the_keyboard_it_leaves_the_lab_as_it_was() {
+    let lab = Lab::new(1, SyncMode::RemoteApply);
+    let primary = lab.primary();
+    let mut drill = lab.start(&["--before", "60s"]);
+    drill.wait_for("steady");
+    assert!(programs_of(&drill.run).len() >= 2, "the drill and its load are found by what this test looks for");
+    let done = interrupt(drill, Signal::INT);
+    assert_eq!((done.code, done.signal), (Some(130), None), "{}", done.stderr);
+    assert!(check_files(&done).complete, "children are ended, rows are kept");
+    done.check_nothing_runs(&lab);
+    check_whole(&lab, &primary);
+}

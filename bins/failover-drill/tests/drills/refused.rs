@@ -1,0 +1,48 @@
+//! Drills that must not begin.
+
+use lab::conf::SyncMode;
+
+use crate::support::{Lab, programs_of};
+
+#[test]
+fn what_must_not_begin_touches_nothing() {
+    let lab = Lab::new(1, SyncMode::Async);
+    let before = lab.state();
+    let out = tempfile::tempdir().unwrap();
+    std::fs::write(out.path().join("ledger.csv"), "somebody's").unwrap();
+    let taken = lab.drill(&["--out", out.path().to_str().unwrap()]);
+    assert_eq!((taken.code, taken.stdout.as_str()), (Some(2), ""), "{}", taken.stderr);
+    assert!(taken.stderr.contains("ledger.csv"), "{}", taken.stderr);
+    assert_eq!(std::fs::read_to_string(out.path().join("ledger.csv")).unwrap(), "somebody's");
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1, "nothing was added to a folder that is refused");
+    let dry = lab.drill(&["--dry-run", "--cut", "1s", "--decide", "2s"]);
+    assert!(dry.stderr.contains("cut") && dry.stderr.contains("Nothing was done"), "{}", dry.stderr);
+    assert_eq!((dry.code, dry.out.exists()), (Some(2), false), "nothing was seen, so nothing is held");
+    for wrong in [&["--rate", "0"][..], &["--clients", "0"], &["--before", "10"], &["--fault", "unplug"]] {
+        let refused = lab.drill(wrong);
+        assert_eq!((refused.code, refused.out.exists()), (Some(2), false), "{wrong:?}");
+        assert!(refused.stderr.contains(wrong[0]), "{wrong:?}: {}", refused.stderr);
+    }
+    assert_eq!(lab.state(), before, "no server was restarted, reloaded, promoted or written to");
+}
+
+#[test]
+fn a_second_drill_on_the_same_lab_is_refused() {
+    let lab = Lab::new(1, SyncMode::On);
+    let mut first = lab.start(&["--before", "3s"]);
+    first.wait_for("steady");
+    let configured = |state: std::collections::BTreeMap<String, Vec<Option<String>>>| -> Vec<_> {
+        state.into_values().map(|mut figures| figures.drain(..4).collect::<Vec<_>>()).collect()
+    };
+    let before = configured(lab.state());
+    let second = lab.drill(&[]);
+    let touched = configured(lab.state()) != before;
+    let fault_yet = first.events().iter().any(|row| row["mark"] == "t0");
+    assert_eq!((second.code, second.stdout.as_str()), (Some(2), ""), "{}", second.stderr);
+    assert!(second.stderr.contains("in use"), "{}", second.stderr);
+    assert!(!second.out.exists() && programs_of(&second.run).is_empty(), "it was refused before it did anything");
+    assert!(!touched || fault_yet, "the second one touched a server");
+    let done = first.end();
+    assert_eq!(done.code, Some(0), "the first one did not notice: {}", done.stderr);
+    done.judged(&lab);
+}

@@ -1,0 +1,365 @@
+//! Labs, drills on them, and the proof that nothing of them is left.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::marker::PhantomData;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cluster::args::Cluster;
+use cluster::file::{ClusterFile, Role};
+use cluster::session::Session;
+use cluster::wait::{Look, until, until_true};
+use lab::conf::SyncMode;
+use lab::scratch::Scratch;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::independent::{self, Events, Fields, Ledger, Present};
+
+/// How often something is looked at.
+pub(crate) const LOOK: Duration = Duration::from_millis(5);
+
+/// Time for what takes milliseconds on an idle machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Time for a whole drill: some ten seconds on two idle cores, and a promotion may take a minute on a busy one.
+const DRILL: Duration = Duration::from_secs(150);
+
+/// Labs at the same time: times are measured here, and two cores are the least that somebody has.
+const LABS: u32 = 2;
+
+static RUNNING: Mutex<u32> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+
+/// A turn to have a lab, given back when dropped.
+struct Turn;
+
+impl Turn {
+    fn take() -> Turn {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        while *running >= LABS {
+            running = ENDED.wait(running).unwrap_or_else(PoisonError::into_inner);
+        }
+        *running += 1;
+        Turn
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        ENDED.notify_one();
+    }
+}
+
+/// A lab. Dropping it proves that none of its processes and directories is left.
+pub(crate) struct Lab {
+    pub(crate) file: ClusterFile,
+    pub(crate) dir: PathBuf,
+    pub(crate) home: PathBuf,
+    pub(crate) path: PathBuf,
+    scratch: Option<Scratch>,
+    /// Where drills write to.
+    out: tempfile::TempDir,
+    _turn: Turn,
+}
+
+impl Lab {
+    pub(crate) fn new(standbys: u32, sync: SyncMode) -> Lab {
+        let turn = Turn::take();
+        let scratch = Scratch::new(standbys, sync).unwrap();
+        Lab {
+            file: ClusterFile::read(&scratch.cluster).unwrap(),
+            dir: scratch.dir.canonicalize().unwrap(),
+            home: scratch.home().to_owned(),
+            path: scratch.cluster.clone(),
+            scratch: Some(scratch),
+            out: tempfile::tempdir().unwrap(),
+            _turn: turn,
+        }
+    }
+
+    /// An administrator's session on a node.
+    pub(crate) fn session(&self, node: &str) -> Session {
+        self.open(node).unwrap()
+    }
+
+    fn open(&self, node: &str) -> anyhow::Result<Session> {
+        let cluster = Cluster::from_file(self.file.clone());
+        Session::open(node, &cluster.info(cluster.node(node)?, Role::Admin)?, "test")
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.file.node.iter().map(|node| node.name.clone()).collect()
+    }
+
+    /// The nodes out of recovery. Every node must answer.
+    pub(crate) fn primaries(&self) -> Vec<String> {
+        let is_primary = |name: &String| self.session(name).value("SELECT NOT pg_is_in_recovery()", &[]).unwrap();
+        self.names().into_iter().filter(is_primary).collect()
+    }
+
+    /// The one node out of recovery.
+    pub(crate) fn primary(&self) -> String {
+        let [primary] = <[String; 1]>::try_from(self.primaries()).expect("one node is out of recovery");
+        primary
+    }
+
+    /// What differs if somebody restarted, promoted or reconfigured a node.
+    pub(crate) fn state(&self) -> BTreeMap<String, Vec<Option<String>>> {
+        let sql = "SELECT pg_postmaster_start_time(), pg_conf_load_time(), pg_is_in_recovery(),
+                          (SELECT pid FROM pg_stat_wal_receiver), (SELECT count(*) FROM understudy.ledger)";
+        self.names().into_iter().map(|name| (name.clone(), self.session(&name).texts(sql).unwrap().remove(0))).collect()
+    }
+
+    /// Every node but `primary` streams from it, over a slot of its own, on its timeline.
+    pub(crate) fn check_redundant(&self, primary: &str) {
+        let on_primary = self.session(primary);
+        let file: String = on_primary.value("SELECT pg_walfile_name(pg_current_wal_lsn())", &[]).unwrap();
+        let timeline = i32::from_str_radix(&file[..8], 16).unwrap();
+        let port = i32::from(self.file.node.iter().find(|node| node.name == primary).unwrap().port);
+        for name in self.names().into_iter().filter(|name| name != primary) {
+            let sql = "SELECT status = 'streaming' AND sender_port = $1 AND received_tli = $2 AND slot_name = $3
+                         FROM pg_stat_wal_receiver";
+            let streams: bool = self.session(&name).value(sql, &[&port, &timeline, &name]).unwrap();
+            assert!(streams, "{name} streams from {primary} on timeline {timeline}");
+            let sql = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active";
+            assert_eq!(on_primary.value::<i64>(sql, &[&name]).unwrap(), 1, "the slot of {name} on {primary}");
+        }
+    }
+
+    /// The rows of a run on a node, each with whether it is what its key says; read from the table, not by its index.
+    pub(crate) fn present(&self, node: &str, run: &str) -> Present {
+        let session = self.session(node);
+        session
+            .script("SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off")
+            .unwrap();
+        let sql = "SELECT worker, seq, payload = md5(run || '/' || worker || '/' || seq)
+                     FROM understudy.ledger WHERE run = $1";
+        let mut present = Present::new();
+        for row in session.rows(sql, &[&run]).unwrap() {
+            let (worker, seq): (i32, i64) = (row.get(0), row.get(1));
+            present.entry((worker as u64, seq as u64)).or_default().push(row.get(2));
+        }
+        present
+    }
+
+    /// Starts a drill with short times of load; `more` comes last, and its options win.
+    pub(crate) fn start(&self, more: &[&str]) -> Drill<'_> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let run = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let out = self.out.path().join(&run);
+        let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.out.path().join(format!("{run}.{name}")));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_failover-drill"));
+        command.arg("--cluster").arg(&self.path);
+        for (option, value) in [("--before", "2s"), ("--after", "1s")] {
+            if !more.contains(&option) {
+                command.args([option, value]);
+            }
+        }
+        if !more.contains(&"--out") {
+            command.arg("--out").arg(&out);
+        }
+        command.args(more).env_remove("UNDERSTUDY_CLUSTER").env_remove("UNDERSTUDY_ORIGIN").env("UNDERSTUDY_RUN", &run);
+        command.stdin(Stdio::null()).stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        Drill { of: PhantomData, child: command.spawn().unwrap(), run, out, stdout, stderr }
+    }
+
+    /// Runs a drill to its end.
+    pub(crate) fn drill(&self, more: &[&str]) -> Done {
+        self.start(more).end()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        drop(self.scratch.take());
+        if std::thread::panicking() {
+            return;
+        }
+        // Killed processes are gone when `down` returns; tools of theirs may need a moment.
+        let gone = until("the lab's processes to be gone", SOON, LOOK, || {
+            let left = working_below(&self.dir);
+            Ok(if left.is_empty() { Look::Done(()) } else { Look::NotYet(left.join(", ")) })
+        });
+        gone.unwrap();
+        assert!(!self.home.exists(), "{} is still there", self.home.display());
+    }
+}
+
+/// The processes that work in a directory or below it, as people would name them.
+pub(crate) fn working_below(dir: &Path) -> Vec<String> {
+    processes(|process| std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir)))
+}
+
+/// Our programs that run as part of a run. (The servers that a drill started keep its environment, and outlive it.)
+pub(crate) fn programs_of(run: &str) -> Vec<String> {
+    let variable = format!("UNDERSTUDY_RUN={run}");
+    let ours = |process: &Path| -> std::io::Result<bool> {
+        let environment = std::fs::read(process.join("environ"))?;
+        let name = std::fs::read_to_string(process.join("comm"))?;
+        let part = environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes());
+        Ok(part && !name.starts_with("postgres"))
+    };
+    processes(|process| ours(process).unwrap_or(false))
+}
+
+fn processes(wanted: impl Fn(&Path) -> bool) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).map(|entry| entry.path());
+    let wanted = entries.filter(|path| path.join("stat").exists() && wanted(path));
+    wanted.map(|path| std::fs::read_to_string(path.join("stat")).unwrap_or_default()).map(|stat| short(&stat)).collect()
+}
+
+/// Pid and name of a process, from its `stat`.
+fn short(stat: &str) -> String {
+    stat.split_inclusive(')').next().unwrap_or_default().to_owned()
+}
+
+/// A drill that runs; killed when dropped, before its lab can be.
+pub(crate) struct Drill<'a> {
+    of: PhantomData<&'a Lab>,
+    child: Child,
+    pub(crate) run: String,
+    pub(crate) out: PathBuf,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+/// A drill that has ended.
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) run: String,
+    pub(crate) out: PathBuf,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Drill<'_> {
+    /// The events so far.
+    pub(crate) fn events(&self) -> Vec<Fields> {
+        if self.out.join("events.csv").exists() { independent::rows(&self.out.join("events.csv")) } else { vec![] }
+    }
+
+    /// Waits until a mark is set.
+    pub(crate) fn wait_for(&mut self, mark: &str) {
+        let waited = until(&format!("the mark {mark}"), DRILL, LOOK, || {
+            let events = self.events();
+            if events.iter().any(|row| row["mark"] == mark) {
+                return Ok(Look::Done(Ok(())));
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Look::Done(Err(status)));
+            }
+            Ok(Look::NotYet(format!("{:?}", events.last())))
+        });
+        if let Err(status) = waited.unwrap() {
+            panic!("it ended ({status}) before {mark}: {}", std::fs::read_to_string(&self.stderr).unwrap());
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap(); // not reaped: the pid is its own
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Done {
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begun.elapsed() < DRILL, "it still runs; its events: {:#?}", self.events());
+            std::thread::sleep(LOOK);
+        };
+        self.done(status)
+    }
+
+    fn done(&self, status: ExitStatus) -> Done {
+        Done {
+            code: status.code(),
+            signal: status.signal(),
+            run: self.run.clone(),
+            out: self.out.clone(),
+            stdout: std::fs::read_to_string(&self.stdout).unwrap(),
+            stderr: std::fs::read_to_string(&self.stderr).unwrap(),
+        }
+    }
+}
+
+impl Drop for Drill<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Done {
+    /// The row of `drill.csv`.
+    pub(crate) fn row(&self) -> Fields {
+        let mut rows = independent::rows_of(&self.stdout);
+        assert_eq!(rows.len(), 1, "exit {:?}, stdout {:?}, stderr {}", self.code, self.stdout, self.stderr);
+        rows.remove(0)
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        Ledger::read(&self.out.join("ledger.csv"))
+    }
+
+    pub(crate) fn events(&self) -> Events {
+        Events::read(&self.out.join("events.csv"))
+    }
+
+    /// Has the independent judge look at a drill with a takeover, and at the lab after it.
+    pub(crate) fn judged(&self, lab: &Lab) -> Judged {
+        let (row, ledger, events) = (self.row(), self.ledger(), self.events());
+        let primary = lab.primary();
+        assert_eq!(row.get("new_primary"), Some(&primary), "{}", self.stderr);
+        assert!(row.values().chain(events.0.iter().flat_map(Fields::values)).all(|value| !value.contains('\n')));
+        let present = lab.present(&primary, &self.run);
+        independent::check(&row, &ledger, &events, &present);
+        let code = match row["verdict"].as_str() {
+            "held" => 0,
+            "broken" => 1,
+            _ => 2,
+        };
+        assert_eq!(self.code, Some(code), "the exit code is the verdict: {}", self.stderr);
+        self.check_nothing_runs(lab);
+        Judged { row, ledger, events, present }
+    }
+
+    /// No program of the run is left, and no backend of its load.
+    pub(crate) fn check_nothing_runs(&self, lab: &Lab) {
+        assert_eq!(programs_of(&self.run), Vec::<String>::new());
+        self.wait_no_backends(lab);
+    }
+
+    /// Waits until no server has a backend of the load left.
+    pub(crate) fn wait_no_backends(&self, lab: &Lab) {
+        let name = format!("understudy {}", self.run);
+        for node in lab.names() {
+            let sql = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = $1";
+            let session = lab.session(&node);
+            until_true("the load's backends to be gone", SOON, LOOK, || session.value(sql, &[&name])).unwrap();
+        }
+    }
+}
+
+/// A drill, its files, and what is there.
+pub(crate) struct Judged {
+    pub(crate) row: Fields,
+    pub(crate) ledger: Ledger,
+    pub(crate) events: Events,
+    pub(crate) present: Present,
+}
+
+impl Judged {
+    /// A figure of the row that must be there.
+    pub(crate) fn figure(&self, column: &str) -> u64 {
+        independent::number(&self.row, column).unwrap_or_else(|| panic!("{column} is empty"))
+    }
+}
