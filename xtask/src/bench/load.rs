@@ -1,0 +1,146 @@
+//! `bench load`: `write-load --rate max` beside `pgbench -M prepared` with the same one-row INSERT on the same server.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use program::sink::Sink;
+use report::bench::LoadBenchRow;
+use report::load::LoadRow;
+use report::percentiles::median;
+use xshell::{Shell, cmd};
+
+use super::{Bed, rusage};
+use crate::step;
+
+/// How many clients write.
+const CLIENTS: [u64; 3] = [1, 8, 32];
+
+/// The same INSERT as `sql/ledger_insert.sql`, with keys of pgbench's own.
+const SCRIPT: &str = "\
+\\set seq :seq + 1
+INSERT INTO understudy.ledger (run, worker, seq, payload)
+VALUES (:run, :client_id, :seq, '105ff92dd30f10e977b48611cb609ae3');
+";
+
+pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
+    let mut sink = Sink::create_new(&bed.dir.join("bench-load.csv"))?;
+    let port = free_port()?;
+    bed.progress.step("setting up");
+    // A new lab on a port of our choice: its first node, the primary, listens there.
+    let cluster = bed.setup(&["--port", &port, "--sync", "async"])?;
+    let script = bed.dir.join("insert.sql");
+    std::fs::write(&script, SCRIPT)?;
+    let passfile = Path::new(&cluster).with_file_name("passfile");
+    let mut rows = Vec::new();
+    for clients in CLIENTS {
+        for pair in 1..=bed.args.pairs {
+            bed.progress.step(format!("{clients} clients, pair {pair} of {}", bed.args.pairs));
+            let ours = ours(bed, &cluster, clients, pair)?;
+            sink.row(&ours)?;
+            let peer = pgbench(sh, bed, &port, &script, &passfile, clients, pair)?;
+            sink.row(&peer)?;
+            rows.push((ours, peer));
+        }
+    }
+    Ok(table(&rows))
+}
+
+fn ours(bed: &Bed<'_>, cluster: &str, clients: u64, pair: u64) -> Result<LoadBenchRow> {
+    let rows = format!("load-{clients}-{pair}.csv");
+    let run = program::run::Run { name: format!("{}-{clients}-{pair}", bed.run.name), clock: bed.run.clock };
+    let (number, duration) = (clients.to_string(), format!("{}ms", bed.args.duration.as_millis()));
+    std::fs::create_dir_all(bed.dir.join("rows"))?;
+    let ledger = bed.dir.join("rows").join(format!("ledger-{clients}-{pair}.csv")).display().to_string();
+    let args = [
+        "--cluster",
+        cluster,
+        "--quiet",
+        "--rate",
+        "max",
+        "--clients",
+        &number,
+        "--duration",
+        &duration,
+        "--ledger",
+        &ledger,
+    ];
+    let before = rusage::children_us()?;
+    step::run("write-load", &args, &run, bed.dir, &format!("rows/{rows}"))?;
+    let cpu_us = rusage::children_us()? - before;
+    let seconds: Vec<LoadRow> = step::rows(bed.dir, &format!("rows/{rows}"))?;
+    let acked: u64 = seconds.iter().map(|row| row.acked).sum();
+    std::fs::remove_file(&ledger)?; // tens of megabytes, and it has done its work
+    Ok(LoadBenchRow {
+        run: bed.run.name.clone(),
+        clients,
+        pair,
+        program: "write-load".to_owned(),
+        per_s: acked as f64 / bed.args.duration.as_secs_f64(),
+        client_cpu_us: cpu_us as f64 / acked.max(1) as f64,
+    })
+}
+
+fn pgbench(
+    sh: &Shell,
+    bed: &Bed<'_>,
+    port: &str,
+    script: &Path,
+    passfile: &Path,
+    clients: u64,
+    pair: u64,
+) -> Result<LoadBenchRow> {
+    let (number, seconds) = (clients.to_string(), bed.args.duration.as_secs().max(1).to_string());
+    let run = format!("run='pgbench-{}-{clients}-{pair}'", bed.run.name);
+    // One thread: write-load has one, too.
+    let command = cmd!(
+        sh,
+        "pgbench --no-vacuum --protocol prepared --client {number} --jobs 1 --time {seconds} --file {script}
+         --define {run} --define seq=0 --host 127.0.0.1 --port {port} --username understudy_app understudy"
+    );
+    let before = rusage::children_us()?;
+    let said = command
+        .env("PGPASSFILE", passfile)
+        .quiet()
+        .ignore_stderr()
+        .read()
+        .context("pgbench failed; it comes with PostgreSQL's client or contrib package")?;
+    let cpu_us = rusage::children_us()? - before;
+    let number_after = |what: &str| -> Option<f64> {
+        said.lines().find_map(|line| line.strip_prefix(what)?.split_whitespace().next()?.parse().ok())
+    };
+    let transactions = number_after("number of transactions actually processed:").context("pgbench says no count")?;
+    Ok(LoadBenchRow {
+        run: bed.run.name.clone(),
+        clients,
+        pair,
+        program: "pgbench".to_owned(),
+        per_s: number_after("tps =").context("pgbench says no tps")?,
+        client_cpu_us: cpu_us as f64 / transactions.max(1.0),
+    })
+}
+
+fn table(rows: &[(LoadBenchRow, LoadBenchRow)]) -> String {
+    let mut lines =
+        vec!["medians      write-load/s  pgbench/s  ratio of pairs  CPU µs per write: ours, pgbench".to_owned()];
+    for clients in CLIENTS {
+        let pairs = || rows.iter().filter(|(ours, _)| ours.clients == clients);
+        let mid = |figure: &dyn Fn(&(LoadBenchRow, LoadBenchRow)) -> f64| {
+            median(&pairs().map(figure).collect::<Vec<_>>()).unwrap_or(0.0)
+        };
+        lines.push(format!(
+            "{clients:>2} clients  {:>13.0}  {:>9.0}  {:>14.2}  {:>22.1}, {:.1}",
+            mid(&|(ours, _)| ours.per_s),
+            mid(&|(_, peer)| peer.per_s),
+            mid(&|(ours, peer)| ours.per_s / peer.per_s),
+            mid(&|(ours, _)| ours.client_cpu_us),
+            mid(&|(_, peer)| peer.client_cpu_us)
+        ));
+    }
+    lines.join("\n")
+}
+
+/// A port that nobody listens on now.
+pub(super) fn free_port() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string())
+}

@@ -1,0 +1,101 @@
+//! Benchmarks: each leaves a run's folder with one CSV file.
+
+mod lag;
+mod load;
+mod outage;
+mod rusage;
+mod verify;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use program::progress::Progress;
+use program::run::Run;
+use program::{duration, sink, stop};
+use report::verdict::Verdict;
+use xshell::Shell;
+
+use crate::{build, run_folder, step};
+
+/// Which benchmark.
+#[derive(clap::Subcommand)]
+pub(crate) enum Bench {
+    /// Lag and latency by sync mode and write rate
+    Lag(Args),
+    /// write-load as fast as it goes, beside pgbench with the same INSERT, in pairs
+    Load(Args),
+    /// verify-replication beside a raw scan of the same table, in pairs
+    Verify(Args),
+    /// Takeovers, each beside the raw floor of the same nodes
+    Outage(Args),
+}
+
+/// Arguments of all benchmarks.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Length of one timed workload
+    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = duration::parse)]
+    duration: Duration,
+    /// Pairs, or repetitions
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pairs: u64,
+    /// Rows of the table that `verify` compares
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    rows: u64,
+    /// Arguments for `setup`, after `--`: --pg-version, --set, …
+    #[arg(last = true)]
+    setup: Vec<String>,
+}
+
+/// What a benchmark works with.
+struct Bed<'a> {
+    args: &'a Args,
+    lab: String,
+    run: Run,
+    dir: &'a Path,
+    progress: Progress,
+}
+
+impl Bed<'_> {
+    /// Converges the lab and returns its cluster file.
+    fn setup(&self, more: &[&str]) -> Result<String> {
+        let mut words = ["--name", &self.lab].map(str::to_owned).to_vec();
+        words.extend(more.iter().map(|word| (*word).to_owned()));
+        words.extend(self.args.setup.iter().cloned());
+        step::setup(&words, &self.run, self.dir)
+    }
+
+    /// Runs a program whose rows go to a file of their own below `rows/`.
+    fn step(&self, name: &str, args: &[&str], rows: &str) -> Result<Verdict> {
+        std::fs::create_dir_all(self.dir.join("rows"))?;
+        step::run(name, args, &self.run, self.dir, &format!("rows/{rows}"))
+    }
+}
+
+/// Runs a benchmark; the lab goes when it is done.
+pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
+    let (what, args): (&str, &Args) = match bench {
+        Bench::Lag(args) => ("bench-lag", args),
+        Bench::Load(args) => ("bench-load", args),
+        Bench::Verify(args) => ("bench-verify", args),
+        Bench::Outage(args) => ("bench-outage", args),
+    };
+    let progress = Progress::new(false);
+    build::programs(sh)?;
+    build::ensure_postgresql(&[])?;
+    stop::listen(false)?;
+    let (run, dir) = run_folder::make(sh, what)?;
+    let bed = Bed { args, lab: step::own_lab("bench"), run, dir: &dir, progress: progress.clone() };
+    let done = match bench {
+        Bench::Lag(_) => lag::run(&bed),
+        Bench::Load(_) => load::run(sh, &bed),
+        Bench::Verify(_) => verify::run(sh, &bed),
+        Bench::Outage(_) => outage::run(&bed),
+    };
+    let done = step::down(&bed.lab, &bed.run, done);
+    progress.finish();
+    progress.say(&done?);
+    sink::print_line(&run_folder::shown(&dir))?;
+    Ok(Verdict::Held)
+}

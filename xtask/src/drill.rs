@@ -1,0 +1,177 @@
+//! `cargo xtask drill`: up, seed, lag in the background, drill, verify, summary.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use program::duration;
+use program::progress::Progress;
+use program::run::Run;
+use program::{sink, stop};
+use report::drill::DrillRow;
+use report::event::{EventRow, Mark};
+use report::fate::FateRow;
+use report::summary;
+use report::verdict::Verdict;
+use xshell::Shell;
+
+use crate::{build, run_folder, step};
+
+/// Time for `measure-lag` to finish: one last look at each standby.
+const LAG_GRACE: Duration = Duration::from_secs(10);
+
+/// Arguments of `drill`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Rows of seed data in the largest table
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    rows: u64,
+    /// Writes per second, or `max`
+    #[arg(long, value_name = "N|max", default_value = "500", value_parser = parse_rate)]
+    rate: String,
+    /// Clients
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    clients: u32,
+    /// Length of the load without the takeover: half of it before the fault, half after
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    duration: Duration,
+    /// Standbys
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    standbys: u32,
+    /// How commits wait for standbys: async, remote_write, on, remote_apply
+    #[arg(long, value_name = "MODE", default_value = "on", value_parser = ["async", "remote_write", "on", "remote_apply"])]
+    sync: String,
+    /// What happens to the primary
+    #[arg(long, default_value = "kill", value_parser = ["kill"])]
+    fault: String,
+    /// How the nodes are run
+    #[arg(long, default_value = "local", value_parser = ["local"])]
+    backend: String,
+    /// Cut the standbys off this long before the fault: asynchronous commits must then get lost
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    cut: Option<Duration>,
+    /// How many acknowledged writes may be lost before the verdict is `broken`
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_lost: u64,
+    /// Seed of the data
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Where PostgreSQL's programs are
+    #[arg(long, value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+    /// Which major version of PostgreSQL
+    #[arg(long, value_name = "MAJOR")]
+    pg_version: Option<u32>,
+    /// A server setting. Repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Leave the lab running; `cargo xtask down` removes it
+    #[arg(long)]
+    keep: bool,
+    /// Say nothing but warnings and errors
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl Args {
+    fn which_postgresql(&self) -> Vec<String> {
+        let dir = self.pg_bin.iter().flat_map(|dir| ["--pg-bin".to_owned(), dir.display().to_string()]);
+        let major = self.pg_version.iter().flat_map(|major| ["--pg-version".to_owned(), major.to_string()]);
+        dir.chain(major).collect()
+    }
+
+    fn setup(&self, lab: &str) -> Vec<String> {
+        let mut args = words(&["--name", lab, "--backend", &self.backend, "--sync", &self.sync]);
+        args.extend(["--standbys".to_owned(), self.standbys.to_string()]);
+        args.extend(self.which_postgresql());
+        args.extend(self.set.iter().flat_map(|setting| ["--set".to_owned(), setting.clone()]));
+        args
+    }
+
+    fn drill(&self, cluster: &str, dir: &Path) -> Vec<String> {
+        let half = format!("{}ms", (self.duration.as_millis() / 2).max(1));
+        let mut args = words(&["--cluster", cluster, "--out", &dir.display().to_string(), "--fault", &self.fault]);
+        args.extend(words(&["--rate", &self.rate, "--clients", &self.clients.to_string(), "--floor"]));
+        args.extend(words(&["--before", &half, "--after", &half, "--max-lost", &self.max_lost.to_string()]));
+        args.extend(self.cut.iter().flat_map(|time| ["--cut".to_owned(), format!("{}ms", time.as_millis())]));
+        args
+    }
+}
+
+/// Checks a rate before anything is built or made.
+fn parse_rate(text: &str) -> Result<String, String> {
+    let fits = text == "max" || text.parse().is_ok_and(|rate: u64| (1..=1_000_000).contains(&rate));
+    if fits { Ok(text.to_owned()) } else { Err("give 1 to 1000000 writes per second, or `max`".to_owned()) }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Holds a drill and returns its verdict. The lab is taken down whatever happens, unless it is to be kept.
+pub(crate) fn drill(sh: &Shell, args: &Args) -> Result<Verdict> {
+    let progress = Progress::new(args.quiet);
+    build::programs(sh)?;
+    build::ensure_postgresql(&args.which_postgresql())?;
+    stop::listen(false)?;
+    let (run, dir) = run_folder::make(sh, "drill")?;
+    let lab = step::own_lab("drill");
+    let held = hold(args, &lab, &run, &dir, &progress);
+    let held = if args.keep {
+        progress.say(&format!("the lab {lab} is kept: `cargo xtask down --name {lab}` removes it"));
+        held
+    } else {
+        progress.step("taking the lab down");
+        step::down(&lab, &run, held)
+    };
+    progress.finish();
+    let verdict =
+        held.inspect_err(|_| progress.warn(&format!("what there is of the run is in {}", run_folder::shown(&dir))))?;
+    progress.say(&summary_of(&dir)?);
+    progress.say("\nthe run's folder (reports/latest points to it; reports/README.md explains each column):");
+    sink::print_line(&run_folder::shown(&dir))?;
+    Ok(verdict)
+}
+
+fn hold(args: &Args, lab: &str, run: &Run, dir: &Path, progress: &Progress) -> Result<Verdict> {
+    progress.step("setting up a primary and its standbys");
+    let cluster = step::setup(&args.setup(lab), run, dir)?;
+    let on = |more: &[&str]| {
+        [&["--cluster", &cluster, "--quiet"], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+
+    progress.step("seeding data");
+    let (rows, seed) = (args.rows.to_string(), args.seed.to_string());
+    step::run("seed-data", &on(&["--replace", "--rows", &rows, "--seed", &seed]), run, dir, "seed.csv")?;
+
+    progress.step("drilling: load, a crash of the primary, a takeover, the way back");
+    let mut lag = step::start("measure-lag", &on(&[]), run, dir, "lag.csv")?;
+    let drilled = step::judge("failover-drill", &args.drill(&cluster, dir), run, dir, "drill.csv");
+    let lag_ended = lag.finish(LAG_GRACE)?;
+    let drilled = drilled?;
+    if step::rows::<DrillRow>(dir, "drill.csv")?.is_empty() {
+        bail!("failover-drill could not begin: {}", step::log_tail(dir, "failover-drill"));
+    }
+    if !lag_ended.success() {
+        progress.warn(&format!("measure-lag ended with {lag_ended}: {}", step::log_tail(dir, "measure-lag")));
+    }
+
+    progress.step("comparing the standbys with the new primary");
+    let verified = step::judge("verify-replication", &on(&[]), run, dir, "verify.csv")?;
+    if verified == Verdict::Unknown {
+        progress.warn(&format!("verify-replication could not find out: {}", step::log_tail(dir, "verify-replication")));
+    }
+    Ok(drilled.join(verified))
+}
+
+/// What was found, from the files of the run alone.
+fn summary_of(dir: &Path) -> Result<String> {
+    let drills: Vec<DrillRow> = step::rows(dir, "drill.csv")?;
+    let fates: Vec<FateRow> = step::rows(dir, "fates.csv")?;
+    let events: Vec<EventRow> = step::rows(dir, "events.csv")?;
+    let reasons: Vec<String> =
+        events.into_iter().filter(|event| event.mark == Mark::Verdict).filter_map(|event| event.detail).collect();
+    let mut parts = vec![summary::lag(&step::rows(dir, "lag.csv")?), summary::verify(&step::rows(dir, "verify.csv")?)];
+    parts.extend(drills.iter().map(|row| summary::drill(row, &fates, &reasons)));
+    Ok(parts.join("\n"))
+}

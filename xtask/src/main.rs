@@ -1,0 +1,67 @@
+//! xtask: the runner. `cargo xtask drill` runs the main job, `cargo xtask test` the tests; `cargo xtask` lists all.
+//!
+//! It starts the programs, hands on the path that `setup` prints, and reads rows. It never talks to PostgreSQL.
+
+mod bench;
+mod build;
+mod drill;
+mod lab;
+mod run_folder;
+mod step;
+mod test;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use report::verdict::Verdict;
+use xshell::Shell;
+
+/// Runs pg-understudy.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", version, about)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A lab, data, load, a crash of the primary, a takeover, and a report of what it cost
+    Drill(drill::Args),
+    /// Benchmarks that leave CSV files: lag, load, verify, outage
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// A lab that stays: `setup` with its arguments
+    Up(lab::Forwarded),
+    /// Takes labs down: all of them, or with --name one
+    Down(lab::Forwarded),
+    /// All tests, with real servers
+    Test(test::Args),
+    /// One of the programs: setup, seed-data, write-load, measure-lag, verify-replication, failover-drill
+    #[command(external_subcommand)]
+    Program(Vec<OsString>),
+}
+
+fn main() -> ExitCode {
+    let Args { command } = Args::parse();
+    program::main(|| run(command))
+}
+
+fn run(command: Command) -> Result<Verdict> {
+    let sh = Shell::new()?;
+    // The programs work where the caller stands; everything else works in the workspace.
+    if let Command::Program(words) = &command {
+        return lab::forward_program(&sh, words);
+    }
+    sh.change_dir(build::workspace());
+    match command {
+        Command::Drill(args) => drill::drill(&sh, &args),
+        Command::Bench(bench) => bench::bench(&sh, &bench),
+        Command::Up(args) => lab::up(&sh, &args),
+        Command::Down(args) => lab::down(&sh, &args),
+        Command::Test(args) => test::test(&sh, &args),
+        Command::Program(_) => Err(anyhow::anyhow!("forwarded above")).context("a program's name"),
+    }
+}

@@ -1,0 +1,87 @@
+//! One program of a run, from its start to its end, with its rows and its log in the run's folder.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, bail};
+use program::child::{self, Program};
+use program::run::Run;
+use report::verdict::Verdict;
+
+/// Runs a program to its end; its stdout becomes `rows`, its stderr `log/NAME.log`. Its verdict may be any of the three.
+pub(crate) fn judge(name: &str, args: &[impl AsRef<OsStr>], run: &Run, dir: &Path, rows: &str) -> Result<Verdict> {
+    let stdout = create_new(&dir.join(rows))?;
+    let status = Program::run(name, args, run, stdout, log(dir, name)?)?;
+    Ok(Verdict::from_exit_code(status.code()))
+}
+
+/// Runs a program that has to do its work: anything but exit code 0 or 1 is an error, with the end of its log.
+pub(crate) fn run(name: &str, args: &[impl AsRef<OsStr>], run: &Run, dir: &Path, rows: &str) -> Result<Verdict> {
+    match judge(name, args, run, dir, rows)? {
+        Verdict::Unknown => bail!("{name} could not do its work: {}", log_tail(dir, name)),
+        verdict => Ok(verdict),
+    }
+}
+
+/// Starts a program that runs beside others until it is told to finish.
+pub(crate) fn start(name: &str, args: &[impl AsRef<OsStr>], run: &Run, dir: &Path, rows: &str) -> Result<Program> {
+    Program::start(name, args, run, create_new(&dir.join(rows))?, log(dir, name)?)
+}
+
+/// Runs `setup` and returns the path that it prints.
+pub(crate) fn setup(args: &[impl AsRef<OsStr>], run: &Run, dir: &Path) -> Result<String> {
+    let printed = dir.join("log/setup.out");
+    let status = Program::run("setup", args, run, File::create(&printed)?, log(dir, "setup")?)?;
+    if !status.success() {
+        bail!("setup failed ({status}): {}", log_tail(dir, "setup"));
+    }
+    let mut path = String::new();
+    File::open(&printed)?.read_to_string(&mut path)?;
+    std::fs::remove_file(&printed)?;
+    Ok(path.trim().to_owned())
+}
+
+/// A lab for this process alone: two drills at once do not meet.
+pub(crate) fn own_lab(what: &str) -> String {
+    format!("{what}_{}", std::process::id())
+}
+
+/// Takes a lab down after `work` was done with it, also when that failed or a signal came: that is why this does not
+/// go through [`Program::run`]. The work's own error outweighs one of taking down.
+pub(crate) fn down<T>(name: &str, run: &Run, work: Result<T>) -> Result<T> {
+    let mut command = child::command("setup", run)?;
+    command.args(["--down", "--quiet", "--name", name]).stdin(Stdio::null()).process_group(0);
+    let status = command.status().context("cannot run setup --down")?;
+    match work {
+        Ok(_) if !status.success() => bail!("lab {name} was not taken down: run `cargo xtask down`"),
+        work => work,
+    }
+}
+
+/// The rows of a file in the run's folder.
+pub(crate) fn rows<Row: for<'de> serde::Deserialize<'de>>(dir: &Path, file: &str) -> Result<Vec<Row>> {
+    let path = dir.join(file);
+    let input = File::open(&path).with_context(|| path.display().to_string())?;
+    report::rows::read(input).with_context(|| path.display().to_string())
+}
+
+/// The log of a program: appended to, since a benchmark runs it more than once.
+fn log(dir: &Path, name: &str) -> Result<File> {
+    let path = dir.join("log").join(format!("{name}.log"));
+    File::options().create(true).append(true).open(&path).with_context(|| format!("cannot make {}", path.display()))
+}
+
+fn create_new(path: &Path) -> Result<File> {
+    File::create_new(path).with_context(|| format!("cannot make {}", path.display()))
+}
+
+/// The last lines that a program said.
+pub(crate) fn log_tail(dir: &Path, name: &str) -> String {
+    let text = std::fs::read_to_string(dir.join("log").join(format!("{name}.log"))).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}
