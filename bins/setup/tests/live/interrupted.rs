@@ -84,13 +84,14 @@ fn a_statement_that_a_killed_set_up_left_at_work_is_ended() {
 /// the postmaster answers that it is starting up.
 fn freeze_at_start(lab: &Lab, node: &str) -> (Child, Vec<Pid>) {
     let data = lab.dir().join(node).join("data");
+    let kill = || lab::open::open(lab.file()).unwrap().backend.kill(node, &mut || {}).unwrap();
+    kill();
     loop {
-        lab::open::open(lab.file()).unwrap().backend.kill(node, &mut || {}).unwrap();
         fs::remove_file(data.join("postmaster.pid")).unwrap(); // it tells of the killed one
         let mut command = Command::new(lab.file().local.as_ref().unwrap().bin.join("postgres"));
         Account::for_servers().unwrap().apply(&mut command);
         let log = fs::File::options().append(true).open(lab.dir().join(node).join("log/postgresql.log")).unwrap();
-        let postmaster = command.arg("-D").arg(&data).stderr(log).spawn().unwrap();
+        let mut postmaster = command.arg("-D").arg(&data).stderr(log).spawn().unwrap();
         let pid = Pid::from_child(&postmaster);
         // The eighth line of its file says how it stands.
         let stands = || fs::read_to_string(data.join("postmaster.pid")).ok()?.lines().nth(7).map(str::to_owned);
@@ -108,6 +109,8 @@ fn freeze_at_start(lab: &Lab, node: &str) -> (Child, Vec<Pid>) {
             return (postmaster, children);
         }
         // It was too fast, or not far enough: once more.
+        kill();
+        postmaster.wait().unwrap();
     }
 }
 
