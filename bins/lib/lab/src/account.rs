@@ -54,6 +54,7 @@ impl Account {
                 return Ok(Account::Other { uid, gid });
             }
         }
+        program::stop::check()?; // it ended `id`
         bail!("servers cannot run as root, and there is no user {}: make one", CANDIDATES.join(" or "))
     }
 

@@ -8,7 +8,7 @@ use report::verdict::Verdict;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::sink::Closed;
-use crate::stop::Interrupted;
+use crate::stop::{self, Interrupted};
 
 /// Runs a program and turns what it found into its exit code.
 ///
@@ -20,13 +20,14 @@ pub fn main(run: impl FnOnce() -> Result<Verdict>) -> ExitCode {
     match result {
         Ok(verdict) => ExitCode::from(verdict.exit_code()),
         Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Interrupted>() {
-            Some(interrupted) => ExitCode::from(interrupted.exit_code()),
-            None => {
+        Err(error) => {
+            if !error.is::<Interrupted>() {
                 eprintln!("error: {error:#}");
-                ExitCode::from(2)
             }
-        },
+            // After a signal, whatever failed may have failed because of it.
+            let interrupted = stop::check().err().unwrap_or(error).downcast::<Interrupted>();
+            ExitCode::from(interrupted.map_or(2, Interrupted::exit_code))
+        }
     }
 }
 
