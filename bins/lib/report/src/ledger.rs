@@ -242,8 +242,11 @@ pub fn parse_line(line: &str) -> anyhow::Result<LedgerRow> {
 /// If a line is not a ledger row, or `take` refuses it; the error names the line.
 pub fn each_row(input: impl Read, mut take: impl FnMut(LedgerRow) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let header = csv::StringRecord::from(crate::columns::columns::<LedgerRow>().to_vec());
-    let mut csv =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(LastByte { input, last: None });
+    let mut csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(LastByte {
+        input,
+        last: None,
+        ended: false,
+    });
     let mut take = |record: &csv::StringRecord| {
         let line = record.position().map_or(0, csv::Position::line);
         let row = record.deserialize(Some(&header)).with_context(|| format!("ledger line {line} is not a row"))?;
@@ -269,16 +272,19 @@ pub fn each_row(input: impl Read, mut take: impl FnMut(LedgerRow) -> anyhow::Res
 }
 
 /// Remembers the last byte that was read: a ledger that does not end in a newline was torn in the middle of a row.
+/// The first end of the file is its end, also if it grows meanwhile: half a row would else pass for a whole one.
 struct LastByte<R> {
     input: R,
     last: Option<u8>,
+    ended: bool,
 }
 
 impl<R: Read> Read for LastByte<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        if count > 0 {
-            self.last = Some(buffer[count - 1]);
+        let count = if self.ended { 0 } else { self.input.read(buffer)? };
+        self.ended = count == 0;
+        if let Some(index) = count.checked_sub(1) {
+            self.last = Some(buffer[index]);
         }
         Ok(count)
     }
@@ -292,6 +298,33 @@ mod tests {
 
     fn read(rows: &str) -> anyhow::Result<Ledger> {
         Ledger::read(format!("{HEADER}{rows}").as_bytes())
+    }
+
+    /// A file that grows while it is read: each piece ends in an end of the file.
+    struct Growing(Vec<&'static str>);
+
+    impl Read for Growing {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            if self.0.is_empty() {
+                return Ok(0);
+            }
+            let piece = self.0.remove(0).as_bytes();
+            buffer[..piece.len()].copy_from_slice(piece);
+            Ok(piece.len())
+        }
+    }
+
+    #[test]
+    fn half_a_row_of_a_growing_ledger_is_left_out() {
+        let grows =
+            Growing(vec![HEADER, "r,5,0,1,sent,5,,,n,1\nr,6,0", "", ",1,acked,5,1,,n,1\nr,7,0,2,sent,7,,,n,1\n"]);
+        let mut rows = 0;
+        each_row(grows, |_| {
+            rows += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(rows, 1);
     }
 
     #[test]

@@ -203,8 +203,8 @@ impl Load {
     pub(crate) fn wait(&mut self, event: Event, count: usize) -> usize {
         until(&format!("{count} {event:?} in the ledger"), SOON, LOOK, || {
             assert!(self.child.as_mut().unwrap().try_wait()?.is_none(), "the load has ended");
-            if !self.ledger.exists() {
-                return Ok(Look::NotYet("no ledger yet".to_owned()));
+            if fs::metadata(&self.ledger).map_or(0, |metadata| metadata.len()) == 0 {
+                return Ok(Look::NotYet("no ledger yet, not even its header".to_owned()));
             }
             let found = self.count(event);
             Ok(if found >= count { Look::Done(found) } else { Look::NotYet(format!("{found}")) })
