@@ -1,0 +1,458 @@
+#!/bin/sh
+# A PostgreSQL node in a container. Compose starts `serve`; every other word is a deliberate act, done in a running node
+# (`docker compose exec standby sh /understudy/node.sh promote`) or in a container of its own over the same volume
+# (`docker compose run --rm --no-deps primary rejoin standby`).
+#
+#   serve                       run what the data directory is; make it first if there is none
+#   healthy                     the health check
+#   promote                     make the standby that runs here the primary
+#   follow HOST [PORT]          point the standby that runs here at another primary
+#   rejoin HOST [PORT]          make the stopped node a standby of HOST: pg_rewind, and follow it
+#   reclone HOST [PORT]         the same by a fresh base backup; what was there is kept as data.old until `discard-old`
+#   make-standby, rewind CONNINFO, clone, discard-old, remove, state, waldump, single     the steps, for setup and drills
+#
+# It needs PostgreSQL's programs in PATH, flock, and (as root) setpriv, gosu or su-exec. What it knows comes from the
+# environment: UNDERSTUDY_NODE (the node's name; a scaled standby asks the engine's DNS for its own), UNDERSTUDY_PRIMARY_HOST,
+# _PORT, _USER, _PASSFILE (whom a standby follows; empty for a primary), PGSQL_<NAME> (a server setting each; `__` for `.`).
+#
+#   /secrets/passfile                   all passwords (libpq's format); made by the primary if nobody gave one
+#   /var/lib/postgresql/NODE/           lock, passfile (what the server needs of it), data
+#   /var/lib/postgresql/NODE/conf/      written here at every start; outside the data, so that pg_rewind leaves it alone
+#   /understudy/nodes/NODE/             written by setup, instead of conf/follow.conf: follow.conf, settings.conf, sync.conf
+#   /peers/                             the other volume, read-only: who is on a newer timeline?
+set -eu
+export LC_ALL=C
+umask 077
+
+root=/var/lib/postgresql
+port=5432
+admin=understudy_admin
+replication=understudy_replication
+rewind=understudy_rewind
+
+say() { echo "node ${node:-?}: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# ---- who and where -------------------------------------------------------------------------------------------------
+
+# The node's own name. A scaled standby has the index that compose gave its container: lab_standby_2 or lab-standby-2.
+node_name() {
+    if [ -n "${UNDERSTUDY_NODE:-}" ]; then
+        echo "$UNDERSTUDY_NODE"
+        return
+    fi
+    for address in $(hostname -i); do
+        # From the DNS: /etc/hosts only knows the container's id.
+        found=$(getent -s dns hosts "$address" | sed -n 's/^.*[-_]\([a-z]*\)[-_]\([0-9]\{1,\}\)\..*$/\1_\2/p')
+        if [ -n "$found" ]; then
+            echo "$found"
+            return
+        fi
+    done
+}
+
+# The command before a command that makes it run as the server's user; nothing if we are not root.
+find_drop() {
+    drop=
+    [ "$(id -u)" = 0 ] || return 0
+    id -u postgres >/dev/null 2>&1 || die "PostgreSQL refuses to run as root, and the image has no user postgres"
+    if command -v setpriv >/dev/null; then
+        drop="setpriv --reuid=postgres --regid=postgres --init-groups --"
+    elif command -v gosu >/dev/null; then
+        drop="gosu postgres"
+    elif command -v su-exec >/dev/null; then
+        drop="su-exec postgres"
+    else
+        die "the image has neither setpriv nor gosu nor su-exec: nothing to leave root with"
+    fi
+}
+
+own() { [ -z "$drop" ] || chown postgres:postgres "$@"; }
+
+# Runs a tool as the server's user, so that a signal ends it at once: a shell that waits in the foreground would keep it.
+run_tool() {
+    # A shell gives what it starts in the background /dev/null to read; the tool is to read what we do.
+    { $drop "$@" <&3 3<&- & } 3<&0
+    tool=$!
+    trap 'kill $tool; wait $tool; exit 143' TERM INT
+    ended=0
+    wait $tool || ended=$?
+    trap - TERM INT
+    return $ended
+}
+
+is_standby() { [ -e "$data/standby.signal" ]; }
+has_data() { [ -s "$data/PG_VERSION" ]; }
+
+# ---- one at a time -------------------------------------------------------------------------------------------------
+
+# With the lock held nobody else runs here; the server inherits it. Without it two postmasters ran on one directory.
+lock() {
+    exec 9>"$dir/lock"
+    flock -w "${1:-0}" 9 || die "another container works on $dir"
+}
+
+unlock() { exec 9>&-; }
+
+# ---- secrets and configuration -------------------------------------------------------------------------------------
+
+make_secrets() {
+    [ ! -e /secrets/passfile ] || return 0
+    [ -w /secrets ] || die "/secrets/passfile is missing and /secrets is read-only: mount a password file there"
+    for role in $admin understudy_app understudy_monitor $replication $rewind; do
+        echo "*:*:*:$role:$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
+    done >/secrets/passfile.new
+    mv /secrets/passfile.new /secrets/passfile
+}
+
+password() { sed -n "s/^\*:\*:\*:$1://p" /secrets/passfile; }
+
+# A value between the quotes of postgresql.conf.
+quoted() { printf "'%s'" "$(printf %s "$1" | sed -e 's/\\/\\\\/g' -e "s/'/''/g")"; }
+
+write() { # FILE: stdin, whole or not at all
+    cat >"$1.new"
+    own "$1.new"
+    mv "$1.new" "$1"
+}
+
+# Every PGSQL_<NAME> of the environment.
+env_settings() {
+    env | sed -n 's/^PGSQL_\([A-Za-z][A-Za-z0-9_]*\)=.*/\1/p' | sort | while read -r name; do
+        eval "value=\$PGSQL_$name"
+        echo "$(echo "$name" | tr 'A-Z' 'a-z' | sed 's/__/./g') = $(quoted "$value")"
+    done
+}
+
+# The conninfo of whom this node follows by its environment.
+env_upstream() {
+    passfile=$dir/passfile
+    if [ -n "${UNDERSTUDY_PRIMARY_PASSFILE:-}" ]; then
+        passfile=$dir/upstream.passfile
+        write "$passfile" <"$UNDERSTUDY_PRIMARY_PASSFILE"
+    fi
+    echo "host=$1 port=${2:-5432} user=${UNDERSTUDY_PRIMARY_USER:-$replication} passfile=$passfile application_name=$node"
+}
+
+follow() { # CONNINFO
+    printf 'primary_conninfo = %s\nprimary_slot_name = %s\n' "$(quoted "$1")" "$(quoted "$node")" | write "$conf/follow.conf"
+}
+
+# The conninfo of whom this node follows: what setup wrote, else what was written here.
+upstream() {
+    for file in "/understudy/nodes/$node/follow.conf" "$conf/follow.conf"; do
+        if [ -e "$file" ]; then
+            sed -n "s/^primary_conninfo = '\(.*\)'\$/\1/p" "$file" | sed -e "s/''/'/g" -e 's/\\\\/\\/g'
+            return
+        fi
+    done
+}
+
+prepare() {
+    mkdir -p "$dir" "$conf"
+    chmod 0755 "$dir"
+    own "$dir" "$conf"
+    if [ -z "${UNDERSTUDY_PRIMARY_HOST:-}" ]; then make_secrets; fi
+    if [ -e /secrets/passfile ]; then
+        grep -E "^[^:]*:[^:]*:[^:]*:($replication|$rewind):" /secrets/passfile | write "$dir/passfile"
+    fi
+    if [ -n "${UNDERSTUDY_PRIMARY_HOST:-}" ] && [ ! -s "$conf/follow.conf" ]; then
+        follow "$(env_upstream "$UNDERSTUDY_PRIMARY_HOST" "${UNDERSTUDY_PRIMARY_PORT:-}")"
+    fi
+    env_settings | write "$conf/environment.conf"
+    from_setup="include_if_exists 'follow.conf'"
+    [ -e "$conf/follow.conf" ] || write "$conf/follow.conf" </dev/null
+    if [ -d "/understudy/nodes/$node" ]; then
+        from_setup="include_dir '/understudy/nodes/$node'" # follow.conf, settings.conf, sync.conf
+    fi
+    write "$conf/pg_hba.conf" <<EOF
+# Written by node.sh. The networks are the lab's own, and ports are published on 127.0.0.1 only.
+local  all          all           scram-sha-256
+host   replication  all     all   scram-sha-256
+host   all          all     all   scram-sha-256
+EOF
+    write "$conf/postgresql.conf" <<EOF
+# Written by node.sh at every start. Your own settings: PGSQL_<NAME> in the environment, or setup --set.
+cluster_name = '$node'
+wal_level = 'replica'
+max_wal_senders = '10'
+max_replication_slots = '10'
+wal_keep_size = '128MB'
+# A slot whose standby never comes back must not fill the disk.
+max_slot_wal_keep_size = '4GB'
+# pg_rewind needs this or data checksums; a node has both.
+wal_log_hints = 'on'
+hot_standby = 'on'
+hot_standby_feedback = 'on'
+# A standby whose upstream went away looks for it again after this long (default 5s).
+wal_retrieve_retry_interval = '1s'
+log_line_prefix = '%m [%p] %q%u@%d/%a '
+include 'environment.conf'
+$from_setup
+# What the container relies on.
+listen_addresses = '*'
+port = '$port'
+unix_socket_directories = '/tmp'
+hba_file = '$conf/pg_hba.conf'
+logging_collector = 'off'
+log_destination = 'stderr'
+EOF
+}
+
+# ---- making data directories ---------------------------------------------------------------------------------------
+
+# A data directory in the making; an unfinished one of before goes.
+new_data() {
+    rm -rf "$data.new"
+    mkdir "$data.new"
+    own "$data.new"
+}
+
+# What every data directory of ours has: the one-line configuration, and no settings of another node.
+put_in_order() { # DATA
+    echo "include '../conf/postgresql.conf'" | write "$1/postgresql.conf"
+    echo "# ALTER SYSTEM writes here." | write "$1/postgresql.auto.conf"
+}
+
+init() {
+    say "initdb"
+    new_data
+    password $admin | write "$dir/pwfile"
+    made=0
+    run_tool initdb --pgdata="$data.new" --username=$admin --pwfile="$dir/pwfile" --auth=scram-sha-256 --data-checksums \
+        --encoding=UTF8 --locale=C >/dev/null || made=$?
+    rm -f "$dir/pwfile"
+    [ $made = 0 ] || die "initdb failed"
+    # In single-user mode: nobody can connect yet. A statement that fails is not logged, for it holds a password.
+    {
+        for role in understudy_app understudy_monitor $replication $rewind; do
+            echo "CREATE ROLE $role LOGIN PASSWORD '$(password $role)'"
+        done
+        echo "ALTER ROLE $replication REPLICATION CONNECTION LIMIT 10"
+        echo "GRANT pg_monitor TO understudy_monitor"
+        for function in "pg_ls_dir(text, boolean, boolean)" "pg_stat_file(text, boolean)" "pg_read_binary_file(text)" \
+            "pg_read_binary_file(text, bigint, bigint, boolean)"; do
+            echo "GRANT EXECUTE ON FUNCTION pg_catalog.$function TO $rewind"
+        done
+    } | write "$dir/roles.sql"
+    # It goes on after an error, and ends as if there had been none.
+    run_tool postgres --single -c log_min_error_statement=panic -c log_checkpoints=off -D "$data.new" postgres \
+        <"$dir/roles.sql" >/dev/null 2>"$dir/roles.log" || echo "ERROR: it ended early" >>"$dir/roles.log"
+    rm -f "$dir/roles.sql"
+    ! grep -E 'ERROR|FATAL|PANIC' "$dir/roles.log" >&2 || die "the roles were not made"
+    rm -f "$dir/roles.log"
+    put_in_order "$data.new"
+    mv "$data.new" "$data"
+}
+
+# Waits for the primary, for as long as UNDERSTUDY_WAIT says: it may be in the making, on a machine that is slow.
+wait_primary() { # CONNINFO
+    waited=0
+    until run_tool psql -XqAt -d "$1 dbname=postgres connect_timeout=5" -c "SELECT 1" >/dev/null 2>"$dir/last_error"; do
+        [ "$waited" -lt "${UNDERSTUDY_WAIT:-300}" ] || die "no primary after $waited s: $(cat "$dir/last_error")"
+        [ $((waited % 10)) != 0 ] || say "waiting for the primary: $(tail -n 1 "$dir/last_error")"
+        sleep 1
+        waited=$((waited + 1))
+    done
+    rm -f "$dir/last_error"
+}
+
+# Registers this node with its primary: the slot that keeps WAL for it.
+ensure_slot() { # CONNINFO
+    run_tool psql -XqAt -d "$1 dbname=postgres" -v ON_ERROR_STOP=1 >/dev/null -c \
+        "SELECT pg_create_physical_replication_slot('$node', true)
+         WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '$node')"
+}
+
+clone() {
+    conninfo=$(upstream)
+    [ -n "$conninfo" ] || die "nobody to clone: UNDERSTUDY_PRIMARY_HOST is empty"
+    wait_primary "$conninfo"
+    ensure_slot "$conninfo"
+    say "cloning"
+    new_data
+    # The primary lends a base backup two of its walsenders: with many standbys at once, one has to wait its turn.
+    tries=0
+    # Under its own name: else it would pass for a standby that streams.
+    until run_tool pg_basebackup --dbname="$conninfo application_name=pg_basebackup" --pgdata="$data.new" --wal-method=stream --slot="$node" --checkpoint=fast; do
+        tries=$((tries + 1))
+        [ $tries -lt 10 ] || die "pg_basebackup failed $tries times"
+        sleep 1
+        new_data
+    done
+    put_in_order "$data.new"
+    : >"$data.new/standby.signal"
+    own "$data.new/standby.signal"
+    if [ -e "$data" ]; then
+        rm -rf "$data.old"
+        mv "$data" "$data.old"
+    fi
+    mv "$data.new" "$data"
+}
+
+make_standby() {
+    put_in_order "$data"
+    : >"$data/standby.signal"
+    own "$data/standby.signal"
+}
+
+rewind_from() { # CONNINFO
+    rm -f "$data/postmaster.pid"
+    said=0
+    run_tool pg_rewind --target-pgdata="$data" --source-server="$1" >"$dir/rewind.log" 2>&1 || said=$?
+    cat "$dir/rewind.log" >&2
+    [ $said = 0 ] || die "pg_rewind failed"
+    # Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint.
+    ! grep -q "no rewind required" "$dir/rewind.log" || die "pg_rewind says that no rewind is required"
+}
+
+# ---- never two primaries -------------------------------------------------------------------------------------------
+
+# The newest timeline that a data directory knows of.
+timeline() { # DATA
+    newest=$(pg_controldata -D "$1" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")
+    for history in "$1"/pg_wal/????????.history; do
+        [ -e "$history" ] || continue
+        number=$((0x$(basename "$history" .history)))
+        [ "$number" -le "$newest" ] || newest=$number
+    done
+    echo "$newest"
+}
+
+# Another node on a newer timeline than ours, if there is one: it was promoted while we were away.
+newer_peer() {
+    own_timeline=$(timeline "$data")
+    for other in "$root"/*/data /peers/*/data; do
+        [ -s "$other/PG_VERSION" ] && [ "$other" != "$data" ] || continue
+        if [ "$(timeline "$other")" -gt "$own_timeline" ]; then
+            basename "$(dirname "$other")"
+            return
+        fi
+    done
+}
+
+# A node that was primary and has been overtaken serves nobody until somebody has made it a standby.
+stay_fenced() {
+    newer=$(newer_peer)
+    [ -n "$newer" ] && ! is_standby || return 0
+    say "FENCED: $newer is on a newer timeline, so a takeover has happened. This node is not started: it would be a second"
+    say "primary. Make it a standby: docker compose run --rm --no-deps SERVICE rejoin HOST"
+    : >/tmp/fenced
+    unlock
+    trap 'exit 0' TERM INT
+    until is_standby; do sleep 1; done
+    trap - TERM INT
+    lock 60
+    rm -f /tmp/fenced
+}
+
+# ---- the words -----------------------------------------------------------------------------------------------------
+
+serve() {
+    prepare
+    lock
+    if ! has_data; then
+        [ -z "$(ls -A "$data" 2>/dev/null)" ] || die "$data holds files, but no PostgreSQL data: it is left alone"
+        if [ -n "$(upstream)" ]; then clone; else init; fi
+    fi
+    is_standby || stay_fenced
+    rm -f "$data/postmaster.pid" # nobody runs here; in a new container its number may be somebody else's
+    $drop postgres -D "$data" &
+    server=$!
+    trap 'kill -INT $server' TERM INT # a fast shutdown
+    trap 'kill -HUP $server' HUP
+    ended=0
+    while kill -0 $server 2>/dev/null; do
+        ended=0
+        wait $server || ended=$?
+    done
+    exit $ended
+}
+
+healthy() { [ -e /tmp/fenced ] || pg_isready -q -h 127.0.0.1 -p $port; }
+
+promote() { run_tool pg_ctl promote --silent --wait --timeout "${1:-60}" --pgdata "$data"; }
+
+# A checkpoint on a primary, so that its control file tells its timeline; fails for a standby.
+checkpoint_on() { # HOST PORT
+    sql="DO \$\$ BEGIN IF pg_is_in_recovery() THEN RAISE EXCEPTION '$1 is a standby itself'; END IF; END \$\$"
+    # As root, if that is what we are: the server's user must not read all passwords.
+    PGPASSFILE=/secrets/passfile psql -XqAt -v ON_ERROR_STOP=1 -d "host=$1 port=$2 user=$admin dbname=postgres" -c "$sql" -c CHECKPOINT
+}
+
+# By hand: what setup and the drill do step by step.
+change_primary() { # follow|rewind|clone HOST [PORT]
+    host=${2:?whom to follow? give a host} on=${3:-5432}
+    if [ "$1" = follow ]; then
+        is_standby || die "only a standby can follow; this node was primary: rejoin"
+    else
+        prepare
+        lock 10
+    fi
+    checkpoint_on "$host" "$on"
+    follow "$(env_upstream "$host" "$on")"
+    ensure_slot "$(upstream)"
+    case $1 in
+    follow) run_tool pg_ctl reload --silent --pgdata "$data" ;;
+    clone) clone ;;
+    rewind)
+        rewind_from "host=$host port=$on user=$rewind passfile=$dir/passfile dbname=postgres"
+        make_standby
+        ;;
+    esac
+    say "a standby of $host"
+}
+
+# One line for each node of this volume: name, data|none, standby|primary, newest timeline.
+state() {
+    for other in "$root"/*/; do
+        name=$(basename "$other")
+        if [ -s "$other/data/PG_VERSION" ]; then
+            is=primary
+            [ ! -e "$other/data/standby.signal" ] || is=standby
+            echo "$name $is $(timeline "$other/data")"
+        fi
+    done
+}
+
+# The rows of one query on a node that nobody else can reach, as CSV.
+single() { # DBNAME QUERY
+    is_standby && die "a standby: single-user mode refuses it"
+    rm -f "$data/postmaster.pid" "$dir/single.csv"
+    printf "COPY (%s) TO '%s' (FORMAT csv)\n" "$2" "$dir/single.csv" >"$dir/single.sql"
+    # A commit in here must not wait for a standby that nobody lets in.
+    run_tool postgres --single -c synchronous_standby_names= -c archive_mode=off -D "$data" "$1" \
+        <"$dir/single.sql" >/dev/null || die "single-user mode failed"
+    cat "$dir/single.csv"
+    rm -f "$dir/single.csv" "$dir/single.sql"
+}
+
+waldump() { run_tool pg_waldump --path="$data/pg_wal" --timeline="$1" --start="$2"; }
+
+node=$(node_name)
+case $node in
+'' | *[!a-z0-9_]*) die "cannot tell which node this is ('$node'): set UNDERSTUDY_NODE to a name of a-z, 0-9 and _" ;;
+esac
+dir=$root/$node
+data=$dir/data
+conf=$dir/conf
+find_drop
+word=${1:-serve}
+[ $# = 0 ] || shift
+case $word in
+serve) serve ;;
+healthy) healthy ;;
+promote) promote "$@" ;;
+follow) change_primary follow "$@" ;;
+rejoin) change_primary rewind "$@" ;;
+reclone) change_primary clone "$@" ;;
+state) state ;;
+rewind) lock 10 && rewind_from "$1" ;;
+make-standby) lock 10 && make_standby ;;
+clone) prepare && lock 10 && clone ;;
+discard-old) rm -rf "$data.old" ;;
+remove) lock 10 && rm -rf "$dir" ;;
+single) lock 10 && single "$1" "$2" ;;
+waldump) waldump "$1" "$2" ;;
+*) die "no such word: $word" ;;
+esac
