@@ -247,12 +247,14 @@ init() {
 
 # Waits for the primary, for as long as UNDERSTUDY_WAIT says: it may be in the making, on a machine that is slow.
 wait_primary() { # CONNINFO
-    waited=0
+    begun=$(date +%s)
+    looks=0
     until run_tool psql -XqAt -d "$1 dbname=postgres connect_timeout=5" -c "SELECT 1" >/dev/null 2>"$dir/last_error"; do
+        waited=$(($(date +%s) - begun))
         [ "$waited" -lt "${UNDERSTUDY_WAIT:-300}" ] || die "no primary after $waited s: $(cat "$dir/last_error")"
-        [ $((waited % 10)) != 0 ] || say "waiting for the primary: $(tail -n 1 "$dir/last_error")"
-        sleep 1
-        waited=$((waited + 1))
+        [ $((looks % 50)) != 0 ] || say "waiting for the primary: $(head -n 1 "$dir/last_error")"
+        sleep 0.2
+        looks=$((looks + 1))
     done
     rm -f "$dir/last_error"
 }

@@ -2,5 +2,6 @@
 -- As a plain script, on a standby: psql -f sql/receiver.sql
 SELECT status,
        received_tli,
+       sender_host,
        sender_port
   FROM pg_stat_wal_receiver

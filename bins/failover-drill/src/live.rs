@@ -125,10 +125,6 @@ impl<'a> Live<'a> {
         self.sessions.get(name).with_context(|| format!("no session on {name}"))
     }
 
-    fn port(&self, name: &str) -> Result<u16> {
-        Ok(self.cluster.info(self.cluster.node(name)?, Role::Admin)?.port)
-    }
-
     fn new_primary(&self) -> Result<String> {
         self.facts.new_primary.clone().context("nobody was promoted")
     }
@@ -146,9 +142,9 @@ impl<'a> Live<'a> {
     /// Waits until `standby` streams from the new primary on a newer timeline; the first one is T6.
     fn wait_redundant(&mut self, standby: &str) -> Result<()> {
         let new = self.new_primary()?;
-        let (port, timeline) = (self.port(&new)?, timeline_of(self.session(&new)?)?);
+        let (upstream, timeline) = (self.lab.upstream(&new, standby)?, timeline_of(self.session(&new)?)?);
         until_true(&format!("{standby} to stream from {new} on timeline {timeline}"), STREAM_DEADLINE, LOOK, || {
-            streams_from(self.session(standby)?, port, Some(timeline))
+            streams_from(self.session(standby)?, &upstream, Some(timeline))
         })?;
         if self.facts.redundant_us.is_none() {
             self.facts.redundant_us = Some(self.events.now(Mark::T6, Some(standby), "")?);
@@ -178,9 +174,9 @@ impl Stage for Live<'_> {
         ensure!(!asked.standbys.is_empty(), "there is no standby to take over");
         let (primary, on_primary) = asked.primary;
         self.old_timeline = timeline_of(&on_primary)?;
-        let port = self.port(&primary.name)?;
         for (node, session) in asked.standbys {
-            let streams = streams_from(&session, port, Some(self.old_timeline))?;
+            let upstream = self.lab.upstream(&primary.name, &node.name)?;
+            let streams = streams_from(&session, &upstream, Some(self.old_timeline))?;
             ensure!(streams, "{} does not stream from {}: `setup` mends that", node.name, primary.name);
             self.facts.standbys += 1;
             self.sessions.insert(node.name, session);

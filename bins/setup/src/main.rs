@@ -10,14 +10,15 @@ mod install;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use cluster::file::labs_home;
 use lab::binaries::{Asked, Binaries};
 use lab::conf::{SyncMode, parse_setting};
-use lab::local::converge::{Wanted, converge};
-use lab::local::{check_home, down::down};
-use lab::marker;
+use lab::compose::{self, engine::Engine};
+use lab::down::down;
+use lab::wanted::{Wanted, check_home};
+use lab::{local, marker};
 use program::progress::Progress;
 use program::{sink, stop};
 use report::show::count;
@@ -30,9 +31,9 @@ struct Args {
     /// The lab's name
     #[arg(long, default_value = "lab")]
     name: String,
-    /// How the nodes are run
-    #[arg(long, value_enum, default_value_t = Backend::Local)]
-    backend: Backend,
+    /// How the nodes are run [default: as they are; new: auto]
+    #[arg(long, value_enum)]
+    backend: Option<Backend>,
     /// How many standbys; more are added, fewer take the newest ones away [default: as it is; new: 1]
     #[arg(long, value_name = "N")]
     standbys: Option<u32>,
@@ -51,6 +52,9 @@ struct Args {
     /// Where PostgreSQL's programs are [default: PG_BINDIR, pg_config, or the newest in the usual places]
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
+    /// With --backend compose: the image of the nodes [default: one that is here, else postgres:17]
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// Which major version of PostgreSQL, 14 to 18
     #[arg(long, value_name = "MAJOR")]
     pg_version: Option<u32>,
@@ -89,8 +93,12 @@ only; as root they run as `postgres`, else `nobody`. Passwords are random and li
 /// How nodes are run.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Backend {
+    /// As containers where a Docker engine answers and an image is there or can be had, else local
+    Auto,
     /// As server processes on this machine
     Local,
+    /// As containers, launched by compose
+    Compose,
 }
 
 fn main() -> ExitCode {
@@ -109,13 +117,10 @@ fn run() -> Result<Verdict> {
         take_down(&args, &home)?;
         return Ok(Verdict::Held);
     }
-    let Backend::Local = args.backend;
     let progress = Progress::new(args.quiet);
     let asked = Asked { dir: args.pg_bin.clone(), major: args.pg_version };
-    if (args.install || args.install_only) && Binaries::find(&asked).is_err() {
-        install::install(&asked, &progress)?;
-    }
     if args.install_only {
+        install_if_missing(&asked, &progress)?;
         return Ok(Verdict::Held);
     }
     let wanted = Wanted {
@@ -123,17 +128,77 @@ fn run() -> Result<Verdict> {
         home,
         standbys: args.standbys,
         binaries: asked,
+        image: args.image.clone(),
         first_port: args.port,
         sync: args.sync,
         quorum: args.quorum,
         settings: args.set.iter().map(|text| parse_setting(text)).collect::<Result<_>>()?,
     };
-    let made = converge(&wanted, &progress);
+    let made = converge(&args, &wanted, &progress);
     progress.finish();
     let file = made.with_context(|| format!("lab {}", wanted.name))?;
     progress.say(&format!("lab {} is up", wanted.name));
     sink::print_line(&file.display().to_string())?;
     Ok(Verdict::Held)
+}
+
+fn install_if_missing(asked: &Asked, progress: &Progress) -> Result<()> {
+    if Binaries::find(asked).is_err() { install::install(asked, progress) } else { Ok(()) }
+}
+
+/// Makes the lab what was asked, by the backend that it has or that is chosen for it.
+fn converge(args: &Args, wanted: &Wanted, progress: &Progress) -> Result<PathBuf> {
+    let there = match wanted.old_state()? {
+        Some(state) if state.image.is_some() => Some(Backend::Compose),
+        Some(_) => Some(Backend::Local),
+        None => None,
+    };
+    if let (Some(there), Some(asked)) = (there, args.backend.filter(|asked| *asked != Backend::Auto)) {
+        ensure!(
+            there == asked,
+            "--backend {}: the lab is there, and is run otherwise; take it down first (`setup --down --name {}`)",
+            asked.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned()),
+            wanted.name
+        );
+    }
+    let backend = there.or(args.backend).unwrap_or(Backend::Auto);
+    let engine = match backend {
+        Backend::Local => None,
+        Backend::Compose => Some(Engine::find()?),
+        Backend::Auto => choose_engine(args, wanted, progress)?,
+    };
+    if let Some(engine) = engine {
+        ensure!(args.pg_bin.is_none(), "--pg-bin: containers have PostgreSQL's programs in their image (--image)");
+        return compose::converge::converge(wanted, engine, progress);
+    }
+    ensure!(args.image.is_none(), "--image: local servers are made of this machine's programs (--pg-bin)");
+    if args.install {
+        install_if_missing(&wanted.binaries, progress)?;
+    }
+    local::converge::converge(wanted, progress)
+}
+
+/// The engine for `--backend auto`; `None`, and says why, if nodes are to be run locally.
+fn choose_engine(args: &Args, wanted: &Wanted, progress: &Progress) -> Result<Option<Engine>> {
+    if args.pg_bin.is_some() {
+        return Ok(None); // asked for by naming its programs
+    }
+    let usable = Engine::find().and_then(|engine| {
+        compose::image::ensure(&engine, args.image.as_deref(), wanted.binaries.major, progress)?;
+        Ok(engine)
+    });
+    match usable {
+        Ok(engine) => {
+            progress.say("backend compose: a Docker engine answers (--backend local runs servers on this machine)");
+            Ok(Some(engine))
+        }
+        Err(error) => {
+            stop::check()?;
+            ensure!(args.image.is_none(), "--image: {error:#}");
+            progress.say(&format!("backend local, because: {error:#}"));
+            Ok(None)
+        }
+    }
 }
 
 /// Takes one lab down, or all of them.

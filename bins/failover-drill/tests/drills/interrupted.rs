@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use cluster::wait::{Look, until};
 use lab::conf::SyncMode;
-use lab::local::converge::{Wanted, converge};
+use lab::local::converge::converge;
+use lab::wanted::Wanted;
 use lab::scratch;
 use program::progress::Progress;
 use rustix::process::Signal;

@@ -18,6 +18,9 @@ pub struct ClusterFile {
     /// What the local backend needs; only there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local: Option<LocalSection>,
+    /// What the compose backend needs; only there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compose: Option<ComposeSection>,
     /// Who connects as what.
     pub roles: Roles,
     /// The nodes.
@@ -32,6 +35,16 @@ pub struct LocalSection {
     pub dir: PathBuf,
     /// Where PostgreSQL's programs are.
     pub bin: PathBuf,
+}
+
+/// What the compose backend needs to act on its nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComposeSection {
+    /// The lab's directory, which bears our marker.
+    pub dir: PathBuf,
+    /// The name of the compose project.
+    pub project: String,
 }
 
 /// One node.
@@ -161,6 +174,7 @@ mod tests {
             name: "demo".into(),
             backend: "local".into(),
             local: Some(LocalSection { dir: "/l".into(), bin: "/usr/lib/postgresql/15/bin".into() }),
+            compose: None,
             roles: Roles {
                 admin: login("a"),
                 application: login("b"),

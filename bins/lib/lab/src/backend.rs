@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use cluster::file::NodeSection;
 
 use crate::standby::Upstream;
 
@@ -109,6 +110,9 @@ pub trait Backend {
     /// # Errors
     /// If it fails.
     fn pg_ctl_promote(&self, node: &str, limit: Duration) -> Result<()>;
+
+    /// What `standby` needs to know to follow the node of `primary`.
+    fn upstream(&self, primary: &NodeSection, standby: &str) -> Upstream;
 
     /// The last lines of the node's log.
     fn log_tail(&self, node: &str) -> String;

@@ -8,7 +8,7 @@ use program::tool;
 use xshell::{Shell, cmd};
 
 /// The oldest and the newest major version that we know.
-const MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
+pub(crate) const MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
 
 /// What a directory must hold to run nodes from it.
 const PROGRAMS: [&str; 7] =

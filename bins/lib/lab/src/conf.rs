@@ -139,6 +139,13 @@ pub fn sync_conf(names: &str) -> String {
     setting("synchronous_standby_names", names) + "\n"
 }
 
+/// The names in the text of a `sync.conf`.
+#[must_use]
+pub fn sync_names_in(text: &str) -> Option<String> {
+    let value = text.trim().strip_prefix("synchronous_standby_names = '")?.strip_suffix('\'')?;
+    Some(value.replace("''", "'"))
+}
+
 /// The value of `synchronous_standby_names` for a quorum of these standbys.
 #[must_use]
 pub fn sync_names(sync: SyncMode, quorum: u32, standbys: &[String]) -> String {

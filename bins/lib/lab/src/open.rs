@@ -6,10 +6,12 @@ use cluster::file::ClusterFile;
 use crate::backend::Backend;
 use crate::binaries::Binaries;
 use crate::conf::SyncMode;
+use crate::compose::ComposeLab;
+use crate::compose::engine::Engine;
 use crate::local::LocalLab;
-use crate::local::state::LabState;
 use crate::lock::Lock;
-use crate::standby::{Upstream, upstream};
+use crate::standby::Upstream;
+use crate::state::LabState;
 
 /// A lab that we may hurt, locked.
 pub struct OpenLab {
@@ -28,15 +30,21 @@ pub struct OpenLab {
 /// # Errors
 /// If it is no lab of ours, or somebody else uses it.
 pub fn open(file: &ClusterFile) -> Result<OpenLab> {
-    if file.backend != "local" {
-        bail!("backend {}: this drill knows only `local`", file.backend);
-    }
-    let local = file.local.as_ref().context("the cluster file has no section `local`")?;
-    let binaries = Binaries::at(&local.bin, "the lab's own")?;
-    let lab = LocalLab::open(&local.dir, binaries)?;
-    let lock = lab.lock()?;
-    let LabState { sync, quorum, .. } = lab.state()?;
-    Ok(OpenLab { backend: Box::new(lab), sync, quorum, file: file.clone(), _lock: lock })
+    let (backend, lock, state): (Box<dyn Backend>, Lock, LabState) = match (&file.local, &file.compose) {
+        (Some(local), None) => {
+            let lab = LocalLab::open(&local.dir, Binaries::at(&local.bin, "the lab's own")?)?;
+            let (lock, state) = (lab.lock()?, lab.state()?);
+            (Box::new(lab), lock, state)
+        }
+        (None, Some(compose)) => {
+            let state = LabState::read(&compose.dir)?;
+            let lab = ComposeLab::open(&compose.dir, state.image()?, Engine::find()?)?;
+            let lock = lab.lock()?;
+            (Box::new(lab), lock, state)
+        }
+        _ => bail!("the cluster file needs a section `local` or `compose`: backend {} cannot be hurt", file.backend),
+    };
+    Ok(OpenLab { backend, sync: state.sync, quorum: state.quorum, file: file.clone(), _lock: lock })
 }
 
 impl OpenLab {
@@ -47,7 +55,6 @@ impl OpenLab {
     pub fn upstream(&self, primary: &str, standby: &str) -> Result<Upstream> {
         let section = self.file.node.iter().find(|node| node.name == primary);
         let section = section.with_context(|| format!("there is no node {primary}"))?;
-        let local = self.file.local.as_ref().context("the cluster file has no section `local`")?;
-        Ok(upstream(section, standby, &local.dir.join(standby).join("passfile")))
+        Ok(self.backend.upstream(section, standby))
     }
 }

@@ -91,7 +91,7 @@ fn run_as_standby(
     backend.follow(node, Some(upstream))?;
     backend.sync_names(node, "")?;
     backend.start(node)?;
-    wait_streaming(open, node, upstream.port, STREAM_DEADLINE)
+    wait_streaming(open, upstream, STREAM_DEADLINE)
         .with_context(|| format!("its log ends with:\n{}", backend.log_tail(node)))?;
     drop_slots(&open()?)
 }

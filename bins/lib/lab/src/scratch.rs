@@ -9,8 +9,9 @@ use program::progress::Progress;
 
 use crate::binaries::Asked;
 use crate::conf::SyncMode;
-use crate::local::converge::{Wanted, converge};
-use crate::local::down::down;
+use crate::local::converge::converge;
+use crate::down::down;
+use crate::wanted::Wanted;
 
 /// A lab that goes with its variable.
 pub struct Scratch {
@@ -70,6 +71,7 @@ pub fn wanted(home: &tempfile::TempDir) -> Wanted {
         home: home.path().to_owned(),
         standbys: None,
         binaries: Asked::default(),
+        image: None,
         first_port: Some(first_port()),
         sync: Some(SyncMode::Async),
         quorum: None,

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use cluster::file::{Login, Roles};
 use cluster::passfile::{self, Entry};
 use cluster::secret::Secret;
 use rand::Rng as _;
@@ -60,6 +61,24 @@ impl Secrets {
     pub fn password(&self, role: &str) -> Result<&Secret> {
         let entry = self.entries.iter().find(|entry| entry.user == role);
         Ok(&entry.with_context(|| format!("{} has no password for {role}", self.file.display()))?.password)
+    }
+
+    /// How to log in as a role.
+    #[must_use]
+    pub fn login(&self, role: &str) -> Login {
+        Login { user: role.to_owned(), passfile: self.file.clone() }
+    }
+
+    /// The roles of the cluster file.
+    #[must_use]
+    pub fn roles(&self) -> Roles {
+        Roles {
+            admin: self.login(ADMIN),
+            application: self.login(APPLICATION),
+            monitor: self.login(MONITOR),
+            replication: self.login(REPLICATION),
+            rewind: self.login(REWIND),
+        }
     }
 
     /// What goes into `ALTER ROLE … PASSWORD`: the verifier, so that no log can hold the password.

@@ -81,7 +81,9 @@ pub struct Receiver {
     pub status: String,
     /// The timeline that it receives.
     pub timeline: Option<u32>,
-    /// The port of the node that it receives from.
+    /// The host of the node that it receives from, as its conninfo says it.
+    pub sender_host: Option<String>,
+    /// That node's port.
     pub sender_port: Option<u16>,
 }
 
@@ -96,27 +98,33 @@ pub fn receiver(standby: &Session) -> Result<Option<Receiver>> {
     Ok(Some(Receiver {
         status: row.try_get(0)?,
         timeline: number(1)?.and_then(|timeline| u32::try_from(timeline).ok()),
-        sender_port: number(2)?.and_then(|port| u16::try_from(port).ok()),
+        sender_host: row.try_get(2)?,
+        sender_port: number(3)?.and_then(|port| u16::try_from(port).ok()),
     }))
 }
 
-/// Whether the standby streams from the node on `port`, on `timeline` if that is given.
+impl Receiver {
+    fn streams_from(&self, upstream: &Upstream) -> bool {
+        let host = self.sender_host.as_deref() == Some(&upstream.host);
+        self.status == "streaming" && host && self.sender_port == Some(upstream.port)
+    }
+}
+
+/// Whether the standby streams from `upstream`, on `timeline` if that is given.
 ///
 /// # Errors
 /// If the standby does not answer.
-pub fn streams_from(standby: &Session, port: u16, timeline: Option<u32>) -> Result<bool> {
-    Ok(receiver(standby)?.is_some_and(|r| {
-        r.status == "streaming" && r.sender_port == Some(port) && (timeline.is_none() || r.timeline == timeline)
-    }))
+pub fn streams_from(standby: &Session, upstream: &Upstream, timeline: Option<u32>) -> Result<bool> {
+    Ok(receiver(standby)?.is_some_and(|r| r.streams_from(upstream) && (timeline.is_none() || r.timeline == timeline)))
 }
 
-/// Waits until the standby streams from the node on `port`.
+/// Waits until the standby streams from `upstream`.
 ///
 /// # Errors
 /// If it does not by `limit`, with what its receiver last said.
-pub fn wait_streaming(open: impl Fn() -> Result<Session>, name: &str, port: u16, limit: Duration) -> Result<()> {
+pub fn wait_streaming(open: impl Fn() -> Result<Session>, upstream: &Upstream, limit: Duration) -> Result<()> {
     let mut session = None;
-    until(&format!("{name} to stream from port {port}"), limit, LOOK, || {
+    until(&format!("{} to stream from {}", upstream.standby, upstream.node), limit, LOOK, || {
         let current = match session.take().filter(|s: &Session| !s.is_closed()) {
             Some(current) => current,
             None => open()?,
@@ -124,8 +132,8 @@ pub fn wait_streaming(open: impl Fn() -> Result<Session>, name: &str, port: u16,
         let now = receiver(&current)?;
         session = Some(current);
         Ok(match now {
-            Some(r) if r.status == "streaming" && r.sender_port == Some(port) => Look::Done(()),
-            Some(r) => Look::NotYet(format!("its receiver is {} from port {:?}", r.status, r.sender_port)),
+            Some(r) if r.streams_from(upstream) => Look::Done(()),
+            Some(r) => Look::NotYet(format!("its receiver is {} from {:?}:{:?}", r.status, r.sender_host, r.sender_port)),
             None => Look::NotYet("it has no receiver".to_owned()),
         })
     })

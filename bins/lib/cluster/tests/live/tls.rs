@@ -9,8 +9,9 @@ use cluster::connect::connect_blocking;
 use cluster::conninfo::Conninfo;
 use cluster::file::ClusterFile;
 use lab::account::Account;
-use lab::local::converge::{Wanted, converge};
-use lab::local::down::down;
+use lab::local::converge::converge;
+use lab::down::down;
+use lab::wanted::Wanted;
 use program::progress::Progress;
 
 /// A lab whose servers have TLS, or have not; taken down when dropped.

@@ -1,4 +1,4 @@
-//! Taking a lab down: everything that bears its marker, and nothing else.
+//! Taking the nodes of a local lab down: everything that bears its marker, and nothing else.
 
 use std::fs;
 use std::path::Path;
@@ -9,54 +9,26 @@ use program::tool;
 use xshell::{Shell, cmd};
 
 use super::process;
-use super::state::LabState;
-use crate::lock::Lock;
+use crate::down::{Removed, remove_file};
 use crate::marker::{self, LabId};
+use crate::state::LabState;
 
 /// Time for `ipcrm`.
 const IPCRM_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What was removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Removed {
-    /// Servers, and processes without one, that were ended.
-    pub processes: u32,
-    /// Nodes whose directories were removed.
-    pub nodes: u32,
-}
-
-/// Ends the servers of the lab in `dir` and removes it. What does not bear its marker is left alone, and then the lab's
-/// own directory stays too.
-///
-/// # Errors
-/// If `dir` is no lab of ours, somebody uses it, or something cannot be removed.
-pub fn down(dir: &Path) -> Result<Removed> {
-    let id = marker::read(dir)?.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
-    marker::check(dir, &id)?;
-    let lock = Lock::take(dir)?;
+/// Ends the servers of the lab in `dir`, whose lock is held, and removes its nodes.
+pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
     // Killed, not shut down: the data go anyway, and what a half-made node runs takes no orders.
-    let mut removed = Removed { processes: end_processes(dir, &id)?, nodes: 0 };
+    let mut removed = Removed { processes: end_processes(dir, id)?, nodes: 0 };
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let path = entry?.path();
         // What does not bear the marker is left for the end, and named there.
-        let is_ours = fs::symlink_metadata(&path)?.is_dir() && marker::read(&path)?.is_none_or(|other| other == id);
+        let is_ours = fs::symlink_metadata(&path)?.is_dir() && marker::read(&path)?.is_none_or(|other| other == *id);
         if is_ours && (marker::read(&path)?.is_some() || is_empty(&path)) {
-            remove_node(&path, &id)?;
+            remove_node(&path, id)?;
             removed.nodes += 1;
         }
     }
-    for file in ["lab.toml", "cluster.toml", "passfile", "lab.new", "cluster.new", "passfile.new"] {
-        remove_file(&dir.join(file))?;
-    }
-    // The marker goes last: until here, `down` can be repeated.
-    remove_file(&dir.join("lock"))?;
-    let strangers = fs::read_dir(dir)?.filter_map(Result::ok).find(|entry| entry.file_name() != marker::FILE);
-    if let Some(stranger) = strangers {
-        anyhow::bail!("{} is not ours and is left alone; the rest of the lab is gone", stranger.path().display());
-    }
-    remove_file(&dir.join(marker::FILE))?;
-    fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-    drop(lock);
     Ok(removed)
 }
 
@@ -76,7 +48,7 @@ fn end_processes(dir: &Path, id: &LabId) -> Result<u32> {
         }
     }
     match LabState::read(dir) {
-        Ok(state) => Ok(ended + process::kill_tools_below(dir, &state.bin)?),
+        Ok(state) => Ok(ended + process::kill_tools_below(dir, state.bin()?)?),
         Err(_) => Ok(ended), // no server was ever started here, or its postmaster was found above
     }
 }
@@ -117,13 +89,4 @@ pub(super) fn remove_node(dir: &Path, id: &LabId) -> Result<()> {
 
 fn is_empty(dir: &Path) -> bool {
     fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,16 +1,18 @@
 //! Making nodes: directory, marker, port, password file, configuration.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::converge::{Converging, FIRST_PORT};
+use super::converge::Converging;
 use super::node::NodeDir;
-use super::state::NodeState;
+
 use crate::conf;
 use crate::marker;
+use crate::ports::{self, Choosing, FIRST_PORT, is_free};
+use crate::state::NodeState;
 
 impl Converging<'_> {
     /// Makes the first node, with a new data directory.
@@ -44,12 +46,14 @@ impl Converging<'_> {
         Ok(node)
     }
 
+    /// The directory of all labs.
+    fn home(&self) -> Result<&Path> {
+        self.lab.dir().parent().context("a lab has a parent")
+    }
+
     /// Gives a node its port, and another one if somebody took it before the node had any data.
     fn settle_port(&self, node: &NodeDir) -> Result<()> {
-        // One set-up at a time chooses: what is chosen and not yet listened on shows in no other way.
-        let home = self.lab.dir().parent().context("a lab has a parent")?;
-        let home = fs::File::open(home).with_context(|| home.display().to_string())?;
-        rustix::fs::flock(&home, rustix::fs::FlockOperation::LockExclusive).context("cannot lock the labs' home")?;
+        let _choosing = Choosing::begin(self.home()?)?;
         let keeps = match NodeState::read(&node.dir) {
             Ok(NodeState { port }) => node.has_data() || is_free(port),
             Err(_) => false,
@@ -62,25 +66,12 @@ impl Converging<'_> {
 
     /// The next free port from the lab's first one on. A first port that was asked for must itself be free.
     fn free_port(&self, node: &NodeDir) -> Result<u16> {
-        let (taken, first) = (self.taken_ports(node)?, self.state.first_port);
+        let (taken, first) = (ports::taken(self.home()?, &node.dir)?, self.state.first_port);
         let asked = first != FIRST_PORT && self.nodes()?.len() == 1;
         let free = |port: u16| !taken.contains(&port) && is_free(port);
         ensure!(!asked || free(first), "--port {first} is in use: name another, or leave it out");
         let found = (first..=u16::MAX).find(|port| free(*port));
         found.with_context(|| format!("no port from {first} on is free"))
-    }
-
-    /// The ports of all other nodes of all labs of this home: one that is down now comes back.
-    fn taken_ports(&self, except: &NodeDir) -> Result<Vec<u16>> {
-        let mut ports = Vec::new();
-        for lab in fs::read_dir(self.lab.dir().parent().context("a lab has a parent")?)? {
-            for node in fs::read_dir(lab?.path()).into_iter().flatten().filter_map(Result::ok) {
-                if node.path() != except.dir {
-                    ports.extend(NodeState::read(&node.path()).ok().map(|state| state.port));
-                }
-            }
-        }
-        Ok(ports)
     }
 
     /// Writes a node's configuration, and has a running server read it.
@@ -98,9 +89,4 @@ impl Converging<'_> {
         self.lab.write_conf(&node, "pg_hba.conf", conf::PG_HBA)?;
         self.lab.reload(&node)
     }
-}
-
-/// Whether nobody listens on a port of the loopback address now.
-pub(super) fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

@@ -16,12 +16,12 @@ mod make;
 mod node;
 mod primary;
 pub mod process;
-pub mod state;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use cluster::file::NodeSection;
 use cluster::wait::until_true;
 use program::tool;
 use report::lsn::Lsn;
@@ -30,11 +30,11 @@ use crate::account::Account;
 use crate::backend::{Backend, Power};
 use crate::binaries::Binaries;
 use crate::local::node::NodeDir;
-use crate::local::state::LabState;
+use crate::state::LabState;
 use crate::marker::{self, LabId};
 use crate::secrets::REWIND;
 use crate::standby::Upstream;
-use crate::{conf, lock};
+use crate::{conf, lock, standby};
 
 /// Time for a server to take connections. A clean start takes 0.1 s; crash recovery replays up to `max_wal_size`.
 const START_DEADLINE: Duration = Duration::from_secs(120);
@@ -253,6 +253,10 @@ impl Backend for LocalLab {
         self.run(&node, promote, limit).map(drop)
     }
 
+    fn upstream(&self, primary: &NodeSection, standby: &str) -> Upstream {
+        standby::upstream(primary, standby, &self.dir.join(standby).join("passfile"))
+    }
+
     fn log_tail(&self, node: &str) -> String {
         match self.node(node) {
             Ok(node) => node.log_tail(),
@@ -264,25 +268,4 @@ impl Backend for LocalLab {
 /// `pg_ctl start`, with the log as a file: else the postmaster would keep our pipe open.
 fn cmd_start<'a>(sh: &'a xshell::Shell, pg_ctl: &Path, data: &Path, log: &Path, seconds: &str) -> xshell::Cmd<'a> {
     xshell::cmd!(sh, "{pg_ctl} start --silent --wait --timeout {seconds} --pgdata {data} --log {log}")
-}
-
-/// Refuses a place for labs that could be somebody's data: it is only ever filled with directories of ours.
-///
-/// # Errors
-/// If it is `/`, the home directory, or a link.
-pub fn check_home(home: &Path) -> Result<()> {
-    let home: PathBuf = home.components().collect(); // a slash at the end would lead through a link
-    let shown = home.display();
-    ensure!(home.is_absolute(), "--home {shown}: it must be an absolute path");
-    let odd = home.components().any(|part| matches!(part, std::path::Component::ParentDir));
-    ensure!(!odd, "--home {shown}: write it without `..`");
-    ensure!(home != *"/", "--home /: name a directory of its own");
-    ensure!(Some(&home) != std::env::home_dir().as_ref(), "--home {shown}: that is your home directory");
-    match std::fs::symlink_metadata(&home) {
-        Ok(metadata) if metadata.is_symlink() => {
-            bail!("--home {shown}: it is a symbolic link; name the directory itself")
-        }
-        Ok(metadata) if !metadata.is_dir() => bail!("--home {shown}: it is not a directory"),
-        _ => Ok(()),
-    }
 }

@@ -193,6 +193,24 @@ pub fn kill_orphans_below(dir: &Path, bin: &Path) -> Result<u32> {
     })
 }
 
+/// Kills the container engine's clients (`docker`, compose) that work below `dir`, which a killed set-up left behind.
+///
+/// # Errors
+/// As [`kill_tools_below`].
+pub(crate) fn kill_clients_below(dir: &Path) -> Result<u32> {
+    let Ok(dir) = dir.canonicalize() else { return Ok(0) };
+    let end = Instant::now() + GONE;
+    let found = processes(|_, process| {
+        let is_client = || process.arguments().iter().take(3).any(|word| word.contains("docker"));
+        Ok(process.works_in(&dir, true)? && is_client())
+    })?;
+    for process in &found {
+        process.signal(Signal::KILL)?;
+        process.wait_gone(end)?;
+    }
+    Ok(u32::try_from(found.len())?)
+}
+
 fn kill_below(dir: &Path, bin: &Path, wanted: impl Fn(&Process) -> bool) -> Result<u32> {
     let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
     let end = Instant::now() + GONE;

@@ -1,7 +1,7 @@
 //! What was asked of a lab and of each of its nodes: `lab.toml` and `node.toml`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -16,8 +16,12 @@ use crate::secrets::write_private;
 pub struct LabState {
     /// The lab's name.
     pub name: String,
-    /// Where its PostgreSQL is.
-    pub bin: std::path::PathBuf,
+    /// Where its PostgreSQL is (local).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bin: Option<PathBuf>,
+    /// Its image (compose).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The first port.
     pub first_port: u16,
     /// How many standbys.
@@ -39,6 +43,22 @@ pub struct NodeState {
 }
 
 impl LabState {
+    /// Where the PostgreSQL of a local lab is.
+    ///
+    /// # Errors
+    /// If it is no local lab.
+    pub fn bin(&self) -> Result<&Path> {
+        self.bin.as_deref().context("lab.toml: `bin` is missing: this is no local lab")
+    }
+
+    /// The image of a lab of containers.
+    ///
+    /// # Errors
+    /// If it is no such lab.
+    pub fn image(&self) -> Result<&str> {
+        self.image.as_deref().context("lab.toml: `image` is missing: this is no lab of containers")
+    }
+
     /// Reads the state of the lab in `dir`.
     ///
     /// # Errors

@@ -1,0 +1,383 @@
+//! `setup --backend compose`: makes a lab of containers what was asked, from whatever is there. Asked again, it changes
+//! nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cluster::file::{ClusterFile, ComposeSection, NodeSection};
+use cluster::session::Session;
+use cluster::topology::is_primary;
+use cluster::wait::{Look, until, until_true};
+use program::progress::Progress;
+
+use super::engine::Engine;
+use super::file::{self, PRIMARY};
+use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, label};
+use crate::account::Account;
+use crate::backend::Backend as _;
+use crate::local::process;
+use crate::ports::{self, Choosing, is_free};
+use crate::rejoin::{self, Rejoined};
+use crate::roles::{self, DATABASE};
+use crate::secrets::write_private;
+use crate::standby::{Upstream, streams_from, wait_streaming};
+use crate::state::{LabState, NodeState};
+use crate::wanted::{self, Wanted, number, wait_quorum};
+use crate::{conf, settings, slots};
+
+/// Time for compose to make networks, volumes and containers and to start them.
+const UP_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Time for a standby that is there to stream again; one that does not is rewound or cloned.
+const STREAM_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Time for the slot of a removed standby to be free: the walsender notices the end of its standby soon.
+const SLOT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Time for reading the state of a lab's volumes.
+const STATE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Makes the lab what was asked and returns the path of its cluster file.
+///
+/// # Errors
+/// If it cannot; what was made so far stays, can be converged again, and `down` removes it.
+pub fn converge(wanted: &Wanted, engine: Engine, progress: &Progress) -> Result<PathBuf> {
+    wanted.check()?;
+    let dir = wanted.dir();
+    let old = wanted.old_state()?;
+    let image = choose_image(wanted, old.as_ref(), &engine, progress)?;
+    progress.say(&format!("image {image}; Docker {}, {}", engine.version, engine.compose_command()));
+    if let (false, Some(port)) = (dir.exists(), wanted.first_port) {
+        ensure!(is_free(port), "--port {port} is in use: name another, or leave it out");
+    }
+    let state = LabState { image: Some(image.clone()), ..wanted.settle(old)? };
+    wanted::make_lab_dir(&wanted.home, &dir)?;
+    let _lock = crate::lock::Lock::take(&dir)?;
+    state.write(&dir)?;
+    fs::create_dir_all(dir.join(DIR).join("nodes")).with_context(|| format!("cannot write to {}", dir.display()))?;
+    let lab = ComposeLab::open(&dir, &image, engine)?;
+    Converging { lab: &lab, state: &state, progress }.run()?;
+    wanted::point_latest(&wanted.home, &dir)
+}
+
+fn choose_image(wanted: &Wanted, old: Option<&LabState>, engine: &Engine, progress: &Progress) -> Result<String> {
+    let Some(old) = old else {
+        return super::image::ensure(engine, wanted.image.as_deref(), wanted.binaries.major, progress);
+    };
+    let same = old.image()?;
+    if wanted.image.is_none() && wanted.binaries.major.is_none() {
+        return super::image::ensure(engine, Some(same), None, progress);
+    }
+    let asked = super::image::ensure(engine, wanted.image.as_deref(), wanted.binaries.major, progress)?;
+    ensure!(
+        asked == same,
+        "lab {} is made of {same}, not {asked}: take it down first (`setup --down --name {}`)",
+        wanted.name,
+        wanted.name
+    );
+    Ok(asked)
+}
+
+/// A node's data, as its volume shows them.
+struct Data {
+    is_standby: bool,
+    timeline: u32,
+}
+
+struct Converging<'a> {
+    lab: &'a ComposeLab,
+    state: &'a LabState,
+    progress: &'a Progress,
+}
+
+impl Converging<'_> {
+    fn run(&self) -> Result<()> {
+        self.end_steps()?;
+        let nodes = self.nodes()?;
+        let data = self.data(&nodes)?;
+        let primary = self.find_primary(&nodes, &data)?.unwrap_or_else(|| PRIMARY.to_owned());
+        let standbys = self.choose_standbys(&primary, &nodes);
+        self.remove_others(&primary, &nodes, &standbys)?;
+        self.write_files(&primary, &standbys, &data)?;
+        self.up()?;
+        let to_make = self.lab.wait_accepts(&primary)?;
+        ensure!(is_primary(&to_make)?, "{primary} was to be primary, and is in recovery");
+        to_make.rows(cluster::sql!("orphaned_setups"), &[])?;
+        // Before anything can wait for a standby that is not there.
+        let there: Vec<String> = standbys.iter().filter(|name| data.contains_key(*name)).cloned().collect();
+        self.lab.sync_names(&primary, &self.state.sync_names(&there))?;
+        roles::ensure_database(&to_make)?;
+        let on_primary = self.lab.session(&primary, DATABASE)?;
+        roles::ensure(&on_primary, &self.lab.secrets)?;
+        for standby in &standbys {
+            self.ensure_standby(&primary, &on_primary, standby, data.contains_key(standby))?;
+        }
+        self.drop_strangers_slots(&on_primary, &standbys)?;
+        self.lab.sync_names(&primary, &self.state.sync_names(&standbys))?;
+        wait_quorum(self.state, &on_primary)?;
+        let mut all = standbys;
+        all.insert(0, primary);
+        self.check_settings(&all)?;
+        self.write_cluster_file(&all)
+    }
+
+    /// Ends what a killed set-up left at work. The lock is ours.
+    fn end_steps(&self) -> Result<()> {
+        process::kill_clients_below(&self.lab.compose_dir())?;
+        for step in self.lab.engine.containers(&label(&self.lab.id))?.iter().filter(|c| c.service.is_empty()) {
+            self.lab.engine.order(&["rm", "--force", "--volumes", &step.id])?;
+        }
+        Ok(())
+    }
+
+    /// The nodes that are there, in the order of their numbers.
+    fn nodes(&self) -> Result<Vec<String>> {
+        let dir = self.lab.compose_dir().join("nodes");
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort_by_key(|name| number(name));
+        Ok(names)
+    }
+
+    /// What the volumes hold, by node. Asked in a container of its own for each volume: a node may be stopped.
+    fn data(&self, nodes: &[String]) -> Result<BTreeMap<String, Data>> {
+        let mut data = BTreeMap::new();
+        // One standby's container sees the volume of all of them.
+        let mut seen = [false; 2];
+        for node in nodes {
+            let volume = &mut seen[usize::from(node == PRIMARY)];
+            if *volume || self.lab.find_container(node)?.is_none() {
+                continue;
+            }
+            *volume = true;
+            for line in self.lab.step_done(node, &["state"], STATE_DEADLINE)?.lines() {
+                let words: Vec<&str> = line.split(' ').collect();
+                let [name, is, timeline] = words[..] else { bail!("node {node}: its volume holds {line:?}") };
+                data.insert(name.to_owned(), Data { is_standby: is == "standby", timeline: timeline.parse()? });
+            }
+        }
+        Ok(data)
+    }
+
+    /// The node that is primary, or that is to be started as primary: never a second one, never an older timeline.
+    fn find_primary(&self, nodes: &[String], data: &BTreeMap<String, Data>) -> Result<Option<String>> {
+        let Some(newest) = data.values().map(|data| data.timeline).max() else { return Ok(None) };
+        let mut out_of_recovery = Vec::new();
+        for node in nodes.iter().filter(|node| data.contains_key(*node)) {
+            if self.lab.runs(node)? && self.lab.session(node, "postgres").and_then(|s| is_primary(&s)).unwrap_or(false) {
+                out_of_recovery.push(node.clone());
+            }
+        }
+        if out_of_recovery.len() > 1 {
+            bail!("{} are all out of recovery: stop the wrong ones, then run setup again", out_of_recovery.join(" and "));
+        }
+        if let Some(primary) = out_of_recovery.pop() {
+            ensure!(
+                data[&primary].timeline == newest,
+                "{primary} is out of recovery, but another node knows timeline {newest}, which is newer: stop {primary}, \
+                 then run setup again"
+            );
+            return Ok(Some(primary));
+        }
+        let mut could_be = data.iter().filter(|(_, data)| !data.is_standby && data.timeline == newest);
+        match (could_be.next(), could_be.next()) {
+            (Some((one, _)), None) => Ok(Some(one.clone())),
+            (Some((one, _)), Some((other, _))) => {
+                bail!("{one} and {other} were both primary on timeline {newest}: promote one of the standbys by hand")
+            }
+            (None, _) => bail!(
+                "no node was primary on timeline {newest}, the newest here: promote one of the standbys \
+                 (`docker exec CONTAINER sh /understudy/node.sh promote`), then run setup again"
+            ),
+        }
+    }
+
+    /// The standbys that are to be there: those that are, without the newest ones that are too many, and new names.
+    fn choose_standbys(&self, primary: &str, nodes: &[String]) -> Vec<String> {
+        let count = self.state.standbys as usize;
+        let mut names: Vec<String> = nodes.iter().filter(|name| *name != primary).cloned().collect();
+        names.truncate(count);
+        let mut next = 1;
+        while names.len() < count {
+            let name = format!("standby_{next}");
+            if name != primary && !names.contains(&name) {
+                names.push(name);
+            }
+            next += 1;
+        }
+        names
+    }
+
+    /// Removes the standbys that are too many: container, data, files. Their slots go once the primary is seen to be up.
+    fn remove_others(&self, primary: &str, nodes: &[String], kept: &[String]) -> Result<()> {
+        for node in nodes.iter().filter(|node| *node != primary && !kept.contains(node)) {
+            self.progress.step(format!("removing {node}"));
+            if self.lab.find_container(node)?.is_some() {
+                self.lab.stop(node)?;
+                self.lab.step_done(node, &["remove"], STATE_DEADLINE)?;
+                self.lab.engine.order(&["rm", "--force", "--volumes", &self.lab.container(node)?])?;
+            }
+            let dir = self.lab.node_dir(node)?;
+            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
+        Ok(())
+    }
+
+    fn drop_strangers_slots(&self, on_primary: &Session, kept: &[String]) -> Result<()> {
+        for slot in slots::names(on_primary)?.iter().filter(|slot| !kept.contains(slot)) {
+            until_true(&format!("the slot of {slot} to be free"), SLOT_DEADLINE, LOOK, || {
+                slots::drop(on_primary, slot)?;
+                Ok(!slots::names(on_primary)?.contains(slot))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// `compose.yaml`, `node.sh`, and for each node its port and what it is to follow.
+    fn write_files(&self, primary: &str, standbys: &[String], data: &BTreeMap<String, Data>) -> Result<()> {
+        let dir = self.lab.compose_dir();
+        let mut nodes = Vec::new();
+        let mut ordered: Vec<&str> = standbys.iter().map(String::as_str).chain([primary]).collect();
+        ordered.sort_by_key(|name| (*name != PRIMARY, number(name)));
+        for name in ordered {
+            let node_dir = self.lab.node_dir(name)?;
+            fs::create_dir_all(&node_dir).with_context(|| format!("cannot make {}", node_dir.display()))?;
+            nodes.push((name.to_owned(), self.settle_port(name, data.contains_key(name))?));
+            let mut chosen = format!("synchronous_commit = '{}'\n", self.state.sync.synchronous_commit());
+            for (setting, value) in &self.state.settings {
+                chosen += &(conf::setting(setting, value) + "\n");
+            }
+            self.lab.write_conf(name, "settings.conf", &chosen)?;
+            let upstream = (name != primary).then(|| self.upstream(primary, name)).transpose()?;
+            file::write(&node_dir.join("sync.conf"), &conf::sync_conf(&self.sync_names_of(name)))?;
+            match self.lab.find_container(name)? {
+                Some(_) => self.lab.follow(name, upstream.as_ref())?,
+                None => drop(file::write(&node_dir.join("follow.conf"), &conf::follow_conf(upstream.as_ref()))?),
+            }
+        }
+        file::write(&dir.join("node.sh"), file::NODE_SH)?;
+        file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;
+        let env: Vec<String> = self.environment().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        file::write(&dir.join(".env"), &env.concat()).map(drop)
+    }
+
+    /// As it is now; a new node has none.
+    fn sync_names_of(&self, name: &str) -> String {
+        let text = self.lab.node_dir(name).and_then(|dir| Ok(fs::read_to_string(dir.join("sync.conf"))?));
+        text.ok().and_then(|text| conf::sync_names_in(&text)).unwrap_or_default()
+    }
+
+    /// What the compose file leaves open.
+    fn environment(&self) -> [(&'static str, &str); 3] {
+        [
+            ("UNDERSTUDY_IMAGE", &self.lab.image),
+            ("UNDERSTUDY_LAB", self.lab.id.as_str()),
+            // Nobody waits for it here, and each check starts a process in a container.
+            ("UNDERSTUDY_HEALTH_INTERVAL", "30s"),
+        ]
+    }
+
+    fn up(&self) -> Result<()> {
+        self.progress.step("starting the containers");
+        let made = self.lab.engine.compose(&self.lab.project, &self.environment(), &["up", "--detach"], UP_DEADLINE);
+        self.lab.forget_containers();
+        made
+    }
+
+    /// A node's port: what it has, or a new one if somebody took it before the node had any data.
+    fn settle_port(&self, name: &str, has_data: bool) -> Result<u16> {
+        let dir = self.lab.node_dir(name)?;
+        let home = self.lab.dir.parent().context("a lab has a parent")?;
+        let _choosing = Choosing::begin(home)?;
+        if let Ok(NodeState { port }) = NodeState::read(&dir)
+            && (has_data || self.lab.find_container(name)?.is_some() || is_free(port))
+        {
+            return Ok(port);
+        }
+        let (taken, first) = (ports::taken(home, &dir)?, self.state.first_port);
+        let found = (first..=u16::MAX).find(|port| !taken.contains(port) && is_free(*port));
+        let port = found.with_context(|| format!("no port from {first} on is free"))?;
+        NodeState { port }.write(&dir)?;
+        Ok(port)
+    }
+
+    fn upstream(&self, primary: &str, standby: &str) -> Result<Upstream> {
+        let section = NodeSection { name: primary.to_owned(), host: String::new(), port: 0, dbname: DATABASE.to_owned() };
+        Ok(self.lab.upstream(&section, standby))
+    }
+
+    fn ensure_standby(&self, primary: &str, on_primary: &Session, name: &str, had_data: bool) -> Result<()> {
+        let upstream = self.upstream(primary, name)?;
+        let open = || self.lab.session(name, "postgres");
+        slots::ensure(on_primary, name)?;
+        self.lab.sync_names(name, "")?;
+        if !had_data {
+            self.progress.step(format!("cloning {primary} to {name}"));
+            return self.wait_cloned(name, &upstream);
+        }
+        let in_recovery = || open().and_then(|session| Ok(!is_primary(&session)?)).unwrap_or(true);
+        if self.has_standby_data(name)? && in_recovery() && wait_streaming(open, &upstream, STREAM_DEADLINE).is_ok() {
+            return rejoin::drop_slots(&open()?);
+        }
+        program::stop::check()?;
+        self.progress.step(format!("making {name} follow {primary} again"));
+        if let Rejoined::Clone { because } = rejoin::rejoin(self.lab, name, &upstream, on_primary, &open)? {
+            self.progress.say(&format!("{name} was cloned anew, because: {because}"));
+        }
+        Ok(())
+    }
+
+    fn has_standby_data(&self, name: &str) -> Result<bool> {
+        let data = self.data(&[name.to_owned()])?;
+        Ok(data.get(name).is_some_and(|data| data.is_standby))
+    }
+
+    /// Waits for a new node to clone the primary and to stream; gives up at once if its container ends.
+    fn wait_cloned(&self, name: &str, upstream: &Upstream) -> Result<()> {
+        let done = until(&format!("{name} to stream from {}", upstream.node), CLONE_DEADLINE, LOOK, || {
+            let streams = self.lab.session(name, "postgres").and_then(|s| streams_from(&s, upstream, None));
+            match streams {
+                Ok(true) => Ok(Look::Done(true)),
+                _ if !self.lab.runs(name)? => Ok(Look::Done(false)),
+                Ok(false) => Ok(Look::NotYet("it does not stream".to_owned())),
+                Err(error) => Err(error),
+            }
+        })?;
+        ensure!(done, "node {name} has ended; its log ends with:\n{}", self.lab.log_tail(name));
+        Ok(())
+    }
+
+    /// Says which settings wait for a restart, and fails for one that a server refuses.
+    fn check_settings(&self, names: &[String]) -> Result<()> {
+        for name in names {
+            let pending = settings::taken(&self.lab.session(name, DATABASE)?, name)?;
+            if !pending.is_empty() {
+                let id = self.lab.container(name)?;
+                self.progress.warn(&format!(
+                    "{name}: {} will change with its next restart: docker restart {}",
+                    pending.join(", "),
+                    &id[..12.min(id.len())]
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_cluster_file(&self, names: &[String]) -> Result<()> {
+        let section = ComposeSection { dir: self.lab.dir.clone(), project: self.lab.project.clone() };
+        let file = ClusterFile {
+            name: self.state.name.clone(),
+            backend: self.lab.name().to_owned(),
+            local: None,
+            compose: Some(section),
+            roles: self.lab.secrets.roles(),
+            node: names.iter().map(|name| self.lab.section(name, DATABASE)).collect::<Result<_>>()?,
+        };
+        write_private(&self.lab.dir.join("cluster.toml"), &file.render()?, Account::Own)
+    }
+}

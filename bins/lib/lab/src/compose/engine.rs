@@ -1,0 +1,160 @@
+//! The container engine, by its command line: `docker`, and compose in whichever version is there.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use program::tool::{self, Output};
+
+/// Time for the engine to say who it is. One that hangs must not hang the choice of a backend.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Time for one order to the engine: milliseconds, and seconds where a disk is slow.
+pub(super) const ORDER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time for an image to come over the network.
+const PULL_DEADLINE: Duration = Duration::from_secs(1_800);
+
+/// Names the compose command where it is neither `docker compose` nor `docker-compose`, or where both are there.
+const COMPOSE_VARIABLE: &str = "UNDERSTUDY_COMPOSE";
+
+/// An engine that answers.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// Its version.
+    pub version: String,
+    /// The words of the compose command.
+    compose: Vec<String>,
+    /// Where its clients work: that is how `down` finds one that was left over.
+    dir: PathBuf,
+}
+
+/// A container of a lab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Its id.
+    pub id: String,
+    /// The compose service that it belongs to; empty for a step of ours.
+    pub service: String,
+    /// Whether it runs.
+    pub runs: bool,
+}
+
+impl Engine {
+    /// The engine of this machine.
+    ///
+    /// # Errors
+    /// If there is none, it does not answer, or compose is missing; the error says what to do.
+    pub fn find() -> Result<Engine> {
+        let asked = tool::run(docker(&["version", "--format", "{{.Server.Version}}"]), ANSWER_DEADLINE);
+        let version = asked.context("no Docker engine answers (is it installed and running, and may you use it?)")?;
+        Ok(Engine { version, compose: find_compose()?, dir: PathBuf::from("/") })
+    }
+
+    /// The same, with its clients working in `dir`.
+    #[must_use]
+    pub fn at(self, dir: &Path) -> Engine {
+        Engine { dir: dir.to_owned(), ..self }
+    }
+
+    fn docker(&self, args: &[&str]) -> Command {
+        let mut command = docker(args);
+        command.current_dir(&self.dir);
+        command
+    }
+
+    /// Gives the engine an order; its stdout.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn order(&self, args: &[&str]) -> Result<String> {
+        tool::run(self.docker(args), ORDER_DEADLINE).with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
+    }
+
+    /// As [`Engine::order`], however it ends.
+    ///
+    /// # Errors
+    /// If it cannot be run or takes too long.
+    pub fn output(&self, args: &[&str], deadline: Duration) -> Result<Output> {
+        tool::output(self.docker(args), deadline).with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
+    }
+
+    /// Runs compose on the file in its directory.
+    ///
+    /// # Errors
+    /// What compose says.
+    pub fn compose(
+        &self,
+        project: &str,
+        env: &[(&str, &str)],
+        args: &[&str],
+        deadline: Duration,
+    ) -> Result<()> {
+        let (program, words) = self.compose.split_first().context("no compose command")?;
+        let mut command = Command::new(program);
+        command.args(words).args(["-p", project, "-f", "compose.yaml"]).args(args).current_dir(&self.dir);
+        command.envs(env.iter().copied());
+        tool::run(command, deadline).map(drop).with_context(|| format!("compose {}", args.join(" ")))
+    }
+
+    /// The compose command, for messages.
+    #[must_use]
+    pub fn compose_command(&self) -> String {
+        self.compose.join(" ")
+    }
+
+    /// All containers with a label, running or not.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn containers(&self, label: &str) -> Result<Vec<Container>> {
+        let format = "{{.ID}} {{.State}} {{.Label \"com.docker.compose.service\"}}";
+        let said = self.order(&["ps", "--all", "--no-trunc", "--filter", &format!("label={label}"), "--format", format])?;
+        let of_line = |line: &str| {
+            let mut words = line.splitn(3, ' ').map(str::to_owned);
+            let (id, state) = (words.next()?, words.next()?);
+            Some(Container { id, service: words.next().unwrap_or_default(), runs: state == "running" })
+        };
+        Ok(said.lines().filter_map(of_line).collect())
+    }
+
+    /// Whether an image is on this machine.
+    #[must_use]
+    pub fn has_image(&self, image: &str) -> bool {
+        self.order(&["image", "inspect", "--format", "{{.Id}}", image]).is_ok()
+    }
+
+    /// Fetches an image.
+    ///
+    /// # Errors
+    /// If no registry has it or none can be reached.
+    pub fn pull(&self, image: &str) -> Result<()> {
+        tool::run(docker(&["pull", "--quiet", image]), PULL_DEADLINE).map(drop).with_context(|| format!("image {image}"))
+    }
+}
+
+fn docker(args: &[&str]) -> Command {
+    let mut command = Command::new("docker");
+    command.args(args);
+    command
+}
+
+fn find_compose() -> Result<Vec<String>> {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let asked = std::env::var(COMPOSE_VARIABLE).unwrap_or_default();
+    let candidates =
+        if asked.trim().is_empty() { vec![words("docker compose"), words("docker-compose")] } else { vec![words(&asked)] };
+    for candidate in &candidates {
+        let mut command = Command::new(&candidate[0]);
+        command.args(&candidate[1..]).arg("version");
+        if tool::run(command, ANSWER_DEADLINE).is_ok() {
+            return Ok(candidate.clone());
+        }
+        program::stop::check()?;
+    }
+    if !asked.trim().is_empty() {
+        bail!("{COMPOSE_VARIABLE}={asked}: it does not run");
+    }
+    bail!("Docker answers, but there is neither `docker compose` nor `docker-compose`: install the compose plugin")
+}

@@ -1,0 +1,96 @@
+//! The files of a lab of containers: `compose.yaml`, `node.sh`, and the settings of each node.
+//!
+//! ```text
+//! HOME/LAB/                        pg-understudy.lab (marker), lab.toml, cluster.toml, lock, passfile (0600)
+//! HOME/LAB/compose/                compose.yaml, node.sh, .env
+//! HOME/LAB/compose/nodes/NODE/     node.toml; follow.conf, settings.conf, sync.conf (no secret in them)
+//! ```
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+/// The file for people, from which a lab's is made.
+const BY_HAND: &str = include_str!("../../../../../compose/compose.yaml");
+
+/// What runs in every container.
+pub(super) const NODE_SH: &str = include_str!("../../../../../compose/node.sh");
+
+/// The name of the node that is primary in a new lab.
+pub(super) const PRIMARY: &str = "primary";
+
+/// `compose.yaml` of a lab: one service for each node, with a port that stays. By hand, `--scale` gives standbys whatever
+/// port is free, and another one after a restart.
+pub(super) fn render(nodes: &[(String, u16)]) -> Result<String> {
+    let (head, rest) = BY_HAND.split_once("\nservices:\n").context("compose.yaml has no services")?;
+    let (_, tail) = rest.split_once("\nnetworks:\n").context("compose.yaml has no networks")?;
+    let (_, head) = head.split_once("\nx-node:").context("compose.yaml has no x-node")?;
+    let mut text = format!("# Written by pg-understudy's setup, which writes it anew.\n\nx-node:{head}\nservices:\n");
+    for (name, port) in nodes {
+        let (own, other) = volumes(name);
+        write!(
+            text,
+            "  {name}:
+    <<: *node
+    environment:
+      UNDERSTUDY_NODE: {name}
+    networks:
+      replication: {{aliases: [{name}.replication]}}
+      clients: {{}}
+    ports: [\"127.0.0.1:{port}:5432\"]
+    volumes:
+      - {own}:/var/lib/postgresql
+      - {other}:/peers:ro
+      - .:/understudy:ro
+      - ../passfile:/secrets/passfile:ro
+
+"
+        )?;
+    }
+    Ok(format!("{text}networks:\n{tail}"))
+}
+
+/// The volume of a node, and the one that it only looks into: `primary` has one of its own, all standbys share one.
+fn volumes(node: &str) -> (&'static str, &'static str) {
+    if node == PRIMARY { ("primary", "standby") } else { ("standby", "primary") }
+}
+
+/// Writes a file that the servers may read, in one step; says whether it changed.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn write(path: &Path, text: &str) -> Result<bool> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(false);
+    }
+    let new = path.with_extension("new");
+    let _ = fs::remove_file(&new);
+    let write = || -> std::io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
+        // Whatever the caller's umask: the servers' user in the container is somebody else.
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        fs::rename(&new, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_of_a_lab_is_what_it_is_by_hand() {
+        let text = render(&[("primary".to_owned(), 15432), ("standby_1".to_owned(), 15433)]).unwrap();
+        let of_hand = BY_HAND.split_once("\n  primary:\n").unwrap().1.split_once("\n\n").unwrap().0;
+        let of_lab = text.split_once("\n  primary:\n").unwrap().1.split_once("\n\n").unwrap().0;
+        let of_hand = of_hand.replace("${UNDERSTUDY_PORT:-15432}", "15432");
+        assert_eq!(of_hand.replace("- secrets:/secrets", "- ../passfile:/secrets/passfile:ro"), of_lab);
+        assert!(text.contains("aliases: [standby_1.replication]") && text.contains("127.0.0.1:15433:5432"));
+        assert!(text.contains("x-node: &node\n") && text.contains("internal: true"));
+    }
+}

@@ -1,0 +1,317 @@
+//! Nodes as containers, launched by compose.
+//!
+//! `compose/node.sh` runs in every container and does what needs PostgreSQL's programs; what is here gives orders to the
+//! engine. `file.rs` tells what lies where.
+
+pub mod converge;
+pub(crate) mod down;
+pub mod engine;
+mod file;
+pub mod image;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cluster::args::login_info;
+use cluster::file::NodeSection;
+use cluster::ident::check_node_name;
+use cluster::session::Session;
+use cluster::wait::{Look, until, until_true};
+use program::tool::Output;
+use report::lsn::Lsn;
+
+use crate::backend::{Backend, Power};
+use crate::marker::{self, LabId};
+use crate::secrets::{ADMIN, REWIND, Secrets};
+use crate::standby::{self, Upstream};
+use crate::state::{LabState, NodeState};
+use crate::{conf, lock};
+use engine::Engine;
+
+/// The directory, in a lab's, with what compose needs.
+pub const DIR: &str = "compose";
+
+/// Time for a server to take connections. A clean start takes 0.5 s; crash recovery replays up to `max_wal_size`.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Time for a fast shutdown: it writes a checkpoint and waits until standbys have received it.
+const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time for a killed container to be gone. The kernel needs milliseconds.
+const GONE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Time for `pg_rewind` and the other tools: they read the WAL since the last checkpoint before the fork.
+const TOOL_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Time for a base backup: it copies everything. An hour at 100 MB/s is 360 GB: more than a lab holds.
+const CLONE_DEADLINE: Duration = Duration::from_secs(3_600);
+
+/// How often something is looked at. Each look starts a program.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How many lines of a container's log an error shows.
+const LOG_LINES: &str = "20";
+
+/// The port of every server within its container.
+const PORT: u16 = 5432;
+
+/// A lab of containers.
+pub struct ComposeLab {
+    dir: PathBuf,
+    id: LabId,
+    project: String,
+    image: String,
+    engine: Engine,
+    secrets: Secrets,
+    /// The containers' ids by node: asked once, until compose has changed something.
+    ids: Mutex<BTreeMap<String, String>>,
+}
+
+/// The label of everything that belongs to a lab.
+fn label(id: &LabId) -> String {
+    format!("pg-understudy.lab={}", id.as_str())
+}
+
+impl ComposeLab {
+    /// Opens the lab in `dir`, which must bear our marker.
+    ///
+    /// # Errors
+    /// If there is no lab of ours, or no engine answers.
+    pub fn open(dir: &Path, image: &str, engine: Engine) -> Result<ComposeLab> {
+        let id = marker::read(dir)?;
+        let id = id.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
+        // Labs of one name in two homes must not meet.
+        let name = dir.file_name().and_then(std::ffi::OsStr::to_str).context("a lab has a name")?;
+        let project = format!("{name}_{}", &id.as_str()[..8]);
+        let secrets = Secrets::of_lab(dir)?;
+        let (engine, ids) = (engine.at(&dir.join(DIR)), Mutex::default());
+        Ok(ComposeLab { dir: dir.to_owned(), id, project, image: image.to_owned(), engine, secrets, ids })
+    }
+
+    /// Takes its lock.
+    ///
+    /// # Errors
+    /// If somebody else holds it.
+    pub fn lock(&self) -> Result<lock::Lock> {
+        lock::Lock::take(&self.dir)
+    }
+
+    /// What was asked of it.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub fn state(&self) -> Result<LabState> {
+        LabState::read(&self.dir)
+    }
+
+    fn compose_dir(&self) -> PathBuf {
+        self.dir.join(DIR)
+    }
+
+    fn node_dir(&self, node: &str) -> Result<PathBuf> {
+        check_node_name(node)?;
+        Ok(self.compose_dir().join("nodes").join(node))
+    }
+
+    fn network(&self) -> String {
+        format!("{}_replication", self.project)
+    }
+
+    fn forget_containers(&self) {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The container of a node; `None` if it has none.
+    fn find_container(&self, node: &str) -> Result<Option<String>> {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ids.contains_key(node) {
+            let all = self.engine.containers(&label(&self.id))?;
+            *ids = all.into_iter().filter(|c| !c.service.is_empty()).map(|c| (c.service, c.id)).collect();
+        }
+        Ok(ids.get(node).cloned())
+    }
+
+    fn container(&self, node: &str) -> Result<String> {
+        self.find_container(node)?.with_context(|| format!("node {node} has no container: `setup` makes one"))
+    }
+
+    fn runs(&self, node: &str) -> Result<bool> {
+        let Some(id) = self.find_container(node)? else { return Ok(false) };
+        Ok(self.engine.order(&["inspect", "--format", "{{.State.Running}}", &id])? == "true")
+    }
+
+    /// Writes one of a node's settings files; a running server reads it.
+    fn write_conf(&self, node: &str, name: &str, text: &str) -> Result<()> {
+        let changed = file::write(&self.node_dir(node)?.join(name), text)?;
+        if changed && self.runs(node)? {
+            // node.sh passes it on. Before it has started the server, it would end it; then there is nothing to read.
+            self.engine.order(&["kill", "--signal", "HUP", &self.container(node)?])?;
+        }
+        Ok(())
+    }
+
+    /// Runs one word of `node.sh` in a container of its own, over the node's volumes.
+    fn step(&self, node: &str, words: &[&str], deadline: Duration) -> Result<Output> {
+        let (id, network) = (self.container(node)?, self.network());
+        let (label, name) = (label(&self.id), format!("UNDERSTUDY_NODE={node}"));
+        let mut args = vec!["run", "--rm", "--init", "--label", &label, "--volumes-from", &id, "--network", &network];
+        args.extend(["--env", &name, "--entrypoint", "sh", &self.image, "/understudy/node.sh"]);
+        args.extend(words);
+        self.engine.output(&args, deadline).with_context(|| format!("node {node}: {}", words[0]))
+    }
+
+    fn step_done(&self, node: &str, words: &[&str], deadline: Duration) -> Result<String> {
+        let said = self.step(node, words, deadline)?;
+        ensure!(said.status.success(), "node {node}: {} failed: {}", words[0], said.stderr.trim());
+        Ok(said.stdout)
+    }
+
+    fn section(&self, node: &str, dbname: &str) -> Result<NodeSection> {
+        let port = NodeState::read(&self.node_dir(node)?)?.port;
+        Ok(NodeSection { name: node.to_owned(), host: "127.0.0.1".to_owned(), port, dbname: dbname.to_owned() })
+    }
+
+    /// A session of the administrator.
+    fn session(&self, node: &str, dbname: &str) -> Result<Session> {
+        let info = login_info(&self.section(node, dbname)?, &self.secrets.login(ADMIN))?;
+        Session::open(node, &info, "understudy setup")
+    }
+
+    /// Waits until a node's server takes connections; gives up at once if its container has ended.
+    fn wait_accepts(&self, node: &str) -> Result<Session> {
+        let found = until(&format!("node {node} to take connections"), START_DEADLINE, LOOK, || {
+            match self.session(node, "postgres") {
+                Ok(session) => Ok(Look::Done(Some(session))),
+                Err(_) if !self.runs(node)? => Ok(Look::Done(None)),
+                Err(error) => Err(error),
+            }
+        });
+        let ended = || format!("node {node} does not start; its log ends with:\n{}", self.log_tail(node));
+        found.with_context(ended)?.with_context(ended)
+    }
+
+    /// Sees that a node's container is on the network that WAL travels on.
+    fn link(&self, node: &str) -> Result<()> {
+        let (id, network) = (self.container(node)?, self.network());
+        let names = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+        let on = self.engine.order(&["inspect", "--format", names, &id])?;
+        if !on.split_whitespace().any(|name| name == network) {
+            self.engine.order(&["network", "connect", "--alias", &host(node), &network, &id])?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a node on the network that WAL travels on.
+fn host(node: &str) -> String {
+    format!("{node}.replication")
+}
+
+impl Backend for ComposeLab {
+    fn name(&self) -> &'static str {
+        "compose"
+    }
+
+    fn power(&self, node: &str) -> Result<Power> {
+        Ok(if self.runs(node)? { Power::On } else { Power::Off })
+    }
+
+    fn start(&self, node: &str) -> Result<()> {
+        self.engine.order(&["start", &self.container(node)?])?;
+        self.wait_accepts(node).map(drop)
+    }
+
+    fn stop(&self, node: &str) -> Result<()> {
+        if !self.runs(node)? {
+            return Ok(());
+        }
+        let (id, seconds) = (self.container(node)?, STOP_DEADLINE.as_secs().to_string());
+        let said = self.engine.output(&["stop", "--time", &seconds, &id], STOP_DEADLINE + Duration::from_secs(10))?;
+        ensure!(said.status.success(), "node {node} does not stop: {}", said.stderr.trim());
+        Ok(())
+    }
+
+    fn kill(&self, node: &str, first_act: &mut dyn FnMut()) -> Result<()> {
+        let id = self.container(node)?;
+        ensure!(self.runs(node)?, "node {node} does not run: there is nothing to kill");
+        first_act();
+        // Not `stop`, which is a clean shutdown. With its first process, all of a container's processes end.
+        self.engine.order(&["kill", "--signal", "KILL", &id])?;
+        until_true(&format!("node {node} to be gone"), GONE_DEADLINE, LOOK, || Ok(!self.runs(node)?))
+    }
+
+    fn cut(&self, standby: &str) -> Result<()> {
+        self.engine.order(&["network", "disconnect", &self.network(), &self.container(standby)?]).map(drop)
+    }
+
+    fn follow(&self, node: &str, upstream: Option<&Upstream>) -> Result<()> {
+        if let Some(upstream) = upstream {
+            self.link(node)?;
+            self.link(&upstream.node)?;
+        }
+        self.write_conf(node, "follow.conf", &conf::follow_conf(upstream))
+    }
+
+    fn sync_names(&self, node: &str, names: &str) -> Result<()> {
+        self.write_conf(node, "sync.conf", &conf::sync_conf(names))
+    }
+
+    fn make_standby(&self, node: &str) -> Result<()> {
+        ensure!(!self.runs(node)?, "node {node} runs");
+        self.step_done(node, &["make-standby"], TOOL_DEADLINE).map(drop)
+    }
+
+    fn clone_from(&self, node: &str, upstream: &Upstream) -> Result<()> {
+        ensure!(!self.runs(node)?, "node {node} runs");
+        self.follow(node, Some(upstream))?;
+        self.step_done(node, &["clone"], CLONE_DEADLINE).map(drop)
+    }
+
+    fn discard_old(&self, node: &str) -> Result<()> {
+        let id = self.container(node)?;
+        self.engine.order(&["exec", &id, "sh", "/understudy/node.sh", "discard-old"]).map(drop)
+    }
+
+    fn rewind(&self, node: &str, upstream: &Upstream) -> Result<()> {
+        ensure!(!self.runs(node)?, "node {node} runs");
+        self.link(&upstream.node)?;
+        self.step_done(node, &["rewind", &upstream.conninfo_as(REWIND)], TOOL_DEADLINE).map(drop)
+    }
+
+    fn waldump(&self, node: &str, timeline: u32, start: Lsn) -> Result<(String, String)> {
+        // It ends with an error where the WAL ends: that is what it is run for.
+        let said = self.step(node, &["waldump", &timeline.to_string(), &start.to_string()], TOOL_DEADLINE)?;
+        Ok((said.stdout, said.stderr))
+    }
+
+    fn query_alone(&self, node: &str, dbname: &str, query: &str) -> Result<String> {
+        ensure!(!self.runs(node)?, "node {node} runs");
+        ensure!(!query.contains('\n'), "a query in single-user mode is one line");
+        self.step_done(node, &["single", dbname, query], TOOL_DEADLINE)
+    }
+
+    fn pg_ctl_promote(&self, node: &str, limit: Duration) -> Result<()> {
+        let (id, seconds) = (self.container(node)?, limit.as_secs().to_string());
+        let said = self.engine.output(&["exec", &id, "sh", "/understudy/node.sh", "promote", &seconds], limit)?;
+        if !said.status.success() {
+            bail!("node {node}: pg_ctl promote failed: {}", said.stderr.trim());
+        }
+        Ok(())
+    }
+
+    fn upstream(&self, primary: &NodeSection, standby: &str) -> Upstream {
+        let within = NodeSection { host: host(&primary.name), port: PORT, ..primary.clone() };
+        standby::upstream(&within, standby, &Path::new("/var/lib/postgresql").join(standby).join("passfile"))
+    }
+
+    fn log_tail(&self, node: &str) -> String {
+        let read = || -> Result<String> {
+            let said = self.engine.output(&["logs", "--tail", LOG_LINES, &self.container(node)?], engine::ORDER_DEADLINE)?;
+            Ok(format!("{}{}", said.stdout, said.stderr).trim_end().to_owned())
+        };
+        read().unwrap_or_else(|error| format!("({error:#})"))
+    }
+}

@@ -1,0 +1,55 @@
+//! Taking a lab down, whatever its backend: everything that bears its marker, and nothing else.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::lock::Lock;
+use crate::marker;
+use crate::{compose, local};
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Servers, and processes without one, that were ended.
+    pub processes: u32,
+    /// Nodes whose directories or containers were removed.
+    pub nodes: u32,
+}
+
+/// Ends the servers of the lab in `dir` and removes it. What does not bear its marker is left alone, and then the lab's
+/// own directory stays too.
+///
+/// # Errors
+/// If `dir` is no lab of ours, somebody uses it, or something cannot be removed.
+pub fn down(dir: &Path) -> Result<Removed> {
+    let id = marker::read(dir)?.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
+    marker::check(dir, &id)?;
+    let lock = Lock::take(dir)?;
+    let removed =
+        if dir.join(compose::DIR).is_dir() { compose::down::down(dir, &id)? } else { local::down::down(dir, &id)? };
+    for file in ["lab.toml", "cluster.toml", "passfile", "lab.new", "cluster.new", "passfile.new"] {
+        remove_file(&dir.join(file))?;
+    }
+    // The marker goes last: until here, `down` can be repeated.
+    remove_file(&dir.join("lock"))?;
+    let strangers = fs::read_dir(dir)?.filter_map(Result::ok).find(|entry| entry.file_name() != marker::FILE);
+    if let Some(stranger) = strangers {
+        bail!("{} is not ours and is left alone; the rest of the lab is gone", stranger.path().display());
+    }
+    remove_file(&dir.join(marker::FILE))?;
+    fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    drop(lock);
+    Ok(removed)
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

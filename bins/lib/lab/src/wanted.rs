@@ -1,0 +1,204 @@
+//! What is asked of a lab, the same for every backend, and what of it can be checked and settled before anything is run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cluster::file::LATEST;
+use cluster::ident::check_node_name;
+use cluster::session::Session;
+use cluster::wait::until_true;
+use report::show::count;
+
+use crate::binaries::Asked;
+use crate::conf::{self, SyncMode};
+use crate::marker::{self, LabId};
+use crate::ports::FIRST_PORT;
+use crate::state::LabState;
+
+/// Time for the quorum to show on the primary after it was set.
+const SYNC_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What was asked for. `None`: as it is; in a new lab, the default.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The lab's name.
+    pub name: String,
+    /// The directory of all labs.
+    pub home: PathBuf,
+    /// How many standbys.
+    pub standbys: Option<u32>,
+    /// Which PostgreSQL.
+    pub binaries: Asked,
+    /// Which image (compose).
+    pub image: Option<String>,
+    /// The first port.
+    pub first_port: Option<u16>,
+    /// How commits wait.
+    pub sync: Option<SyncMode>,
+    /// How many standbys must confirm.
+    pub quorum: Option<u32>,
+    /// `--set`; the value `default` takes one back.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Wanted {
+    /// The lab's directory.
+    #[must_use]
+    pub fn dir(&self) -> PathBuf {
+        self.home.join(&self.name)
+    }
+
+    /// What the lab is now; `None` if there is none.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub fn old_state(&self) -> Result<Option<LabState>> {
+        let dir = self.dir();
+        if dir.join("lab.toml").exists() { LabState::read(&dir).map(Some) } else { Ok(None) }
+    }
+
+    /// Refuses what no lab can be.
+    ///
+    /// # Errors
+    /// That, by the name of the option.
+    pub fn check(&self) -> Result<()> {
+        check_node_name(&self.name).context("--name")?;
+        check_home(&self.home)?;
+        let standbys = self.standbys.unwrap_or(1);
+        ensure!(standbys >= 1, "--standbys 0: a takeover needs at least one standby");
+        // max_wal_senders is 10, and a base backup takes one or two of them.
+        ensure!(standbys <= 8, "--standbys {standbys}: at most 8 on one machine");
+        Ok(())
+    }
+
+    /// What the lab is to be: what was asked, and for the rest what it was.
+    ///
+    /// # Errors
+    /// If more standbys must confirm than there are.
+    pub fn settle(&self, old: Option<LabState>) -> Result<LabState> {
+        let mut state = old.unwrap_or_else(|| LabState {
+            name: self.name.clone(),
+            bin: None,
+            image: None,
+            first_port: FIRST_PORT,
+            standbys: 1,
+            sync: SyncMode::Async,
+            quorum: 1,
+            settings: BTreeMap::new(),
+        });
+        state.first_port = self.first_port.unwrap_or(state.first_port);
+        state.sync = self.sync.unwrap_or(state.sync);
+        state.standbys = self.standbys.unwrap_or(state.standbys);
+        state.quorum = self.quorum.unwrap_or(state.quorum.min(state.standbys));
+        for (name, value) in &self.settings {
+            if value == "default" {
+                state.settings.remove(name);
+            } else {
+                state.settings.insert(name.clone(), value.clone());
+            }
+        }
+        ensure!(state.quorum >= 1, "--quorum 0: with --sync async nobody is waited for");
+        ensure!(
+            state.quorum <= state.standbys,
+            "--quorum {}: with {}, every commit would hang",
+            state.quorum,
+            count(u64::from(state.standbys), "standby")
+        );
+        Ok(state)
+    }
+}
+
+impl LabState {
+    /// `synchronous_standby_names` with these standbys.
+    #[must_use]
+    pub fn sync_names(&self, standbys: &[String]) -> String {
+        let quorum = self.quorum.min(u32::try_from(standbys.len()).unwrap_or(u32::MAX));
+        conf::sync_names(self.sync, quorum, standbys)
+    }
+}
+
+/// In a sync mode: waits until the primary counts enough standbys as synchronous.
+///
+/// # Errors
+/// If it does not in time.
+pub fn wait_quorum(state: &LabState, primary: &Session) -> Result<()> {
+    if state.sync == SyncMode::Async {
+        return Ok(());
+    }
+    until_true("the quorum to show in pg_stat_replication", SYNC_DEADLINE, LOOK, || {
+        Ok(primary.value::<i64>(cluster::sql!("quorum"), &[])? >= i64::from(state.quorum))
+    })
+}
+
+/// Refuses a place for labs that could be somebody's data: it is only ever filled with directories of ours.
+///
+/// # Errors
+/// If it is `/`, the home directory, or a link.
+pub fn check_home(home: &Path) -> Result<()> {
+    let home: PathBuf = home.components().collect(); // a slash at the end would lead through a link
+    let shown = home.display();
+    ensure!(home.is_absolute(), "--home {shown}: it must be an absolute path");
+    let odd = home.components().any(|part| matches!(part, std::path::Component::ParentDir));
+    ensure!(!odd, "--home {shown}: write it without `..`");
+    ensure!(home != *"/", "--home /: name a directory of its own");
+    ensure!(Some(&home) != std::env::home_dir().as_ref(), "--home {shown}: that is your home directory");
+    match fs::symlink_metadata(&home) {
+        Ok(metadata) if metadata.is_symlink() => {
+            bail!("--home {shown}: it is a symbolic link; name the directory itself")
+        }
+        Ok(metadata) if !metadata.is_dir() => bail!("--home {shown}: it is not a directory"),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the lab's directory and marks it as ours; one that is there must be ours or empty.
+///
+/// # Errors
+/// If it holds anything else, or cannot be made.
+pub fn make_lab_dir(home: &Path, dir: &Path) -> Result<()> {
+    // Others may pass through: as root, the servers' user must reach its nodes. The secrets are in files of their own.
+    let builder = |recursive| {
+        let mut builder = fs::DirBuilder::new();
+        builder.mode(0o755).recursive(recursive);
+        builder
+    };
+    builder(true).create(home).with_context(|| format!("cannot make {}", home.display()))?;
+    match fs::symlink_metadata(dir) {
+        Err(_) => builder(false).create(dir).with_context(|| format!("cannot make {}", dir.display()))?,
+        Ok(metadata) => ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", dir.display()),
+    }
+    if marker::read(dir)?.is_none() {
+        let empty = fs::read_dir(dir)?.next().is_none();
+        ensure!(empty, "{} is not empty and no lab of ours: it is left alone", dir.display());
+        marker::put(dir, &LabId::new())?;
+    }
+    Ok(())
+}
+
+/// Points the link to the newest lab at this one, and returns the path of its cluster file.
+///
+/// # Errors
+/// If the link cannot be made.
+pub fn point_latest(home: &Path, dir: &Path) -> Result<PathBuf> {
+    let file = dir.join("cluster.toml");
+    let (latest, new) = (home.join(LATEST), home.join(format!(".{LATEST}-{}", std::process::id())));
+    let _ = fs::remove_file(&new);
+    std::os::unix::fs::symlink(&file, &new)
+        .and_then(|()| fs::rename(&new, &latest))
+        .with_context(|| format!("cannot point {} at the lab", latest.display()))?;
+    Ok(file)
+}
+
+/// The number at the end of a node's name, for sorting.
+#[must_use]
+pub fn number(name: &str) -> (u64, String) {
+    let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+    (digits.parse().unwrap_or(u64::MAX), name.to_owned())
+}
