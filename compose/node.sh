@@ -351,6 +351,7 @@ stay_fenced() {
 # ---- the words -----------------------------------------------------------------------------------------------------
 
 serve() {
+    trap : HUP # nothing to read again before the server runs
     prepare
     lock
     if ! has_data; then

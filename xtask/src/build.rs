@@ -26,7 +26,7 @@ pub(crate) fn programs(sh: &Shell) -> Result<()> {
         .context("cannot build")
 }
 
-/// Sees that this machine has PostgreSQL. As root on Debian or Ubuntu it is installed, after saying so; elsewhere the
+/// Sees that this machine has PostgreSQL, or with containers an image. As root on Debian or Ubuntu it is installed, after saying so; elsewhere the
 /// error says what to install. `args` are those of `setup` that choose a PostgreSQL.
 pub(crate) fn ensure_postgresql(args: &[String]) -> Result<()> {
     let mut command = Command::new(child::path("setup")?);

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "kill", value_parser = ["kill"])]
     fault: String,
     /// How the nodes are run
-    #[arg(long, default_value = "local", value_parser = ["local"])]
+    #[arg(long, default_value = "auto", value_parser = ["auto", "local", "compose"])]
     backend: String,
     /// Cut the standbys off this long before the fault: asynchronous commits must then get lost
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
@@ -56,6 +56,9 @@ pub(crate) struct Args {
     /// Seed of the data
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// With --backend compose: the image of the nodes
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// Where PostgreSQL's programs are
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
@@ -77,11 +80,12 @@ impl Args {
     fn which_postgresql(&self) -> Vec<String> {
         let dir = self.pg_bin.iter().flat_map(|dir| ["--pg-bin".to_owned(), dir.display().to_string()]);
         let major = self.pg_version.iter().flat_map(|major| ["--pg-version".to_owned(), major.to_string()]);
-        dir.chain(major).collect()
+        let image = self.image.iter().flat_map(|image| ["--image".to_owned(), image.clone()]);
+        words(&["--backend", &self.backend]).into_iter().chain(dir).chain(major).chain(image).collect()
     }
 
     fn setup(&self, lab: &str) -> Vec<String> {
-        let mut args = words(&["--name", lab, "--backend", &self.backend, "--sync", &self.sync]);
+        let mut args = words(&["--name", lab, "--sync", &self.sync]);
         args.extend(["--standbys".to_owned(), self.standbys.to_string()]);
         args.extend(self.which_postgresql());
         args.extend(self.set.iter().flat_map(|setting| ["--set".to_owned(), setting.clone()]));
@@ -112,7 +116,7 @@ fn words(words: &[&str]) -> Vec<String> {
 pub(crate) fn drill(sh: &Shell, args: &Args) -> Result<Verdict> {
     let progress = Progress::new(args.quiet);
     build::programs(sh)?;
-    build::ensure_postgresql(&args.which_postgresql())?;
+    build::ensure_postgresql(&args.which_postgresql())?; // or an image
     stop::listen(false)?;
     let (run, dir) = run_folder::make(sh, "drill")?;
     let lab = step::own_lab("drill");

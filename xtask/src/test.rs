@@ -17,7 +17,7 @@ pub(crate) struct Args {
 /// All tests. The programs are built first: a test of one program starts others.
 pub(crate) fn test(sh: &Shell, args: &Args) -> Result<Verdict> {
     build::programs(sh)?;
-    build::ensure_postgresql(&[])?;
+    build::ensure_postgresql(&["--backend".to_owned(), "local".to_owned()])?;
     let (args, workspace) =
         (&args.args, if args.args.iter().any(|arg| arg == "-p") { None } else { Some("--workspace") });
     cmd!(sh, "cargo test --release {workspace...} {args...}").run().context("tests failed")?;

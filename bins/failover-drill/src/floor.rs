@@ -42,7 +42,10 @@ fn try_measure(live: &mut Live<'_>) -> Result<u64> {
     let open = |name: &str| -> Result<Session> {
         Session::open(name, &live.cluster.info(live.cluster.node(name)?, Role::Admin)?, "understudy floor")
     };
-    anyhow::ensure!(streams_from(&open(&standby)?, &live.lab.upstream(&primary, &standby)?, None)?, "{standby} does not stream");
+    anyhow::ensure!(
+        streams_from(&open(&standby)?, &live.lab.upstream(&primary, &standby)?, None)?,
+        "{standby} does not stream"
+    );
     let (clock, backend) = (live.run.clock, live.lab.backend.as_ref());
     let client = open(&standby)?;
     let (written, first_write) = mpsc::channel();

@@ -14,8 +14,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use cluster::file::labs_home;
 use lab::binaries::{Asked, Binaries};
-use lab::conf::{SyncMode, parse_setting};
 use lab::compose::{self, engine::Engine};
+use lab::conf::{SyncMode, parse_setting};
 use lab::down::down;
 use lab::wanted::{Wanted, check_home};
 use lab::{local, marker};
@@ -62,10 +62,11 @@ struct Args {
     /// ~/.local/state/pg-understudy]
     #[arg(long, value_name = "DIR")]
     home: Option<PathBuf>,
-    /// If this machine has no PostgreSQL: install the distribution's package first (Debian and Ubuntu, as root)
+    /// If nodes are to be local and this machine has no PostgreSQL: install the distribution's package first (Debian and
+    /// Ubuntu, as root)
     #[arg(long)]
     install: bool,
-    /// As --install, and no more: no lab is made
+    /// As --install, and no more: no lab is made; with containers, only their image is fetched
     #[arg(long, conflicts_with = "down")]
     install_only: bool,
     /// Take the lab down: end its servers, remove its data
@@ -82,6 +83,7 @@ struct Args {
 const EXAMPLES: &str = "\
 Examples:
   setup                                  a primary and a standby, asynchronous
+  setup --backend compose --standbys 3   in containers, launched by compose
   setup --standbys 3 --sync on           three standbys; a commit waits for one of them
   setup --set work_mem=64MB              changes a setting on all nodes
   setup --down                           removes all of it, and only it
@@ -119,10 +121,6 @@ fn run() -> Result<Verdict> {
     }
     let progress = Progress::new(args.quiet);
     let asked = Asked { dir: args.pg_bin.clone(), major: args.pg_version };
-    if args.install_only {
-        install_if_missing(&asked, &progress)?;
-        return Ok(Verdict::Held);
-    }
     let wanted = Wanted {
         name: args.name.clone(),
         home,
@@ -134,6 +132,12 @@ fn run() -> Result<Verdict> {
         quorum: args.quorum,
         settings: args.set.iter().map(|text| parse_setting(text)).collect::<Result<_>>()?,
     };
+    if args.install_only {
+        if choose_engine(&args, &wanted, &progress)?.is_none() {
+            install_if_missing(&wanted.binaries, &progress)?;
+        }
+        return Ok(Verdict::Held);
+    }
     let made = converge(&args, &wanted, &progress);
     progress.finish();
     let file = made.with_context(|| format!("lab {}", wanted.name))?;
@@ -161,11 +165,10 @@ fn converge(args: &Args, wanted: &Wanted, progress: &Progress) -> Result<PathBuf
             wanted.name
         );
     }
-    let backend = there.or(args.backend).unwrap_or(Backend::Auto);
-    let engine = match backend {
-        Backend::Local => None,
-        Backend::Compose => Some(Engine::find()?),
-        Backend::Auto => choose_engine(args, wanted, progress)?,
+    let engine = match there {
+        Some(Backend::Local) => None,
+        Some(_) => Some(Engine::find()?),
+        None => choose_engine(args, wanted, progress)?,
     };
     if let Some(engine) = engine {
         ensure!(args.pg_bin.is_none(), "--pg-bin: containers have PostgreSQL's programs in their image (--image)");
@@ -178,16 +181,21 @@ fn converge(args: &Args, wanted: &Wanted, progress: &Progress) -> Result<PathBuf
     local::converge::converge(wanted, progress)
 }
 
-/// The engine for `--backend auto`; `None`, and says why, if nodes are to be run locally.
+/// The engine that a new lab is to be run by, with its image there; `None` if its nodes are to be local. For
+/// `--backend auto` it says which and why.
 fn choose_engine(args: &Args, wanted: &Wanted, progress: &Progress) -> Result<Option<Engine>> {
-    if args.pg_bin.is_some() {
-        return Ok(None); // asked for by naming its programs
-    }
-    let usable = Engine::find().and_then(|engine| {
+    let usable = || {
+        let engine = Engine::find()?;
         compose::image::ensure(&engine, args.image.as_deref(), wanted.binaries.major, progress)?;
         Ok(engine)
-    });
-    match usable {
+    };
+    match args.backend.unwrap_or(Backend::Auto) {
+        Backend::Local => return Ok(None),
+        Backend::Compose => return usable().map(Some),
+        Backend::Auto if args.pg_bin.is_some() => return Ok(None), // asked for by naming its programs
+        Backend::Auto => {}
+    }
+    match usable() {
         Ok(engine) => {
             progress.say("backend compose: a Docker engine answers (--backend local runs servers on this machine)");
             Ok(Some(engine))

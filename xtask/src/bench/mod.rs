@@ -61,6 +61,9 @@ impl Bed<'_> {
     /// Converges the lab and returns its cluster file.
     fn setup(&self, more: &[&str]) -> Result<String> {
         let mut words = ["--name", &self.lab].map(str::to_owned).to_vec();
+        if !more.contains(&"--backend") {
+            words.extend(["--backend", "local"].map(str::to_owned));
+        }
         words.extend(more.iter().map(|word| (*word).to_owned()));
         words.extend(self.args.setup.iter().cloned());
         step::setup(&words, &self.run, self.dir)
@@ -83,7 +86,7 @@ pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
     };
     let progress = Progress::new(false);
     build::programs(sh)?;
-    build::ensure_postgresql(&[])?;
+    build::ensure_postgresql(&["--backend".to_owned(), "local".to_owned()])?;
     stop::listen(false)?;
     let (run, dir) = run_folder::make(sh, what)?;
     let bed = Bed { args, lab: step::own_lab("bench"), run, dir: &dir, progress: progress.clone() };

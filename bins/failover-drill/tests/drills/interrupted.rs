@@ -5,8 +5,8 @@ use std::time::Duration;
 use cluster::wait::{Look, until};
 use lab::conf::SyncMode;
 use lab::local::converge::converge;
-use lab::wanted::Wanted;
 use lab::scratch;
+use lab::wanted::Wanted;
 use program::progress::Progress;
 use rustix::process::Signal;
 

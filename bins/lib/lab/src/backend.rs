@@ -20,7 +20,7 @@ pub enum Power {
 }
 
 /// What can be done to the nodes of a lab from outside of PostgreSQL.
-pub trait Backend {
+pub trait Backend: Sync {
     /// `local`, `compose`, …: the column `backend`.
     fn name(&self) -> &'static str;
 

@@ -5,9 +5,9 @@ use cluster::file::ClusterFile;
 
 use crate::backend::Backend;
 use crate::binaries::Binaries;
-use crate::conf::SyncMode;
 use crate::compose::ComposeLab;
 use crate::compose::engine::Engine;
+use crate::conf::SyncMode;
 use crate::local::LocalLab;
 use crate::lock::Lock;
 use crate::standby::Upstream;

@@ -9,8 +9,8 @@ use program::progress::Progress;
 
 use crate::binaries::Asked;
 use crate::conf::SyncMode;
-use crate::local::converge::converge;
 use crate::down::down;
+use crate::local::converge::converge;
 use crate::wanted::Wanted;
 
 /// A lab that goes with its variable.

@@ -133,7 +133,9 @@ pub fn wait_streaming(open: impl Fn() -> Result<Session>, upstream: &Upstream, l
         session = Some(current);
         Ok(match now {
             Some(r) if r.streams_from(upstream) => Look::Done(()),
-            Some(r) => Look::NotYet(format!("its receiver is {} from {:?}:{:?}", r.status, r.sender_host, r.sender_port)),
+            Some(r) => {
+                Look::NotYet(format!("its receiver is {} from {:?}:{:?}", r.status, r.sender_host, r.sender_port))
+            }
             None => Look::NotYet("it has no receiver".to_owned()),
         })
     })

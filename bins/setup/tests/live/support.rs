@@ -63,7 +63,11 @@ impl Home {
     /// The program, on this home and its ports.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = setup();
-        command.arg("--home").arg(self.path()).args(["--port", &self.port.to_string()]).args(args);
+        command.arg("--home").arg(self.path()).args(["--port", &self.port.to_string()]);
+        if !args.contains(&"--backend") {
+            command.args(["--backend", "local"]);
+        }
+        command.args(args);
         command
     }
 
@@ -213,9 +217,14 @@ impl Lab {
             session.value::<i64>("SELECT count(*) FROM pg_replication_slots", &[]).unwrap(),
             standbys.len() as i64
         );
-        let port = self.file().node.iter().find(|node| node.name == primary).unwrap().port;
+        let section = self.file().node.iter().find(|node| node.name == primary).unwrap();
+        let open = lab::open::open(self.file()).unwrap();
         for (standby, session) in &topology.standbys {
-            assert!(lab::standby::streams_from(session, port, None).unwrap(), "{}", standby.name);
+            assert!(
+                lab::standby::streams_from(session, &open.backend.upstream(section, &standby.name), None).unwrap(),
+                "{}",
+                standby.name
+            );
         }
     }
 

@@ -9,8 +9,8 @@ use cluster::connect::connect_blocking;
 use cluster::conninfo::Conninfo;
 use cluster::file::ClusterFile;
 use lab::account::Account;
-use lab::local::converge::converge;
 use lab::down::down;
+use lab::local::converge::converge;
 use lab::wanted::Wanted;
 use program::progress::Progress;
 

@@ -169,12 +169,16 @@ impl Converging<'_> {
         let Some(newest) = data.values().map(|data| data.timeline).max() else { return Ok(None) };
         let mut out_of_recovery = Vec::new();
         for node in nodes.iter().filter(|node| data.contains_key(*node)) {
-            if self.lab.runs(node)? && self.lab.session(node, "postgres").and_then(|s| is_primary(&s)).unwrap_or(false) {
+            if self.lab.runs(node)? && self.lab.session(node, "postgres").and_then(|s| is_primary(&s)).unwrap_or(false)
+            {
                 out_of_recovery.push(node.clone());
             }
         }
         if out_of_recovery.len() > 1 {
-            bail!("{} are all out of recovery: stop the wrong ones, then run setup again", out_of_recovery.join(" and "));
+            bail!(
+                "{} are all out of recovery: stop the wrong ones, then run setup again",
+                out_of_recovery.join(" and ")
+            );
         }
         if let Some(primary) = out_of_recovery.pop() {
             ensure!(
@@ -307,7 +311,8 @@ impl Converging<'_> {
     }
 
     fn upstream(&self, primary: &str, standby: &str) -> Result<Upstream> {
-        let section = NodeSection { name: primary.to_owned(), host: String::new(), port: 0, dbname: DATABASE.to_owned() };
+        let section =
+            NodeSection { name: primary.to_owned(), host: String::new(), port: 0, dbname: DATABASE.to_owned() };
         Ok(self.lab.upstream(&section, standby))
     }
 

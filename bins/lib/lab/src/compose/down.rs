@@ -48,7 +48,9 @@ fn remove(engine: &Engine, order: &[&str], what: &[String]) -> Result<()> {
     }
     let args: Vec<&str> = order.iter().copied().chain(what.iter().map(String::as_str)).collect();
     match engine.order(&args) {
-        Err(error) if format!("{error:#}").contains("No such") || format!("{error:#}").contains("in progress") => Ok(()),
+        Err(error) if format!("{error:#}").contains("No such") || format!("{error:#}").contains("in progress") => {
+            Ok(())
+        }
         other => other.map(drop),
     }
 }

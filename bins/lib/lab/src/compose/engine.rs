@@ -84,13 +84,7 @@ impl Engine {
     ///
     /// # Errors
     /// What compose says.
-    pub fn compose(
-        &self,
-        project: &str,
-        env: &[(&str, &str)],
-        args: &[&str],
-        deadline: Duration,
-    ) -> Result<()> {
+    pub fn compose(&self, project: &str, env: &[(&str, &str)], args: &[&str], deadline: Duration) -> Result<()> {
         let (program, words) = self.compose.split_first().context("no compose command")?;
         let mut command = Command::new(program);
         command.args(words).args(["-p", project, "-f", "compose.yaml"]).args(args).current_dir(&self.dir);
@@ -110,7 +104,8 @@ impl Engine {
     /// What the engine says.
     pub fn containers(&self, label: &str) -> Result<Vec<Container>> {
         let format = "{{.ID}} {{.State}} {{.Label \"com.docker.compose.service\"}}";
-        let said = self.order(&["ps", "--all", "--no-trunc", "--filter", &format!("label={label}"), "--format", format])?;
+        let said =
+            self.order(&["ps", "--all", "--no-trunc", "--filter", &format!("label={label}"), "--format", format])?;
         let of_line = |line: &str| {
             let mut words = line.splitn(3, ' ').map(str::to_owned);
             let (id, state) = (words.next()?, words.next()?);
@@ -130,7 +125,9 @@ impl Engine {
     /// # Errors
     /// If no registry has it or none can be reached.
     pub fn pull(&self, image: &str) -> Result<()> {
-        tool::run(docker(&["pull", "--quiet", image]), PULL_DEADLINE).map(drop).with_context(|| format!("image {image}"))
+        tool::run(docker(&["pull", "--quiet", image]), PULL_DEADLINE)
+            .map(drop)
+            .with_context(|| format!("image {image}"))
     }
 }
 
@@ -143,8 +140,11 @@ fn docker(args: &[&str]) -> Command {
 fn find_compose() -> Result<Vec<String>> {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let asked = std::env::var(COMPOSE_VARIABLE).unwrap_or_default();
-    let candidates =
-        if asked.trim().is_empty() { vec![words("docker compose"), words("docker-compose")] } else { vec![words(&asked)] };
+    let candidates = if asked.trim().is_empty() {
+        vec![words("docker compose"), words("docker-compose")]
+    } else {
+        vec![words(&asked)]
+    };
     for candidate in &candidates {
         let mut command = Command::new(&candidate[0]);
         command.args(&candidate[1..]).arg("version");

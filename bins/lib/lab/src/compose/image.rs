@@ -35,13 +35,16 @@ pub fn ensure(engine: &Engine, asked: Option<&str>, major: Option<u32>, progress
             [own(major), official(major)].into_iter().find(|image| engine.has_image(image)).unwrap_or(official(major))
         }
         (None, None) => {
-            let here = MAJORS.rev().flat_map(|major| [own(major), official(major)]).find(|image| engine.has_image(image));
+            let here =
+                MAJORS.rev().flat_map(|major| [own(major), official(major)]).find(|image| engine.has_image(image));
             here.unwrap_or_else(|| official(DEFAULT_MAJOR))
         }
     };
     if !engine.has_image(&image) {
         progress.step(format!("pulling {image}"));
-        engine.pull(&image).context("it is not on this machine; `cargo xtask image` builds one from Debian's packages")?;
+        engine
+            .pull(&image)
+            .context("it is not on this machine; `cargo xtask image` builds one from Debian's packages")?;
     }
     Ok(image)
 }

@@ -146,11 +146,13 @@ impl ComposeLab {
     /// Writes one of a node's settings files; a running server reads it.
     fn write_conf(&self, node: &str, name: &str, text: &str) -> Result<()> {
         let changed = file::write(&self.node_dir(node)?.join(name), text)?;
-        if changed && self.runs(node)? {
-            // node.sh passes it on. Before it has started the server, it would end it; then there is nothing to read.
-            self.engine.order(&["kill", "--signal", "HUP", &self.container(node)?])?;
+        let container = if changed { self.find_container(node)? } else { None };
+        let Some(id) = container else { return Ok(()) };
+        // node.sh passes it on to the server.
+        match self.engine.order(&["kill", "--signal", "HUP", &id]) {
+            Err(error) if format!("{error:#}").contains("is not running") => Ok(()),
+            other => other.map(drop),
         }
-        Ok(())
     }
 
     /// Runs one word of `node.sh` in a container of its own, over the node's volumes.
@@ -309,7 +311,8 @@ impl Backend for ComposeLab {
 
     fn log_tail(&self, node: &str) -> String {
         let read = || -> Result<String> {
-            let said = self.engine.output(&["logs", "--tail", LOG_LINES, &self.container(node)?], engine::ORDER_DEADLINE)?;
+            let said =
+                self.engine.output(&["logs", "--tail", LOG_LINES, &self.container(node)?], engine::ORDER_DEADLINE)?;
             Ok(format!("{}{}", said.stdout, said.stderr).trim_end().to_owned())
         };
         read().unwrap_or_else(|error| format!("({error:#})"))

@@ -1,6 +1,5 @@
 //! `setup --backend local`: makes a lab what was asked, from whatever is there. Asked again, it changes nothing.
 
-
 use std::fs;
 use std::net::Ipv4Addr;
 
@@ -21,8 +20,8 @@ use super::node::NodeDir;
 use super::process;
 use crate::backend::{Backend as _, Power};
 use crate::binaries::Binaries;
-use crate::ports::is_free;
 use crate::marker;
+use crate::ports::is_free;
 use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
 use crate::secrets::{self, Secrets};

@@ -30,10 +30,10 @@ use crate::account::Account;
 use crate::backend::{Backend, Power};
 use crate::binaries::Binaries;
 use crate::local::node::NodeDir;
-use crate::state::LabState;
 use crate::marker::{self, LabId};
 use crate::secrets::REWIND;
 use crate::standby::Upstream;
+use crate::state::LabState;
 use crate::{conf, lock, standby};
 
 /// Time for a server to take connections. A clean start takes 0.1 s; crash recovery replays up to `max_wal_size`.
