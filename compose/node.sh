@@ -270,7 +270,7 @@ clone() {
     conninfo=$(upstream)
     [ -n "$conninfo" ] || die "nobody to clone: UNDERSTUDY_PRIMARY_HOST is empty"
     wait_primary "$conninfo"
-    ensure_slot "$conninfo"
+    ensure_slot "$conninfo" || ensure_slot "$conninfo" # setup may have made it meanwhile
     say "cloning"
     new_data
     # The primary lends a base backup two of its walsenders: with many standbys at once, one has to wait its turn.

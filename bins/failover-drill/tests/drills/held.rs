@@ -6,7 +6,7 @@ use crate::independent::{Marks, gaps_us, lower_median, lsn};
 use crate::support::{Judged, Lab};
 
 /// Nothing that was acknowledged is gone, and the lab is what it was but for the roles.
-fn check_held(judged: &Judged, lab: &Lab) {
+pub(crate) fn check_held(judged: &Judged, lab: &Lab) {
     assert_eq!((judged.row["verdict"].as_str(), judged.figure("lost")), ("held", 0));
     assert!(judged.events.all("verdict").is_empty(), "held needs no reason");
     assert_eq!(judged.figure("acked_local"), 0, "nobody released the waiting writes");

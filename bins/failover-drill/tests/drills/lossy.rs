@@ -11,7 +11,7 @@ use crate::support::{Judged, Lab};
 const LAG_US: u64 = 50_000;
 
 /// What the drill must have found, from the ledger and the table alone.
-fn check_loss(judged: &Judged, lab: &Lab, run: &str) {
+pub(crate) fn check_loss(judged: &Judged, lab: &Lab, run: &str) {
     // By hand: the acked keys of the ledger, minus the keys that the new primary has.
     let acked = judged.ledger.with("acked");
     let session = lab.session(&judged.row["new_primary"]);

@@ -71,7 +71,15 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) fn new(standbys: u32, sync: SyncMode) -> Lab {
         let turn = Turn::take();
-        let scratch = Scratch::new(standbys, sync).unwrap();
+        Lab::of(Scratch::new(standbys, sync).unwrap(), turn)
+    }
+
+    pub(crate) fn of_containers(standbys: u32, sync: SyncMode) -> Lab {
+        let turn = Turn::take();
+        Lab::of(Scratch::of_containers(standbys, sync).unwrap(), turn)
+    }
+
+    fn of(scratch: Scratch, turn: Turn) -> Lab {
         Lab {
             file: ClusterFile::read(&scratch.cluster).unwrap(),
             dir: scratch.dir.canonicalize().unwrap(),
@@ -121,11 +129,17 @@ impl Lab {
         let on_primary = self.session(primary);
         let file: String = on_primary.value("SELECT pg_walfile_name(pg_current_wal_lsn())", &[]).unwrap();
         let timeline = i32::from_str_radix(&file[..8], 16).unwrap();
-        let port = i32::from(self.file.node.iter().find(|node| node.name == primary).unwrap().port);
+        let of_primary = self.file.node.iter().find(|node| node.name == primary).unwrap();
+        // Containers reach each other by name, on a network of their own.
+        let (host, port) = match self.file.compose {
+            None => (of_primary.host.clone(), i32::from(of_primary.port)),
+            Some(_) => (format!("{primary}.replication"), 5432),
+        };
         for name in self.names().into_iter().filter(|name| name != primary) {
             let sql = "SELECT status = 'streaming' AND sender_port = $1 AND received_tli = $2 AND slot_name = $3
+                              AND sender_host = $4
                          FROM pg_stat_wal_receiver";
-            let streams: bool = self.session(&name).value(sql, &[&port, &timeline, &name]).unwrap();
+            let streams: bool = self.session(&name).value(sql, &[&port, &timeline, &name, &host]).unwrap();
             assert!(streams, "{name} streams from {primary} on timeline {timeline}");
             let sql = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active";
             assert_eq!(on_primary.value::<i64>(sql, &[&name]).unwrap(), 1, "the slot of {name} on {primary}");

@@ -8,6 +8,7 @@ use anyhow::Result;
 use program::progress::Progress;
 
 use crate::binaries::Asked;
+use crate::compose::{self, engine::Engine};
 use crate::conf::SyncMode;
 use crate::down::down;
 use crate::local::converge::converge;
@@ -31,7 +32,18 @@ impl Scratch {
         let home = home()?;
         let wanted = Wanted { standbys: Some(standbys), sync: Some(sync), ..wanted(&home) };
         let cluster = converge(&wanted, &Progress::new(true))?;
-        Ok(Scratch { cluster, dir: wanted.home.join(&wanted.name), home })
+        Ok(Scratch { cluster, dir: wanted.dir(), home })
+    }
+
+    /// The same as containers.
+    ///
+    /// # Errors
+    /// As [`Scratch::new`], or if no Docker engine answers.
+    pub fn of_containers(standbys: u32, sync: SyncMode) -> Result<Scratch> {
+        let home = home()?;
+        let wanted = Wanted { standbys: Some(standbys), sync: Some(sync), ..wanted(&home) };
+        let cluster = compose::converge::converge(&wanted, Engine::find()?, &Progress::new(true))?;
+        Ok(Scratch { cluster, dir: wanted.dir(), home })
     }
 
     /// The directory that holds the lab: `UNDERSTUDY_HOME` for programs.

@@ -9,12 +9,16 @@ use cluster::session::Session;
 /// # Errors
 /// If the primary refuses.
 pub fn ensure(primary: &Session, name: &str) -> Result<bool> {
-    let there: bool =
-        primary.value("SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)", &[&name])?;
-    if !there {
-        primary.execute("SELECT pg_create_physical_replication_slot($1, true)", &[&name])?;
+    let is_there = || -> Result<bool> {
+        primary.value("SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)", &[&name])
+    };
+    if is_there()? {
+        return Ok(false);
     }
-    Ok(!there)
+    match primary.execute("SELECT pg_create_physical_replication_slot($1, true)", &[&name]) {
+        Err(_) if is_there()? => Ok(false), // a container that starts makes its own
+        made => made.map(|_| true),
+    }
 }
 
 /// Removes a slot if it is there and nobody uses it.

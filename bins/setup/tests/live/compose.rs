@@ -1,0 +1,248 @@
+//! Labs of containers. `cargo xtask test` runs these where a Docker engine answers, and says loudly where none does.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Home, Lab, said, wait_for};
+
+const COMPOSE: [&str; 2] = ["--backend", "compose"];
+
+fn made(home: &Home, more: &[&str]) -> Lab {
+    home.made(&[&COMPOSE[..], more].concat())
+}
+
+/// What the engine says.
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+}
+
+/// The label of a lab.
+fn label(home: &Home) -> String {
+    let id = std::fs::read_to_string(home.lab().join("pg-understudy.lab")).unwrap();
+    format!("label=pg-understudy.lab={}", id.trim())
+}
+
+/// Everything that the engine has with a label.
+fn left(label: &str) -> String {
+    docker(&["ps", "--all", "--quiet", "--filter", label])
+        + &docker(&["volume", "ls", "--quiet", "--filter", label])
+        + &docker(&["network", "ls", "--quiet", "--filter", label])
+}
+
+fn container(home: &Home, node: &str) -> String {
+    let service = format!("label=com.docker.compose.service={node}");
+    docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label(home), "--filter", &service]).trim().to_owned()
+}
+
+/// The directories of standbys in the volume that they share.
+fn standbys_with_data(home: &Home) -> Vec<String> {
+    let listed = docker(&["exec", &container(home, "primary"), "ls", "/peers"]);
+    listed.lines().filter(|name| name.starts_with("standby_")).map(str::to_owned).collect()
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn it_converges_to_any_count_and_asked_again_changes_nothing() {
+    let home = Home::new();
+    for count in [3, 5, 1] {
+        let lab = made(&home, &["--standbys", &count.to_string()]);
+        assert_eq!(lab.nodes().len(), 1 + count);
+        lab.is_whole("primary");
+        assert_eq!(standbys_with_data(&home).len(), count, "the data of removed standbys are gone");
+    }
+    let ids = |home: &Home| {
+        docker(&["ps", "--quiet", "--no-trunc", "--filter", &label(home), "--format", "{{.ID}} {{.CreatedAt}}"])
+    };
+    let before = (ids(&home), std::fs::read_to_string(home.lab().join("cluster.toml")).unwrap());
+    let lab = made(&home, &[]);
+    let started = lab.ask_all("SELECT pg_postmaster_start_time()::text || pg_conf_load_time()");
+    made(&home, &["--sync", "async"]);
+    assert_eq!(lab.ask_all("SELECT pg_postmaster_start_time()::text || pg_conf_load_time()"), started);
+    assert_eq!((ids(&home), std::fs::read_to_string(home.lab().join("cluster.toml")).unwrap()), before);
+    // A mode of commits and a setting reach all nodes, without a restart.
+    let lab = made(&home, &["--sync", "remote_apply", "--set", "work_mem=7MB"]);
+    assert_eq!(lab.ask_all("SHOW work_mem"), ["7MB"; 2]);
+    assert_eq!(lab.ask("primary", "SELECT sync_state FROM pg_stat_replication"), "quorum");
+    assert_eq!(lab.ask_all("SELECT pg_postmaster_start_time()::text").concat(), started_only(&lab));
+}
+
+fn started_only(lab: &Lab) -> String {
+    lab.ask_all("SELECT pg_postmaster_start_time()::text").concat()
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn two_labs_and_somebody_elses_things_do_not_meet() {
+    let (one, other) = (Home::new(), Home::new());
+    made(&one, &[]).is_whole("primary");
+    let lab = made(&other, &[]);
+    let stranger = format!("understudy-test-{}", std::process::id());
+    docker(&["volume", "create", "--label", "pg-understudy.lab=somebody-else", &stranger]);
+    let label = label(&one);
+    assert_eq!(one.setup(&["--down"]).code, Some(0));
+    assert_eq!(left(&label), "");
+    lab.is_whole("primary");
+    assert_eq!(docker(&["volume", "rm", &stranger]).trim(), stranger, "it was still there");
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn down_removes_what_a_killed_set_up_left_and_another_set_up_mends_it() {
+    let home = Home::new();
+    for ms in [300, 800, 1_500, 2_500, 4_000] {
+        for mend in [false, true] {
+            let begun = Instant::now();
+            let child = home.command(&COMPOSE).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(ms).saturating_sub(begun.elapsed()));
+            kill_process(Pid::from_child(&child), Signal::KILL).unwrap(); // not reaped yet: the pid is still its own
+            said(child);
+            if mend {
+                made(&home, &[]).is_whole("primary");
+            }
+            let label = home.lab().join("pg-understudy.lab").exists().then(|| label(&home));
+            let down = home.setup(&["--down"]);
+            assert_eq!(down.code, Some(0), "after {ms} ms: {down:?}");
+            assert!(home.names().is_empty(), "after {ms} ms: {:?}", home.names());
+            wait_for("every client of the engine to be gone", || !home.has_processes());
+            assert_eq!(label.map_or(String::new(), |label| left(&label)), "", "after {ms} ms");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_container_that_dies_is_shown_by_its_log() {
+    let home = Home::new();
+    let reasons = ["primary", "nothing_like_it"];
+    home.refused(&[&COMPOSE[..], &["--set", "shared_preload_libraries=nothing_like_it"]].concat(), &reasons);
+    // Taken back, the same lab comes up.
+    made(&home, &["--set", "shared_preload_libraries=default"]).is_whole("primary");
+    home.refused(&["--backend", "compose", "--image", "nobody.invalid/no-such-image:1"], &["no-such-image"]);
+    home.refused(&["--backend", "local"], &["--backend local"]);
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn passwords_are_nowhere_but_in_the_password_file() {
+    let home = Home::new();
+    let lab = made(&home, &[]);
+    let passfile = home.lab().join("passfile");
+    let passwords: Vec<String> = cluster::passfile::parse(&std::fs::read_to_string(&passfile).unwrap())
+        .into_iter()
+        .map(|entry| entry.password.reveal().to_owned())
+        .collect();
+    assert_eq!(passwords.len(), 5);
+    let mut places = vec![("cluster.toml".to_owned(), lab.file().render().unwrap())];
+    for file in
+        ["compose/compose.yaml", "compose/.env", "compose/node.sh", "lab.toml", "compose/nodes/standby_1/follow.conf"]
+    {
+        places.push((file.to_owned(), std::fs::read_to_string(home.lab().join(file)).unwrap()));
+    }
+    for node in ["primary", "standby_1"] {
+        let id = container(&home, node);
+        for order in [vec!["inspect", &id], vec!["logs", &id], vec!["top", &id, "-eo", "pid,args"]] {
+            places.push((format!("docker {order:?}"), docker(&order)));
+        }
+        places.push((format!("the environment of {node}"), docker(&["exec", &id, "env"])));
+        // What a server reads belongs to it alone, and holds no more than it needs.
+        let own = docker(&["exec", &id, "cat", &format!("/var/lib/postgresql/{node}/passfile")]);
+        assert!(own.contains("understudy_rewind") && !own.contains("understudy_admin"), "{node}");
+        let mode = docker(&["exec", &id, "stat", "-c", "%a %U", &format!("/var/lib/postgresql/{node}/passfile")]);
+        assert_eq!(mode.trim(), "600 postgres");
+    }
+    assert!(places.iter().any(|(place, text)| place.contains("logs") && text.contains("ready to accept")));
+    for (place, text) in places {
+        assert!(!passwords.iter().any(|password| text.contains(password)), "{place}");
+    }
+}
+
+/// Without `setup`: the file that people use, and what happens when it is brought up again after a takeover.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn by_hand_an_overtaken_primary_is_fenced_and_comes_back_as_a_standby() {
+    let hand = ByHand::new();
+    hand.compose(&["up", "--detach", "--scale", "standby=2"]);
+    wait_for("both standbys to stream", || hand.ask("primary", STREAMING) == "2");
+    let all = docker(&["exec", &hand.container("primary"), "getent", "ahosts", "standby"]);
+    assert_eq!(all.lines().filter(|line| line.contains("STREAM")).count(), 2, "{all}");
+    docker(&["kill", "--signal", "KILL", &hand.container("primary")]);
+    let promoted = hand.container("standby");
+    docker(&["exec", &promoted, "sh", "/understudy/node.sh", "promote"]);
+    hand.compose(&["up", "--detach", "--scale", "standby=2"]);
+    wait_for("the old primary to be fenced", || docker(&["logs", &hand.container("primary")]).contains("FENCED"));
+    assert!(!hand.answers("primary"), "two writable servers");
+    let host = docker(&["inspect", "--format", "{{.Name}}", &promoted]);
+    hand.compose(&["run", "--rm", "--no-deps", "-T", "primary", "rejoin", host.trim().trim_start_matches('/')]);
+    wait_for("the old primary to stream", || hand.answers("primary") && hand.ask("primary", RECEIVES) == "1");
+    assert_eq!(hand.ask("primary", "SELECT pg_is_in_recovery()"), "t");
+}
+
+const STREAMING: &str =
+    "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name LIKE 'standby%'";
+const RECEIVES: &str = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+
+/// A project of `compose/compose.yaml`, gone when dropped.
+struct ByHand {
+    project: String,
+    words: Vec<String>,
+    image: String,
+}
+
+impl ByHand {
+    fn new() -> ByHand {
+        let v2 = Command::new("docker").args(["compose", "version"]).output().is_ok_and(|said| said.status.success());
+        let words = if v2 { vec!["docker", "compose"] } else { vec!["docker-compose"] };
+        let here = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+        let image = here.lines().find(|name| name.starts_with("understudy-postgres:") || name.starts_with("postgres:"));
+        ByHand {
+            project: format!("hand_{}", std::process::id()),
+            words: words.into_iter().map(str::to_owned).collect(),
+            image: image.expect("an image: `cargo xtask image`").to_owned(),
+        }
+    }
+
+    fn compose(&self, args: &[&str]) {
+        let mut command = Command::new(&self.words[0]);
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../compose/compose.yaml");
+        command.args(&self.words[1..]).args(["-p", &self.project, "-f", file]).args(args).stdin(Stdio::null());
+        command.env("UNDERSTUDY_IMAGE", &self.image).env("UNDERSTUDY_PORT", lab::scratch::first_port().to_string());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "compose {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The first container of a service.
+    fn container(&self, service: &str) -> String {
+        let labels = ["project", "service"].map(|name| format!("label=com.docker.compose.{name}="));
+        let (project, service) = (format!("{}{}", labels[0], self.project), format!("{}{service}", labels[1]));
+        let one = "label=com.docker.compose.container-number=1";
+        let args = ["ps", "--all", "--quiet", "--filter", &project, "--filter", &service, "--filter", one];
+        docker(&args).trim().to_owned()
+    }
+
+    fn psql(&self, service: &str, sql: &str) -> std::process::Output {
+        let psql = format!(
+            "PGPASSFILE=/secrets/passfile psql -XqAt -h 127.0.0.1 -U understudy_admin -d postgres -c \"{sql}\""
+        );
+        Command::new("docker").args(["exec", &self.container(service), "sh", "-c", &psql]).output().unwrap()
+    }
+
+    fn answers(&self, service: &str) -> bool {
+        self.psql(service, "SELECT 1").status.success()
+    }
+
+    fn ask(&self, service: &str, sql: &str) -> String {
+        String::from_utf8(self.psql(service, sql).stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for ByHand {
+    fn drop(&mut self) {
+        self.compose(&["down", "--volumes", "--remove-orphans"]);
+        let label = format!("label=com.docker.compose.project={}", self.project);
+        assert!(std::thread::panicking() || left(&label).is_empty(), "{}", left(&label));
+    }
+}
