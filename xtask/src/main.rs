@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod drill;
+mod image;
 mod lab;
 mod run_folder;
 mod step;
@@ -37,6 +38,8 @@ enum Command {
     Up(lab::Forwarded),
     /// Takes labs down: all of them, or with --name one
     Down(lab::Forwarded),
+    /// Builds an image of PostgreSQL from Debian's packages, where no registry can be reached
+    Image(image::Args),
     /// All tests, with real servers
     Test(test::Args),
     /// One of the programs: setup, seed-data, write-load, measure-lag, verify-replication, failover-drill
@@ -61,6 +64,7 @@ fn run(command: Command) -> Result<Verdict> {
         Command::Bench(bench) => bench::bench(&sh, &bench),
         Command::Up(args) => lab::up(&sh, &args),
         Command::Down(args) => lab::down(&sh, &args),
+        Command::Image(args) => image::image(&sh, &args),
         Command::Test(args) => test::test(&sh, &args),
         Command::Program(_) => Err(anyhow::anyhow!("forwarded above")).context("a program's name"),
     }

@@ -1,5 +1,6 @@
 //! Benchmarks: each leaves a run's folder with one CSV file.
 
+mod backends;
 mod lag;
 mod load;
 mod outage;
@@ -29,6 +30,8 @@ pub(crate) enum Bench {
     Verify(Args),
     /// Takeovers, each beside the raw floor of the same nodes
     Outage(Args),
+    /// The same takeover on local servers and on containers, in pairs
+    Backends(Args),
 }
 
 /// Arguments of all benchmarks.
@@ -83,6 +86,7 @@ pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
         Bench::Load(args) => ("bench-load", args),
         Bench::Verify(args) => ("bench-verify", args),
         Bench::Outage(args) => ("bench-outage", args),
+        Bench::Backends(args) => ("bench-backends", args),
     };
     let progress = Progress::new(false);
     build::programs(sh)?;
@@ -95,6 +99,7 @@ pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
         Bench::Load(_) => load::run(sh, &bed),
         Bench::Verify(_) => verify::run(sh, &bed),
         Bench::Outage(_) => outage::run(&bed),
+        Bench::Backends(_) => backends::run(&bed),
     };
     let done = step::down(&bed.lab, &bed.run, done);
     progress.finish();

@@ -64,3 +64,24 @@ pub struct VerifyBenchRow {
     /// Rows per second.
     pub rows_per_s: u64,
 }
+
+/// `bench-backends.csv`: one takeover of `bench backends`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendBenchRow {
+    /// The run that this row belongs to.
+    pub run: String,
+    /// Which of the pairs, from 1.
+    pub pair: u64,
+    /// `local` or `compose`.
+    pub backend: String,
+    /// From nothing to a standby that streams and counts, in microseconds; `setup` as a whole.
+    pub up_us: u64,
+    /// As in `drill.csv`.
+    pub outage_us: Option<u64>,
+    /// As in `drill.csv`.
+    pub floor_us: Option<u64>,
+    /// As in `drill.csv`.
+    pub rejoin_us: Option<u64>,
+    /// Until everything was removed, in microseconds; `setup --down` as a whole.
+    pub down_us: u64,
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use report::bench::{LagBenchRow, LoadBenchRow, VerifyBenchRow};
+use report::bench::{BackendBenchRow, LagBenchRow, LoadBenchRow, VerifyBenchRow};
 use report::columns::columns;
 use report::drill::DrillRow;
 use report::event::{EventRow, Mark};
@@ -94,6 +94,7 @@ fn every_column_has_its_entry_in_its_order_and_no_entry_is_without_a_column() {
         ("fates.csv", columns::<FateRow>()),
         ("settings.csv", columns::<SettingRow>()),
         ("seed.csv", columns::<SeedRow>()),
+        ("bench-backends.csv", columns::<BackendBenchRow>()),
         ("bench-lag.csv", columns::<LagBenchRow>()),
         ("bench-load.csv", columns::<LoadBenchRow>()),
         ("bench-verify.csv", columns::<VerifyBenchRow>()),

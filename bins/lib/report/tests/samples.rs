@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use report::bench::{LagBenchRow, LoadBenchRow, VerifyBenchRow};
+use report::bench::{BackendBenchRow, LagBenchRow, LoadBenchRow, VerifyBenchRow};
 use report::columns::columns;
 use report::drill::DrillRow;
 use report::event::{EventRow, Mark};
@@ -55,6 +55,7 @@ fn every_sample_still_parses_into_todays_rows() {
         assert!(rows::<VerifyRow>(folder, "verify.csv").iter().all(|row| row.verdict == Verdict::Held));
         rows::<FateRow>(folder, "fates.csv");
     }
+    assert!(!rows::<BackendBenchRow>("bench", "bench-backends.csv").is_empty());
     assert!(!rows::<LagBenchRow>("bench", "bench-lag.csv").is_empty());
     assert!(!rows::<LoadBenchRow>("bench", "bench-load.csv").is_empty());
     assert!(!rows::<VerifyBenchRow>("bench", "bench-verify.csv").is_empty());
@@ -74,7 +75,7 @@ fn every_file_of_the_samples_is_one_that_the_test_above_reads() {
         "settings.csv",
         "verify.csv",
     ];
-    let bench = ["bench-lag.csv", "bench-load.csv", "bench-outage.csv", "bench-verify.csv"];
+    let bench = ["bench-backends.csv", "bench-lag.csv", "bench-load.csv", "bench-outage.csv", "bench-verify.csv"];
     for (folder, known) in DRILLS.map(|folder| (folder, &known[..])).into_iter().chain([("bench", &bench[..])]) {
         let names = path(folder, "").read_dir().expect(folder).map(|entry| entry.expect("an entry").file_name());
         let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();

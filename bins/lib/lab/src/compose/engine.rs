@@ -1,10 +1,11 @@
 //! The container engine, by its command line: `docker`, and compose in whichever version is there.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use program::tool::{self, Output};
 
 /// Time for the engine to say who it is. One that hangs must not hang the choice of a backend.
@@ -41,6 +42,35 @@ pub struct Container {
     pub runs: bool,
 }
 
+/// An order that the engine is at. Dropped, its client is ended; the engine goes on.
+#[derive(Debug)]
+pub struct Order {
+    name: String,
+    child: Child,
+}
+
+impl Order {
+    /// Waits until the engine has carried it out.
+    ///
+    /// # Errors
+    /// If it has not in time, or refuses.
+    pub fn finish(mut self) -> Result<()> {
+        let ended = tool::wait(&mut self.child, ORDER_DEADLINE)?;
+        let ended = ended.with_context(|| format!("docker {} took longer than {ORDER_DEADLINE:?}", self.name))?;
+        ensure!(ended.success(), "docker {} failed ({ended})", self.name);
+        Ok(())
+    }
+}
+
+impl Drop for Order {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
 impl Engine {
     /// The engine of this machine.
     ///
@@ -70,6 +100,16 @@ impl Engine {
     /// What the engine says.
     pub fn order(&self, args: &[&str]) -> Result<String> {
         tool::run(self.docker(args), ORDER_DEADLINE).with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
+    }
+
+    /// Begins an order that somebody else can see the effect of before the engine says so.
+    ///
+    /// # Errors
+    /// If it cannot be begun.
+    pub fn begin(&self, args: &[&str]) -> Result<Order> {
+        let mut command = self.docker(args);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Ok(Order { name: args.join(" "), child: command.spawn().context("cannot run docker")? })
     }
 
     /// As [`Engine::order`], however it ends.

@@ -11,8 +11,8 @@ pub mod image;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cluster::args::login_info;
@@ -24,12 +24,13 @@ use program::tool::Output;
 use report::lsn::Lsn;
 
 use crate::backend::{Backend, Power};
+use crate::local::process;
 use crate::marker::{self, LabId};
 use crate::secrets::{ADMIN, REWIND, Secrets};
 use crate::standby::{self, Upstream};
 use crate::state::{LabState, NodeState};
 use crate::{conf, lock};
-use engine::Engine;
+use engine::{Engine, Order};
 
 /// The directory, in a lab's, with what compose needs.
 pub const DIR: &str = "compose";
@@ -68,6 +69,8 @@ pub struct ComposeLab {
     secrets: Secrets,
     /// The containers' ids by node: asked once, until compose has changed something.
     ids: Mutex<BTreeMap<String, String>>,
+    /// An order to kill that the engine is still at.
+    killing: Mutex<Option<Order>>,
 }
 
 /// The label of everything that belongs to a lab.
@@ -87,8 +90,9 @@ impl ComposeLab {
         let name = dir.file_name().and_then(std::ffi::OsStr::to_str).context("a lab has a name")?;
         let project = format!("{name}_{}", &id.as_str()[..8]);
         let secrets = Secrets::of_lab(dir)?;
-        let (engine, ids) = (engine.at(&dir.join(DIR)), Mutex::default());
-        Ok(ComposeLab { dir: dir.to_owned(), id, project, image: image.to_owned(), engine, secrets, ids })
+        let (engine, image) = (engine.at(&dir.join(DIR)), image.to_owned());
+        let (ids, killing) = (Mutex::default(), Mutex::default());
+        Ok(ComposeLab { dir: dir.to_owned(), id, project, image, engine, secrets, ids, killing })
     }
 
     /// Takes its lock.
@@ -138,7 +142,18 @@ impl ComposeLab {
         self.find_container(node)?.with_context(|| format!("node {node} has no container: `setup` makes one"))
     }
 
+    fn lock_killing(&self) -> MutexGuard<'_, Option<Order>> {
+        self.killing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the engine has put away what was killed: before that it says that it runs.
+    fn finish_kill(&self) -> Result<()> {
+        let killing = self.lock_killing().take();
+        killing.map_or(Ok(()), Order::finish)
+    }
+
     fn runs(&self, node: &str) -> Result<bool> {
+        self.finish_kill()?;
         let Some(id) = self.find_container(node)? else { return Ok(false) };
         Ok(self.engine.order(&["inspect", "--format", "{{.State.Running}}", &id])? == "true")
     }
@@ -157,6 +172,7 @@ impl ComposeLab {
 
     /// Runs one word of `node.sh` in a container of its own, over the node's volumes.
     fn step(&self, node: &str, words: &[&str], deadline: Duration) -> Result<Output> {
+        self.finish_kill()?;
         let (id, network) = (self.container(node)?, self.network());
         let (label, name) = (label(&self.id), format!("UNDERSTUDY_NODE={node}"));
         let mut args = vec!["run", "--rm", "--init", "--label", &label, "--volumes-from", &id, "--network", &network];
@@ -222,6 +238,7 @@ impl Backend for ComposeLab {
     }
 
     fn start(&self, node: &str) -> Result<()> {
+        self.finish_kill()?;
         self.engine.order(&["start", &self.container(node)?])?;
         self.wait_accepts(node).map(drop)
     }
@@ -238,11 +255,21 @@ impl Backend for ComposeLab {
 
     fn kill(&self, node: &str, first_act: &mut dyn FnMut()) -> Result<()> {
         let id = self.container(node)?;
-        ensure!(self.runs(node)?, "node {node} does not run: there is nothing to kill");
+        let said = self.engine.order(&["inspect", "--format", "{{.State.Running}} {{.State.Pid}}", &id])?;
+        let pid = said.strip_prefix("true ");
+        let pid = pid.with_context(|| format!("node {node} does not run: there is nothing to kill"))?;
+        let first = process::first_of_container(pid, &id)?;
         first_act();
         // Not `stop`, which is a clean shutdown. With its first process, all of a container's processes end.
-        self.engine.order(&["kill", "--signal", "KILL", &id])?;
-        until_true(&format!("node {node} to be gone"), GONE_DEADLINE, LOOK, || Ok(!self.runs(node)?))
+        let killing = self.engine.begin(&["kill", "--signal", "KILL", &id])?;
+        let Some(first) = first else {
+            killing.finish().with_context(|| format!("node {node}"))?;
+            return until_true(&format!("node {node} to be gone"), GONE_DEADLINE, LOOK, || Ok(!self.runs(node)?));
+        };
+        // The engine puts a container away before it says that it is dead, some 0.3 s late; the kernel says it at once.
+        first.wait_gone(Instant::now() + GONE_DEADLINE).with_context(|| format!("node {node}"))?;
+        *self.lock_killing() = Some(killing);
+        Ok(())
     }
 
     fn cut(&self, standby: &str) -> Result<()> {

@@ -25,7 +25,8 @@ pub struct Postmaster {
     data: std::path::PathBuf,
 }
 
-struct Process {
+/// A process, pinned: whatever is done to it or asked of it, it is this one.
+pub(crate) struct Process {
     pid: Pid,
     fd: OwnedFd,
 }
@@ -53,7 +54,11 @@ impl Process {
         }
     }
 
-    fn wait_gone(&self, end: Instant) -> Result<()> {
+    /// Waits until it is gone.
+    ///
+    /// # Errors
+    /// If it still lives by `end`.
+    pub(crate) fn wait_gone(&self, end: Instant) -> Result<()> {
         let left = end.saturating_duration_since(Instant::now());
         let limit =
             Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(0), tv_nsec: i64::from(left.subsec_nanos()) };
@@ -191,6 +196,18 @@ pub fn kill_orphans_below(dir: &Path, bin: &Path) -> Result<u32> {
                 .first()
                 .is_some_and(|program| program.starts_with("postgres") || program.ends_with("/postgres"))
     })
+}
+
+/// The first process of the container `id`, if the engine's number for it is one of this machine and its control group
+/// bears the container's name. When it is gone, so is every other process of the container: the kernel sees to that first.
+///
+/// # Errors
+/// If it cannot be looked at.
+pub(crate) fn first_of_container(pid: &str, id: &str) -> Result<Option<Process>> {
+    let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) else { return Ok(None) };
+    let Some(process) = Process::pin(pid)? else { return Ok(None) };
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    Ok((groups.contains(id) && process.lives()?).then_some(process))
 }
 
 /// Kills the container engine's clients (`docker`, compose) that work below `dir`, which a killed set-up left behind.
