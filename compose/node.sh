@@ -56,7 +56,9 @@ find_drop() {
     drop=
     [ "$(id -u)" = 0 ] || return 0
     id -u postgres >/dev/null 2>&1 || die "PostgreSQL refuses to run as root, and the image has no user postgres"
-    if command -v setpriv >/dev/null; then
+    export HOME=$root # root's own is closed to the server, and libpq looks there for certificates
+    # Busybox has a setpriv, too, which cannot do this.
+    if setpriv --reuid=postgres --regid=postgres --init-groups -- true 2>/dev/null; then
         drop="setpriv --reuid=postgres --regid=postgres --init-groups --"
     elif command -v gosu >/dev/null; then
         drop="gosu postgres"
@@ -76,7 +78,10 @@ run_tool() {
     tool=$!
     trap 'kill $tool; wait $tool; exit 143' TERM INT
     ended=0
-    wait $tool || ended=$?
+    while kill -0 $tool 2>/dev/null; do # a signal ends the waiting, not the tool
+        ended=0
+        wait $tool || ended=$?
+    done
     trap - TERM INT
     return $ended
 }
@@ -87,9 +92,13 @@ has_data() { [ -s "$data/PG_VERSION" ]; }
 # ---- one at a time -------------------------------------------------------------------------------------------------
 
 # With the lock held nobody else runs here; the server inherits it. Without it two postmasters ran on one directory.
-lock() {
+lock() { # SECONDS
     exec 9>"$dir/lock"
-    flock -w "${1:-0}" 9 || die "another container works on $dir"
+    end=$(($(date +%s) + ${1:-0}))
+    until flock -n 9; do # busybox's has no time-out
+        [ "$(date +%s)" -lt $end ] || die "another container works on $dir"
+        sleep 0.2
+    done
 }
 
 unlock() { exec 9>&-; }
@@ -120,7 +129,7 @@ write() { # FILE: stdin, whole or not at all
 env_settings() {
     env | sed -n 's/^PGSQL_\([A-Za-z][A-Za-z0-9_]*\)=.*/\1/p' | sort | while read -r name; do
         eval "value=\$PGSQL_$name"
-        echo "$(echo "$name" | tr 'A-Z' 'a-z' | sed 's/__/./g') = $(quoted "$value")"
+        printf '%s = %s\n' "$(echo "$name" | tr 'A-Z' 'a-z' | sed 's/__/./g')" "$(quoted "$value")"
     done
 }
 
@@ -129,7 +138,7 @@ env_upstream() {
     passfile=$dir/passfile
     if [ -n "${UNDERSTUDY_PRIMARY_PASSFILE:-}" ]; then
         passfile=$dir/upstream.passfile
-        write "$passfile" <"$UNDERSTUDY_PRIMARY_PASSFILE"
+        [ -f "$UNDERSTUDY_PRIMARY_PASSFILE" ] && write "$passfile" <"$UNDERSTUDY_PRIMARY_PASSFILE" || return 1
     fi
     echo "host=$1 port=${2:-5432} user=${UNDERSTUDY_PRIMARY_USER:-$replication} passfile=$passfile application_name=$node"
 }
@@ -157,7 +166,9 @@ prepare() {
         grep -E "^[^:]*:[^:]*:[^:]*:($replication|$rewind):" /secrets/passfile | write "$dir/passfile"
     fi
     if [ -n "${UNDERSTUDY_PRIMARY_HOST:-}" ] && [ ! -s "$conf/follow.conf" ]; then
-        follow "$(env_upstream "$UNDERSTUDY_PRIMARY_HOST" "${UNDERSTUDY_PRIMARY_PORT:-}")"
+        conninfo=$(env_upstream "$UNDERSTUDY_PRIMARY_HOST" "${UNDERSTUDY_PRIMARY_PORT:-}") ||
+            die "the password file ${UNDERSTUDY_PRIMARY_PASSFILE:-} cannot be read"
+        follow "$conninfo"
     fi
     env_settings | write "$conf/environment.conf"
     from_setup="include_if_exists 'follow.conf'"
@@ -290,16 +301,19 @@ clone() {
         mv "$data" "$data.old"
     fi
     mv "$data.new" "$data"
+    rm -f "$dir/rewinding"
 }
 
 make_standby() {
     put_in_order "$data"
     : >"$data/standby.signal"
     own "$data/standby.signal"
+    rm -f "$dir/rewinding"
 }
 
 rewind_from() { # CONNINFO
     rm -f "$data/postmaster.pid"
+    : >"$dir/rewinding" # until it is a standby, it must not be started: its blocks are those of two servers
     said=0
     run_tool pg_rewind --target-pgdata="$data" --source-server="$1" >"$dir/rewind.log" 2>&1 || said=$?
     cat "$dir/rewind.log" >&2
@@ -313,6 +327,7 @@ rewind_from() { # CONNINFO
 # The newest timeline that a data directory knows of.
 timeline() { # DATA
     newest=$(pg_controldata -D "$1" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")
+    [ -n "$newest" ] || die "$1: pg_controldata tells no timeline"
     for history in "$1"/pg_wal/????????.history; do
         [ -e "$history" ] || continue
         number=$((0x$(basename "$history" .history)))
@@ -323,10 +338,11 @@ timeline() { # DATA
 
 # Another node on a newer timeline than ours, if there is one: it was promoted while we were away.
 newer_peer() {
-    own_timeline=$(timeline "$data")
+    own_timeline=$(timeline "$data") || exit 1
     for other in "$root"/*/data /peers/*/data; do
         [ -s "$other/PG_VERSION" ] && [ "$other" != "$data" ] || continue
-        if [ "$(timeline "$other")" -gt "$own_timeline" ]; then
+        theirs=$(timeline "$other") || exit 1
+        if [ "$theirs" -gt "$own_timeline" ]; then
             basename "$(dirname "$other")"
             return
         fi
@@ -335,14 +351,19 @@ newer_peer() {
 
 # A node that was primary and has been overtaken serves nobody until somebody has made it a standby.
 stay_fenced() {
-    newer=$(newer_peer)
-    [ -n "$newer" ] && ! is_standby || return 0
-    say "FENCED: $newer is on a newer timeline, so a takeover has happened. This node is not started: it would be a second"
-    say "primary. Make it a standby: docker compose run --rm --no-deps SERVICE rejoin HOST"
+    if [ -e "$dir/rewinding" ]; then
+        say "FENCED: a rewind was begun and not finished. This node is not started: its blocks are those of two servers."
+    else
+        newer=$(newer_peer) || die "cannot tell whether another node is on a newer timeline"
+        [ -n "$newer" ] || return 0
+        say "FENCED: $newer is on a newer timeline, so a takeover has happened. This node is not started: it would be a"
+        say "second primary."
+    fi
+    say "Make it a standby: docker compose run --rm --no-deps SERVICE rejoin HOST"
     : >/tmp/fenced
     unlock
     trap 'exit 0' TERM INT
-    until is_standby; do sleep 1; done
+    until is_standby && [ ! -e "$dir/rewinding" ]; do sleep 1; done
     trap - TERM INT
     lock 60
     rm -f /tmp/fenced
@@ -352,13 +373,14 @@ stay_fenced() {
 
 serve() {
     trap : HUP # nothing to read again before the server runs
+    rm -f /tmp/fenced
     prepare
     lock
     if ! has_data; then
         [ -z "$(ls -A "$data" 2>/dev/null)" ] || die "$data holds files, but no PostgreSQL data: it is left alone"
         if [ -n "$(upstream)" ]; then clone; else init; fi
     fi
-    is_standby || stay_fenced
+    if [ -e "$dir/rewinding" ] || ! is_standby; then stay_fenced; fi
     rm -f "$data/postmaster.pid" # nobody runs here; in a new container its number may be somebody else's
     $drop postgres -D "$data" &
     server=$!
@@ -393,7 +415,8 @@ change_primary() { # follow|rewind|clone HOST [PORT]
         lock 10
     fi
     checkpoint_on "$host" "$on"
-    follow "$(env_upstream "$host" "$on")"
+    conninfo=$(env_upstream "$host" "$on") || die "the password file cannot be read"
+    follow "$conninfo"
     ensure_slot "$(upstream)"
     case $1 in
     follow) run_tool pg_ctl reload --silent --pgdata "$data" ;;
@@ -412,8 +435,9 @@ state() {
         name=$(basename "$other")
         if [ -s "$other/data/PG_VERSION" ]; then
             is=primary
-            [ ! -e "$other/data/standby.signal" ] || is=standby
-            echo "$name $is $(timeline "$other/data")"
+            if [ -e "$other/data/standby.signal" ] || [ -e "$other/rewinding" ]; then is=standby; fi
+            newest=$(timeline "$other/data")
+            echo "$name $is $newest"
         fi
     done
 }

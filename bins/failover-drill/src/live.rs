@@ -10,6 +10,7 @@ use cluster::file::Role;
 use cluster::session::Session;
 use cluster::topology::{self, is_primary};
 use cluster::wait::{until, until_true};
+use lab::backend::Cut;
 use lab::open::OpenLab;
 use lab::rejoin::{Rejoined, rejoin};
 use lab::standby::{receiver, streams_from};
@@ -156,14 +157,15 @@ impl<'a> Live<'a> {
         Ok(())
     }
 
-    /// Waits until `standby` is seen to receive nothing more: it has no receiver, or the primary is ahead and what has
-    /// been received stays the same. A receiver whose network was cut waits for `wal_receiver_timeout` before it gives up.
-    fn wait_cut(&mut self, standby: &str) -> Result<()> {
+    /// Waits until `standby` is seen to receive nothing more: it has no receiver, or after a cut of the network the
+    /// primary is ahead and what has been received stays the same.
+    fn wait_cut(&mut self, standby: &str, cut: Cut) -> Result<()> {
         let (primary, mut before) = (self.facts.old_primary.clone(), None);
-        until_true(&format!("{standby} to be cut off"), CUT_DEADLINE, SILENCE, || {
+        let pause = if cut == Cut::Network { SILENCE } else { LOOK };
+        until_true(&format!("{standby} to be cut off"), CUT_DEADLINE, pause, || {
             let on_standby = self.session(standby)?;
-            if receiver(on_standby)?.is_none() {
-                return Ok(true);
+            if receiver(on_standby)?.is_none() || cut == Cut::Receiver {
+                return Ok(receiver(on_standby)?.is_none());
             }
             let has: Lsn = on_standby.value::<String>(cluster::sql!("received"), &[])?.parse()?;
             let wrote: String = self.session(&primary)?.value("SELECT pg_current_wal_flush_lsn()::text", &[])?;
@@ -230,8 +232,8 @@ impl Stage for Live<'_> {
         self.progress.step("cutting the standbys off");
         for standby in self.others() {
             self.events.now(Mark::CutBegun, Some(&standby), "")?;
-            self.lab.backend.cut(&standby)?;
-            self.wait_cut(&standby)?;
+            let cut = self.lab.backend.cut(&standby)?;
+            self.wait_cut(&standby, cut)?;
             self.events.now(Mark::Cut, Some(&standby), "it receives no more WAL")?;
         }
         Ok(())

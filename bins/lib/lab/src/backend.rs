@@ -19,6 +19,15 @@ pub enum Power {
     Off,
 }
 
+/// How a cut shows on the standby.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Its receiver ends.
+    Receiver,
+    /// Nothing but silence: its receiver waits for `wal_receiver_timeout`.
+    Network,
+}
+
 /// What can be done to the nodes of a lab from outside of PostgreSQL.
 pub trait Backend: Sync {
     /// `local`, `compose`, …: the column `backend`.
@@ -53,7 +62,7 @@ pub trait Backend: Sync {
     ///
     /// # Errors
     /// If it cannot be asked for.
-    fn cut(&self, standby: &str) -> Result<()>;
+    fn cut(&self, standby: &str) -> Result<Cut>;
 
     /// Makes a stopped or running node follow `upstream` from its next start or at once; with `None` it has nobody to
     /// receive from.

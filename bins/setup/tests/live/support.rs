@@ -217,14 +217,14 @@ impl Lab {
             session.value::<i64>("SELECT count(*) FROM pg_replication_slots", &[]).unwrap(),
             standbys.len() as i64
         );
-        let section = self.file().node.iter().find(|node| node.name == primary).unwrap();
-        let open = lab::open::open(self.file()).unwrap();
+        let mut section = self.file().node.iter().find(|node| node.name == primary).unwrap().clone();
+        if self.file().compose.is_some() {
+            // Containers reach each other by name, on a network of their own.
+            (section.host, section.port) = (format!("{primary}.replication"), 5432);
+        }
         for (standby, session) in &topology.standbys {
-            assert!(
-                lab::standby::streams_from(session, &open.backend.upstream(section, &standby.name), None).unwrap(),
-                "{}",
-                standby.name
-            );
+            let upstream = lab::standby::upstream(&section, &standby.name, Path::new("no matter"));
+            assert!(lab::standby::streams_from(session, &upstream, None).unwrap(), "{}", standby.name);
         }
     }
 

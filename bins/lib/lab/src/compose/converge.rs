@@ -57,7 +57,8 @@ pub fn converge(wanted: &Wanted, engine: Engine, progress: &Progress) -> Result<
     wanted::make_lab_dir(&wanted.home, &dir)?;
     let _lock = crate::lock::Lock::take(&dir)?;
     state.write(&dir)?;
-    fs::create_dir_all(dir.join(DIR).join("nodes")).with_context(|| format!("cannot write to {}", dir.display()))?;
+    file::make_dir(&dir.join(DIR))?;
+    file::make_dir(&dir.join(DIR).join("nodes"))?;
     let lab = ComposeLab::open(&dir, &image, engine)?;
     Converging { lab: &lab, state: &state, progress }.run()?;
     wanted::point_latest(&wanted.home, &dir)
@@ -97,10 +98,11 @@ impl Converging<'_> {
     fn run(&self) -> Result<()> {
         self.end_steps()?;
         let nodes = self.nodes()?;
+        self.replace_lost_containers(&nodes)?;
         let data = self.data(&nodes)?;
         let primary = self.find_primary(&nodes, &data)?.unwrap_or_else(|| PRIMARY.to_owned());
         let standbys = self.choose_standbys(&primary, &nodes);
-        self.remove_others(&primary, &nodes, &standbys)?;
+        let removed = self.remove_others(&primary, &nodes, &standbys)?;
         self.write_files(&primary, &standbys, &data)?;
         self.up()?;
         let to_make = self.lab.wait_accepts(&primary)?;
@@ -115,7 +117,7 @@ impl Converging<'_> {
         for standby in &standbys {
             self.ensure_standby(&primary, &on_primary, standby, data.contains_key(standby))?;
         }
-        self.drop_strangers_slots(&on_primary, &standbys)?;
+        self.forget(&on_primary, &removed)?;
         self.lab.sync_names(&primary, &self.state.sync_names(&standbys))?;
         wait_quorum(self.state, &on_primary)?;
         let mut all = standbys;
@@ -126,9 +128,22 @@ impl Converging<'_> {
 
     /// Ends what a killed set-up left at work. The lock is ours.
     fn end_steps(&self) -> Result<()> {
-        process::kill_clients_below(&self.lab.compose_dir())?;
+        process::kill_clients_below(&self.lab.compose_dir(), &self.lab.id)?;
         for step in self.lab.engine.containers(&label(&self.lab.id))?.iter().filter(|c| c.service.is_empty()) {
             self.lab.engine.order(&["rm", "--force", "--volumes", &step.id])?;
+        }
+        Ok(())
+    }
+
+    /// Makes containers, without starting them, for nodes that have lost theirs (`docker system prune`, say): their data
+    /// are still there, and have to be seen before anything is decided.
+    fn replace_lost_containers(&self, nodes: &[String]) -> Result<()> {
+        let mut lost = false;
+        for node in nodes {
+            lost |= self.lab.find_container(node)?.is_none();
+        }
+        if lost && self.lab.compose_dir().join("compose.yaml").exists() {
+            self.compose(&["up", "--no-start", "--no-recreate"])?;
         }
         Ok(())
     }
@@ -217,27 +232,30 @@ impl Converging<'_> {
         names
     }
 
-    /// Removes the standbys that are too many: container, data, files. Their slots go once the primary is seen to be up.
-    fn remove_others(&self, primary: &str, nodes: &[String], kept: &[String]) -> Result<()> {
-        for node in nodes.iter().filter(|node| *node != primary && !kept.contains(node)) {
+    /// Removes the standbys that are too many, container and data, and says which. Their slots can only go once the
+    /// primary is seen to be up, and their directories last, so that an interrupted removal is gone on with.
+    fn remove_others(&self, primary: &str, nodes: &[String], kept: &[String]) -> Result<Vec<String>> {
+        let others: Vec<String> = nodes.iter().filter(|n| *n != primary && !kept.contains(n)).cloned().collect();
+        for node in &others {
             self.progress.step(format!("removing {node}"));
             if self.lab.find_container(node)?.is_some() {
                 self.lab.stop(node)?;
                 self.lab.step_done(node, &["remove"], STATE_DEADLINE)?;
                 self.lab.engine.order(&["rm", "--force", "--volumes", &self.lab.container(node)?])?;
             }
-            let dir = self.lab.node_dir(node)?;
-            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
         }
-        Ok(())
+        self.lab.forget_containers();
+        Ok(others)
     }
 
-    fn drop_strangers_slots(&self, on_primary: &Session, kept: &[String]) -> Result<()> {
-        for slot in slots::names(on_primary)?.iter().filter(|slot| !kept.contains(slot)) {
+    /// Removes what is left of removed standbys: slot and directory.
+    fn forget(&self, on_primary: &Session, removed: &[String]) -> Result<()> {
+        for slot in removed {
             until_true(&format!("the slot of {slot} to be free"), SLOT_DEADLINE, LOOK, || {
                 slots::drop(on_primary, slot)?;
                 Ok(!slots::names(on_primary)?.contains(slot))
             })?;
+            file::remove_node(&self.lab.node_dir(slot)?)?;
         }
         Ok(())
     }
@@ -250,7 +268,7 @@ impl Converging<'_> {
         ordered.sort_by_key(|name| (*name != PRIMARY, number(name)));
         for name in ordered {
             let node_dir = self.lab.node_dir(name)?;
-            fs::create_dir_all(&node_dir).with_context(|| format!("cannot make {}", node_dir.display()))?;
+            file::make_dir(&node_dir)?;
             nodes.push((name.to_owned(), self.settle_port(name, data.contains_key(name))?));
             let mut chosen = format!("synchronous_commit = '{}'\n", self.state.sync.synchronous_commit());
             for (setting, value) in &self.state.settings {
@@ -288,9 +306,13 @@ impl Converging<'_> {
 
     fn up(&self) -> Result<()> {
         self.progress.step("starting the containers");
-        let made = self.lab.engine.compose(&self.lab.project, &self.environment(), &["up", "--detach"], UP_DEADLINE);
+        self.compose(&["up", "--detach"])
+    }
+
+    fn compose(&self, words: &[&str]) -> Result<()> {
+        let done = self.lab.engine.compose(&self.lab.project, &self.environment(), words, UP_DEADLINE);
         self.lab.forget_containers();
-        made
+        done
     }
 
     /// A node's port: what it has, or a new one if somebody took it before the node had any data.
@@ -327,6 +349,7 @@ impl Converging<'_> {
         }
         let in_recovery = || open().and_then(|session| Ok(!is_primary(&session)?)).unwrap_or(true);
         if self.has_standby_data(name)? && in_recovery() && wait_streaming(open, &upstream, STREAM_DEADLINE).is_ok() {
+            self.lab.discard_old(name)?;
             return rejoin::drop_slots(&open()?);
         }
         program::stop::check()?;

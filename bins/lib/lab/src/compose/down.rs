@@ -1,40 +1,50 @@
 //! Taking a lab of containers down: everything with its label, and nothing else.
 
-use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+use cluster::wait::{Look, until};
 
 use super::engine::Engine;
-use super::{DIR, label};
+use super::{DIR, file, label};
 use crate::down::Removed;
 use crate::local::process;
 use crate::marker::LabId;
 
-/// How often is looked for something new: an order that a killed set-up had given may still be carried out.
-const ROUNDS: u32 = 10;
+/// Time for everything to be gone: the engine kills, unmounts and removes, and may be busy with an order of before.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Removes the containers, networks and volumes of the lab in `dir`, whose lock is held, and its files.
 pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
     let compose = dir.join(DIR);
     // A killed set-up may have left compose at work.
-    process::kill_clients_below(&compose)?;
+    process::kill_clients_below(&compose, id)?;
     let engine = Engine::find().with_context(|| format!("the containers of {} are still there", dir.display()))?;
-    let label = label(id);
-    let mut removed = Removed::default();
-    for _ in 0..ROUNDS {
+    let (label, mut removed) = (label(id), Removed::default());
+    let mut empty_looks = 0;
+    until(&format!("everything with the label {label} to be gone"), DEADLINE, PAUSE, || {
         let containers = engine.containers(&label)?;
         removed.processes += u32::try_from(containers.iter().filter(|c| c.runs && !c.service.is_empty()).count())?;
         removed.nodes += u32::try_from(containers.iter().filter(|c| !c.service.is_empty()).count())?;
-        remove(&engine, &["rm", "--force", "--volumes"], &containers.into_iter().map(|c| c.id).collect::<Vec<_>>())?;
-        remove(&engine, &["network", "rm"], &named(&engine, "network", &label)?)?;
-        remove(&engine, &["volume", "rm", "--force"], &named(&engine, "volume", &label)?)?;
-        if is_gone(&engine, &label)? {
-            fs::remove_dir_all(&compose).with_context(|| format!("cannot remove {}", compose.display()))?;
-            return Ok(removed);
+        let ids: Vec<String> = containers.into_iter().map(|c| c.id).collect();
+        let (networks, volumes) = (named(&engine, "network", &label)?, named(&engine, "volume", &label)?);
+        if ids.is_empty() && networks.is_empty() && volumes.is_empty() {
+            empty_looks += 1;
+            // Twice: an order that a killed set-up had given may still be carried out.
+            return Ok(if empty_looks > 1 { Look::Done(()) } else { Look::NotYet("nothing".to_owned()) });
         }
-    }
-    bail!("something with the label {label} keeps coming back: `docker ps --all --filter label={label}` shows it")
+        empty_looks = 0;
+        remove(&engine, &["rm", "--force", "--volumes"], &ids)?;
+        remove(&engine, &["network", "rm"], &networks)?;
+        remove(&engine, &["volume", "rm", "--force"], &volumes)?;
+        Ok(Look::NotYet("it was removed just now".to_owned()))
+    })?;
+    file::remove_all(&compose)?;
+    Ok(removed)
 }
 
 fn named(engine: &Engine, kind: &str, label: &str) -> Result<Vec<String>> {
@@ -47,15 +57,5 @@ fn remove(engine: &Engine, order: &[&str], what: &[String]) -> Result<()> {
         return Ok(());
     }
     let args: Vec<&str> = order.iter().copied().chain(what.iter().map(String::as_str)).collect();
-    match engine.order(&args) {
-        Err(error) if format!("{error:#}").contains("No such") || format!("{error:#}").contains("in progress") => {
-            Ok(())
-        }
-        other => other.map(drop),
-    }
-}
-
-fn is_gone(engine: &Engine, label: &str) -> Result<bool> {
-    let none = engine.containers(label)?.is_empty();
-    Ok(none && named(engine, "network", label)?.is_empty() && named(engine, "volume", label)?.is_empty())
+    engine.order(&args).map(drop)
 }

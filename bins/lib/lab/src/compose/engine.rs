@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use program::tool::{self, Output};
 
+use crate::marker::LabId;
+
 /// Time for the engine to say who it is. One that hangs must not hang the choice of a backend.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -27,8 +29,9 @@ pub struct Engine {
     pub version: String,
     /// The words of the compose command.
     compose: Vec<String>,
-    /// Where its clients work: that is how `down` finds one that was left over.
+    /// Where its clients work, and the lab that they work for: that is how `down` finds one that was left over.
     dir: PathBuf,
+    lab: String,
 }
 
 /// A container of a lab.
@@ -79,18 +82,18 @@ impl Engine {
     pub fn find() -> Result<Engine> {
         let asked = tool::run(docker(&["version", "--format", "{{.Server.Version}}"]), ANSWER_DEADLINE);
         let version = asked.context("no Docker engine answers (is it installed and running, and may you use it?)")?;
-        Ok(Engine { version, compose: find_compose()?, dir: PathBuf::from("/") })
+        Ok(Engine { version, compose: find_compose()?, dir: PathBuf::from("/"), lab: String::new() })
     }
 
-    /// The same, with its clients working in `dir`.
+    /// The same, with its clients working in `dir` for the lab `id`.
     #[must_use]
-    pub fn at(self, dir: &Path) -> Engine {
-        Engine { dir: dir.to_owned(), ..self }
+    pub fn at(self, dir: &Path, id: &LabId) -> Engine {
+        Engine { dir: dir.to_owned(), lab: id.as_str().to_owned(), ..self }
     }
 
     fn docker(&self, args: &[&str]) -> Command {
         let mut command = docker(args);
-        command.current_dir(&self.dir);
+        command.current_dir(&self.dir).env("UNDERSTUDY_LAB", &self.lab);
         command
     }
 
@@ -130,6 +133,12 @@ impl Engine {
         command.args(words).args(["-p", project, "-f", "compose.yaml"]).args(args).current_dir(&self.dir);
         command.envs(env.iter().copied());
         tool::run(command, deadline).map(drop).with_context(|| format!("compose {}", args.join(" ")))
+    }
+
+    /// Removes a container, also after a signal. Whatever goes wrong, `down` finds it by its label.
+    pub fn remove_now(&self, name: &str) {
+        let mut command = self.docker(&["rm", "--force", "--volumes", name]);
+        let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 
     /// The compose command, for messages.

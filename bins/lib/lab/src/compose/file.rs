@@ -13,6 +13,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use crate::down::remove_file;
+
 /// The file for people, from which a lab's is made.
 const BY_HAND: &str = include_str!("../../../../../compose/compose.yaml");
 
@@ -56,6 +58,45 @@ pub(super) fn render(nodes: &[(String, u16)]) -> Result<String> {
 /// The volume of a node, and the one that it only looks into: `primary` has one of its own, all standbys share one.
 fn volumes(node: &str) -> (&'static str, &'static str) {
     if node == PRIMARY { ("primary", "standby") } else { ("standby", "primary") }
+}
+
+/// Makes a directory that the servers may read, whatever the caller's umask: in the container they are somebody else.
+///
+/// # Errors
+/// If it cannot be made.
+pub(super) fn make_dir(dir: &Path) -> Result<()> {
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::create_dir_all(dir)
+        .and_then(|()| fs::set_permissions(dir, open))
+        .with_context(|| format!("cannot make {}", dir.display()))
+}
+
+/// Removes a node's directory with what was written there; what somebody else put there stays, and is named.
+///
+/// # Errors
+/// If something else is in it.
+pub(super) fn remove_node(dir: &Path) -> Result<()> {
+    remove(dir, &["node.toml", "follow.conf", "settings.conf", "sync.conf"])
+}
+
+/// The same for `HOME/LAB/compose`.
+///
+/// # Errors
+/// As [`remove_node`].
+pub(super) fn remove_all(compose: &Path) -> Result<()> {
+    for node in fs::read_dir(compose.join("nodes")).into_iter().flatten() {
+        remove_node(&node?.path())?;
+    }
+    let _ = fs::remove_dir(compose.join("nodes"));
+    remove(compose, &["compose.yaml", "node.sh", ".env"])
+}
+
+fn remove(dir: &Path, names: &[&str]) -> Result<()> {
+    for name in names {
+        remove_file(&dir.join(name))?;
+        remove_file(&dir.join(name).with_extension("new"))?;
+    }
+    fs::remove_dir(dir).with_context(|| format!("{}: something in it is not ours and is left alone", dir.display()))
 }
 
 /// Writes a file that the servers may read, in one step; says whether it changed.

@@ -23,7 +23,7 @@ use cluster::wait::{Look, until, until_true};
 use program::tool::Output;
 use report::lsn::Lsn;
 
-use crate::backend::{Backend, Power};
+use crate::backend::{Backend, Cut, Power};
 use crate::local::process;
 use crate::marker::{self, LabId};
 use crate::secrets::{ADMIN, REWIND, Secrets};
@@ -90,7 +90,7 @@ impl ComposeLab {
         let name = dir.file_name().and_then(std::ffi::OsStr::to_str).context("a lab has a name")?;
         let project = format!("{name}_{}", &id.as_str()[..8]);
         let secrets = Secrets::of_lab(dir)?;
-        let (engine, image) = (engine.at(&dir.join(DIR)), image.to_owned());
+        let (engine, image) = (engine.at(&dir.join(DIR), &id), image.to_owned());
         let (ids, killing) = (Mutex::default(), Mutex::default());
         Ok(ComposeLab { dir: dir.to_owned(), id, project, image, engine, secrets, ids, killing })
     }
@@ -175,10 +175,17 @@ impl ComposeLab {
         self.finish_kill()?;
         let (id, network) = (self.container(node)?, self.network());
         let (label, name) = (label(&self.id), format!("UNDERSTUDY_NODE={node}"));
-        let mut args = vec!["run", "--rm", "--init", "--label", &label, "--volumes-from", &id, "--network", &network];
+        let own = format!("{}_step_{node}_{}", self.project, std::process::id());
+        let mut args = vec!["run", "--rm", "--init", "--name", &own, "--label", &label, "--volumes-from", &id];
+        args.extend(["--network", &network]);
         args.extend(["--env", &name, "--entrypoint", "sh", &self.image, "/understudy/node.sh"]);
         args.extend(words);
-        self.engine.output(&args, deadline).with_context(|| format!("node {node}: {}", words[0]))
+        let said = self.engine.output(&args, deadline);
+        if said.is_err() {
+            // Too long, or a signal: what was ended is the client. The container would go on, and keep the node's lock.
+            self.engine.remove_now(&own);
+        }
+        said.with_context(|| format!("node {node}: {}", words[0]))
     }
 
     fn step_done(&self, node: &str, words: &[&str], deadline: Duration) -> Result<String> {
@@ -272,8 +279,9 @@ impl Backend for ComposeLab {
         Ok(())
     }
 
-    fn cut(&self, standby: &str) -> Result<()> {
-        self.engine.order(&["network", "disconnect", &self.network(), &self.container(standby)?]).map(drop)
+    fn cut(&self, standby: &str) -> Result<Cut> {
+        self.engine.order(&["network", "disconnect", &self.network(), &self.container(standby)?])?;
+        Ok(Cut::Network)
     }
 
     fn follow(&self, node: &str, upstream: Option<&Upstream>) -> Result<()> {

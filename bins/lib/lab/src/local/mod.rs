@@ -27,7 +27,7 @@ use program::tool;
 use report::lsn::Lsn;
 
 use crate::account::Account;
-use crate::backend::{Backend, Power};
+use crate::backend::{Backend, Cut, Power};
 use crate::binaries::Binaries;
 use crate::local::node::NodeDir;
 use crate::marker::{self, LabId};
@@ -181,8 +181,9 @@ impl Backend for LocalLab {
         postmaster.kill_all(first_act).with_context(|| format!("node {}", node.name))
     }
 
-    fn cut(&self, standby: &str) -> Result<()> {
-        self.follow(standby, None)
+    fn cut(&self, standby: &str) -> Result<Cut> {
+        self.follow(standby, None)?;
+        Ok(Cut::Receiver)
     }
 
     fn follow(&self, node: &str, upstream: Option<&Upstream>) -> Result<()> {

@@ -210,22 +210,23 @@ pub(crate) fn first_of_container(pid: &str, id: &str) -> Result<Option<Process>>
     Ok((groups.contains(id) && process.lives()?).then_some(process))
 }
 
-/// Kills the container engine's clients (`docker`, compose) that work below `dir`, which a killed set-up left behind.
+/// Kills the container engine's clients of the lab `id` that a killed set-up left behind. They work below `dir`, and have
+/// the lab's id in their environment: [`crate::compose::engine::Engine::at`] gives them both.
 ///
 /// # Errors
 /// As [`kill_tools_below`].
-pub(crate) fn kill_clients_below(dir: &Path) -> Result<u32> {
-    let Ok(dir) = dir.canonicalize() else { return Ok(0) };
-    let end = Instant::now() + GONE;
+pub(crate) fn kill_clients_below(dir: &Path, id: &crate::marker::LabId) -> Result<()> {
+    let Ok(dir) = dir.canonicalize() else { return Ok(()) };
+    let (end, ours) = (Instant::now() + GONE, format!("UNDERSTUDY_LAB={}", id.as_str()));
     let found = processes(|_, process| {
-        let is_client = || process.arguments().iter().take(3).any(|word| word.contains("docker"));
-        Ok(process.works_in(&dir, true)? && is_client())
+        let environment = || fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+        Ok(process.works_in(&dir, true)? && environment().split(|byte| *byte == 0).any(|word| word == ours.as_bytes()))
     })?;
     for process in &found {
         process.signal(Signal::KILL)?;
         process.wait_gone(end)?;
     }
-    Ok(u32::try_from(found.len())?)
+    Ok(())
 }
 
 fn kill_below(dir: &Path, bin: &Path, wanted: impl Fn(&Process) -> bool) -> Result<u32> {
