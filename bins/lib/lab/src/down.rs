@@ -24,6 +24,10 @@ pub struct Removed {
 /// # Errors
 /// If `dir` is no lab of ours, somebody uses it, or something cannot be removed.
 pub fn down(dir: &Path) -> Result<Removed> {
+    if dir.is_dir() && marker::is_blank(dir)? {
+        marker::remove_blank(dir)?; // a set-up was killed before it could mark it
+        return Ok(Removed::default());
+    }
     let id = marker::read(dir)?.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
     marker::check(dir, &id)?;
     let lock = Lock::take(dir)?;

@@ -54,6 +54,7 @@ pub fn put(dir: &Path, id: &LabId) -> Result<()> {
 pub fn read(dir: &Path) -> Result<Option<LabId>> {
     let file = dir.join(FILE);
     match fs::read_to_string(&file) {
+        Ok(text) if text.is_empty() => Ok(None), // a set-up was killed while it made it
         Ok(text) => {
             let id = text.trim();
             let whole = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -65,6 +66,29 @@ pub fn read(dir: &Path) -> Result<Option<LabId>> {
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
     }
+}
+
+/// Whether a directory holds nothing, or nothing but a marker that a killed set-up had no time to write.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn is_blank(dir: &Path) -> Result<bool> {
+    for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let entry = entry?;
+        if entry.file_name() != FILE || entry.metadata()?.len() > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Removes a blank directory.
+///
+/// # Errors
+/// If it is not blank any more, or cannot be removed.
+pub fn remove_blank(dir: &Path) -> Result<()> {
+    crate::down::remove_file(&dir.join(FILE))?;
+    fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))
 }
 
 /// Fails unless `dir` is a directory (no link to one) with this lab's marker.
@@ -92,6 +116,19 @@ mod tests {
         assert!(check(dir.path(), &other).is_err(), "another lab's");
         fs::write(dir.path().join(FILE), "nonsense").unwrap();
         assert!(check(dir.path(), &ours).is_err(), "no marker of ours");
+    }
+
+    #[test]
+    fn a_marker_that_was_not_written_is_none_and_its_directory_is_blank() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(is_blank(dir.path()).unwrap());
+        fs::write(dir.path().join(FILE), "").unwrap();
+        assert!(is_blank(dir.path()).unwrap() && read(dir.path()).unwrap().is_none());
+        put(dir.path(), &LabId::new()).unwrap();
+        assert!(!is_blank(dir.path()).unwrap());
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("somebody"), "").unwrap();
+        assert!(!is_blank(other.path()).unwrap());
     }
 
     #[test]

@@ -175,8 +175,7 @@ pub fn make_lab_dir(home: &Path, dir: &Path) -> Result<()> {
         Ok(metadata) => ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", dir.display()),
     }
     if marker::read(dir)?.is_none() {
-        let empty = fs::read_dir(dir)?.next().is_none();
-        ensure!(empty, "{} is not empty and no lab of ours: it is left alone", dir.display());
+        ensure!(marker::is_blank(dir)?, "{} is not empty and no lab of ours: it is left alone", dir.display());
         marker::put(dir, &LabId::new())?;
     }
     Ok(())

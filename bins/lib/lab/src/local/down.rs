@@ -24,7 +24,7 @@ pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
         let path = entry?.path();
         // What does not bear the marker is left for the end, and named there.
         let is_ours = fs::symlink_metadata(&path)?.is_dir() && marker::read(&path)?.is_none_or(|other| other == *id);
-        if is_ours && (marker::read(&path)?.is_some() || is_empty(&path)) {
+        if is_ours && (marker::read(&path)?.is_some() || marker::is_blank(&path)?) {
             remove_node(&path, id)?;
             removed.nodes += 1;
         }
@@ -58,8 +58,8 @@ fn end_processes(dir: &Path, id: &LabId) -> Result<u32> {
 /// # Errors
 /// If it does not bear the lab's marker, or a server still runs in it.
 pub(super) fn remove_node(dir: &Path, id: &LabId) -> Result<()> {
-    if marker::read(dir)?.is_none() && fs::remove_dir(dir).is_ok() {
-        return Ok(()); // empty: a set-up was killed before it could mark it
+    if marker::is_blank(dir)? {
+        return marker::remove_blank(dir); // a set-up was killed before it could mark it
     }
     marker::check(dir, id)?;
     for data in ["data", "data.new", "data.old"].map(|name| dir.join(name)) {
@@ -85,8 +85,4 @@ pub(super) fn remove_node(dir: &Path, id: &LabId) -> Result<()> {
     }
     remove_file(&dir.join(marker::FILE))?;
     fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))
-}
-
-fn is_empty(dir: &Path) -> bool {
-    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
 }

@@ -31,6 +31,8 @@ impl Converging<'_> {
         let node = NodeDir::at(self.lab.dir(), name)?;
         if !node.dir.exists() {
             fs::DirBuilder::new().mode(0o755).create(&node.dir)?;
+        }
+        if marker::is_blank(&node.dir)? {
             marker::put(&node.dir, &self.lab.id)?;
         }
         marker::check(&node.dir, &self.lab.id)?;
