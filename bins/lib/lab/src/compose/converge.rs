@@ -120,6 +120,11 @@ impl Converging<'_> {
         self.forget(&on_primary, &removed)?;
         self.lab.sync_names(&primary, &self.state.sync_names(&standbys))?;
         wait_quorum(self.state, &on_primary)?;
+        // What was made just now, the database above all, is there for whoever connects to a standby next.
+        let fence = cluster::fence::raise(&on_primary)?;
+        for standby in &standbys {
+            cluster::fence::wait(&self.lab.session(standby, "postgres")?, fence, STREAM_DEADLINE)?;
+        }
         let mut all = standbys;
         all.insert(0, primary);
         self.check_settings(&all)?;

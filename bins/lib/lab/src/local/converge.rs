@@ -115,6 +115,11 @@ impl Converging<'_> {
         self.remove_others(&primary, &on_primary, &kept)?;
         self.lab.sync_names(&primary, &self.state.sync_names(&kept))?;
         wanted::wait_quorum(self.state, &on_primary)?;
+        // What was made just now, the database above all, is there for whoever connects to a standby next.
+        let fence = cluster::fence::raise(&on_primary)?;
+        for standby in &kept {
+            cluster::fence::wait(&self.session(standby, "postgres")?, fence, STREAM_DEADLINE)?;
+        }
         let mut all = kept;
         all.push(primary);
         all.sort_by_key(|name| wanted::number(name));
