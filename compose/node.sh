@@ -23,6 +23,7 @@
 set -eu
 export LC_ALL=C
 umask 077
+trap : HUP # "read your settings": nothing to read before the server runs
 
 root=/var/lib/postgresql
 port=5432
@@ -30,8 +31,11 @@ admin=understudy_admin
 replication=understudy_replication
 rewind=understudy_rewind
 
+last_error=/tmp/last_error # what a tool said; not beside the data, whose disk may be full
+
 say() { echo "node ${node:-?}: $*" >&2; }
 die() { say "$*"; exit 1; }
+said() { grep -qE "$1" $last_error; } # PATTERN
 
 # ---- who and where -------------------------------------------------------------------------------------------------
 
@@ -256,18 +260,19 @@ init() {
     mv "$data.new" "$data"
 }
 
-# Waits for the primary, for as long as UNDERSTUDY_WAIT says: it may be in the making, on a machine that is slow.
+# Waits for the primary, for as long as UNDERSTUDY_WAIT says: it may be in the making, on a machine that is slow. One that
+# does not let us in is not waited for.
 wait_primary() { # CONNINFO
     begun=$(date +%s)
     looks=0
-    until run_tool psql -XqAt -d "$1 dbname=postgres connect_timeout=5" -c "SELECT 1" >/dev/null 2>"$dir/last_error"; do
+    until run_tool psql -XqAt -d "$1 dbname=postgres connect_timeout=5" -c "SELECT 1" >/dev/null 2>$last_error; do
+        ! said "password authentication failed|no password supplied|no pg_hba.conf entry" || die "$(cat $last_error)"
         waited=$(($(date +%s) - begun))
-        [ "$waited" -lt "${UNDERSTUDY_WAIT:-300}" ] || die "no primary after $waited s: $(cat "$dir/last_error")"
-        [ $((looks % 50)) != 0 ] || say "waiting for the primary: $(head -n 1 "$dir/last_error")"
+        [ "$waited" -lt "${UNDERSTUDY_WAIT:-300}" ] || die "no primary after $waited s: $(cat $last_error)"
+        [ $((looks % 50)) != 0 ] || say "waiting for the primary: $(head -n 1 $last_error)"
         sleep 0.2
         looks=$((looks + 1))
     done
-    rm -f "$dir/last_error"
 }
 
 # Registers this node with its primary: the slot that keeps WAL for it.
@@ -287,7 +292,10 @@ clone() {
     # The primary lends a base backup two of its walsenders: with many standbys at once, one has to wait its turn.
     tries=0
     # Under its own name: else it would pass for a standby that streams.
-    until run_tool pg_basebackup --dbname="$conninfo application_name=pg_basebackup" --pgdata="$data.new" --wal-method=stream --slot="$node" --checkpoint=fast; do
+    until run_tool pg_basebackup --dbname="$conninfo application_name=pg_basebackup" --pgdata="$data.new" \
+        --wal-method=stream --slot="$node" --checkpoint=fast 2>$last_error; do
+        cat $last_error >&2
+        ! said "No space left on device" || die "the disk of $data is full"
         tries=$((tries + 1))
         [ $tries -lt 10 ] || die "pg_basebackup failed $tries times"
         sleep 1
@@ -314,12 +322,12 @@ make_standby() {
 rewind_from() { # CONNINFO
     rm -f "$data/postmaster.pid"
     : >"$dir/rewinding" # until it is a standby, it must not be started: its blocks are those of two servers
-    said=0
-    run_tool pg_rewind --target-pgdata="$data" --source-server="$1" >"$dir/rewind.log" 2>&1 || said=$?
-    cat "$dir/rewind.log" >&2
-    [ $said = 0 ] || die "pg_rewind failed"
+    rewound=0
+    run_tool pg_rewind --target-pgdata="$data" --source-server="$1" >$last_error 2>&1 || rewound=$?
+    cat $last_error >&2
+    [ $rewound = 0 ] || die "pg_rewind failed"
     # Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint.
-    ! grep -q "no rewind required" "$dir/rewind.log" || die "pg_rewind says that no rewind is required"
+    ! said "no rewind required" || die "pg_rewind says that no rewind is required"
 }
 
 # ---- never two primaries -------------------------------------------------------------------------------------------
@@ -372,7 +380,6 @@ stay_fenced() {
 # ---- the words -----------------------------------------------------------------------------------------------------
 
 serve() {
-    trap : HUP # nothing to read again before the server runs
     rm -f /tmp/fenced
     prepare
     lock
@@ -474,12 +481,12 @@ follow) change_primary follow "$@" ;;
 rejoin) change_primary rewind "$@" ;;
 reclone) change_primary clone "$@" ;;
 state) state ;;
-rewind) lock 10 && rewind_from "$1" ;;
-make-standby) lock 10 && make_standby ;;
-clone) prepare && lock 10 && clone ;;
+rewind) lock 10; rewind_from "$1" ;;
+make-standby) lock 10; make_standby ;;
+clone) prepare; lock 10; clone ;;
 discard-old) rm -rf "$data.old" ;;
-remove) lock 10 && rm -rf "$dir" ;;
-single) lock 10 && single "$1" "$2" ;;
+remove) lock 10; rm -rf "$dir" ;;
+single) lock 10; single "$1" "$2" ;;
 waldump) waldump "$1" "$2" ;;
 *) die "no such word: $word" ;;
 esac

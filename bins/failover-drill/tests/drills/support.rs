@@ -56,7 +56,7 @@ impl Drop for Turn {
     }
 }
 
-/// A lab. Dropping it proves that none of its processes and directories is left.
+/// A lab. Dropping it proves that none of its processes and directories is left, and that no password was written.
 pub(crate) struct Lab {
     pub(crate) file: ClusterFile,
     pub(crate) dir: PathBuf,
@@ -162,6 +162,26 @@ impl Lab {
         present
     }
 
+    /// Nothing that its drills wrote, on the screen or in files, holds a password.
+    fn check_no_password_was_written(&self) {
+        let passfile = std::fs::read_to_string(self.dir.join("passfile")).unwrap();
+        let entries = cluster::passfile::parse(&passfile);
+        assert_eq!(entries.len(), 5);
+        let mut dirs = vec![self.out.path().to_owned()];
+        while let Some(dir) = dirs.pop() {
+            for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    dirs.push(path);
+                    continue;
+                }
+                let text = std::fs::read(&path).unwrap();
+                for password in entries.iter().map(|entry| entry.password.reveal().as_bytes()) {
+                    assert!(!text.windows(password.len()).any(|part| part == password), "{}", path.display());
+                }
+            }
+        }
+    }
+
     /// Starts a drill with short times of load; `more` comes last, and its options win.
     pub(crate) fn start(&self, more: &[&str]) -> Drill<'_> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -191,8 +211,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        let written = (!std::thread::panicking()).then(|| self.check_no_password_was_written());
         drop(self.scratch.take());
-        if std::thread::panicking() {
+        if written.is_none() {
             return;
         }
         // Killed processes are gone when `down` returns; tools of theirs may need a moment.

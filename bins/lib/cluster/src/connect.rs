@@ -87,3 +87,10 @@ pub fn describe(error: tokio_postgres::Error) -> anyhow::Error {
 pub fn sqlstate(error: &anyhow::Error) -> Option<&SqlState> {
     error.downcast_ref::<ServerError>()?.error.code()
 }
+
+/// Whether the server refused the role that wanted in: a wrong password, no such role, no line of `pg_hba.conf`
+/// (SQLSTATE class 28). To ask again is in vain.
+#[must_use]
+pub fn is_refused(error: &anyhow::Error) -> bool {
+    sqlstate(error).is_some_and(|state| state.code().starts_with("28"))
+}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 
 /// What one look showed.
 pub enum Look<T> {
@@ -10,19 +10,22 @@ pub enum Look<T> {
     Done(T),
     /// Not yet; how it stands now, in words.
     NotYet(String),
+    /// It never will be, and why: there is nothing to wait for.
+    Never(Error),
 }
 
 /// Looks every `pause` until it is so, at most `limit` long. An error of a look counts as "not yet" (a server that
 /// starts refuses connections), and is shown if it was the last thing seen.
 ///
 /// # Errors
-/// That it did not become so in time, with what was seen last; or that a signal came.
+/// That it did not become so in time, with what was seen last; that it never will; or that a signal came.
 pub fn until<T>(what: &str, limit: Duration, pause: Duration, mut look: impl FnMut() -> Result<Look<T>>) -> Result<T> {
     let begun = Instant::now();
     loop {
         let last = match look() {
             Ok(Look::Done(value)) => return Ok(value),
             Ok(Look::NotYet(status)) => status,
+            Ok(Look::Never(error)) => return Err(error.context(format!("gave up waiting for {what}"))),
             Err(error) => format!("{error:#}"),
         };
         if begun.elapsed() >= limit {
@@ -54,6 +57,12 @@ mod tests {
             Ok(if looks == 3 { Look::Done("there") } else { Look::NotYet(format!("look {looks}")) })
         });
         assert_eq!(found.unwrap(), "there");
+    }
+
+    #[test]
+    fn what_will_never_be_is_not_waited_for() {
+        let error = until::<()>("rain", Duration::from_secs(10), SOON, || Ok(Look::Never(anyhow!("a desert"))));
+        assert_eq!(format!("{:#}", error.unwrap_err()), "gave up waiting for rain: a desert");
     }
 
     #[test]

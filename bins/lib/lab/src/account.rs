@@ -94,6 +94,22 @@ impl Account {
         make().with_context(|| format!("cannot make {}", dir.display()))
     }
 
+    /// Sees that this account may pass through to a directory.
+    ///
+    /// # Errors
+    /// If it may not.
+    pub fn check_reaches(self, dir: &Path) -> Result<()> {
+        if self == Account::Own {
+            return Ok(());
+        }
+        let mut command = Command::new("test");
+        command.arg("-x").arg(dir).current_dir("/");
+        self.apply(&mut command);
+        let closed = "a directory above it is closed to others, and servers do not run as root: choose another --home";
+        ensure!(tool::output(command, ID_DEADLINE)?.status.success(), "{}: {closed}", dir.display());
+        Ok(())
+    }
+
     /// Writes a file into a directory of this account's own, as this account: root must not write where somebody else
     /// decides what a name leads to.
     ///

@@ -125,4 +125,12 @@ pub trait Backend: Sync {
 
     /// The last lines of the node's log.
     fn log_tail(&self, node: &str) -> String;
+
+    /// The same error, and below it what the node said last, which most often is the reason.
+    fn with_log(&self, node: &str, error: anyhow::Error) -> anyhow::Error {
+        if program::stop::check().is_err() {
+            return error; // a signal came: the node is not to blame
+        }
+        anyhow::anyhow!("{error:#}\nthe log of node {node} ends with:\n{}", self.log_tail(node))
+    }
 }

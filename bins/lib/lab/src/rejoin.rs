@@ -91,8 +91,7 @@ fn run_as_standby(
     backend.follow(node, Some(upstream))?;
     backend.sync_names(node, "")?;
     backend.start(node)?;
-    wait_streaming(open, upstream, STREAM_DEADLINE)
-        .with_context(|| format!("its log ends with:\n{}", backend.log_tail(node)))?;
+    wait_streaming(open, upstream, STREAM_DEADLINE).map_err(|error| backend.with_log(node, error))?;
     drop_slots(&open()?)
 }
 

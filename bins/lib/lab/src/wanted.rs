@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,8 +14,9 @@ use report::show::count;
 
 use crate::binaries::Asked;
 use crate::conf::{self, SyncMode};
+use crate::dirs;
 use crate::marker::{self, LabId};
-use crate::ports::FIRST_PORT;
+use crate::ports::{self, FIRST_PORT};
 use crate::state::LabState;
 
 /// Time for the quorum to show on the primary after it was set.
@@ -75,7 +75,10 @@ impl Wanted {
         ensure!(standbys >= 1, "--standbys 0: a takeover needs at least one standby");
         // max_wal_senders is 10, and a base backup takes one or two of them.
         ensure!(standbys <= 8, "--standbys {standbys}: at most 8 on one machine");
-        Ok(())
+        match self.first_port {
+            Some(port) if !self.dir().exists() => ports::check_first(&self.home, &self.dir(), port),
+            _ => Ok(()),
+        }
     }
 
     /// What the lab is to be: what was asked, and for the rest what it was.
@@ -116,6 +119,17 @@ impl Wanted {
 }
 
 impl LabState {
+    /// The standbys that are to be there beside `primary`: those of `nodes`, which are in the order of their numbers,
+    /// without the newest ones that are too many; then new names, `prefix` and a number.
+    #[must_use]
+    pub fn choose_standbys(&self, nodes: &[String], primary: &str, prefix: &str) -> Vec<String> {
+        let count = self.standbys as usize;
+        let there: Vec<String> = nodes.iter().filter(|name| *name != primary).take(count).cloned().collect();
+        let is_new = |name: &String| name != primary && !there.contains(name);
+        let new = (1..).map(|number| format!("{prefix}{number}")).filter(is_new).take(count - there.len());
+        there.iter().cloned().chain(new).collect()
+    }
+
     /// `synchronous_standby_names` with these standbys.
     #[must_use]
     pub fn sync_names(&self, standbys: &[String]) -> String {
@@ -163,22 +177,16 @@ pub fn check_home(home: &Path) -> Result<()> {
 /// # Errors
 /// If it holds anything else, or cannot be made.
 pub fn make_lab_dir(home: &Path, dir: &Path) -> Result<()> {
-    // Others may pass through: as root, the servers' user must reach its nodes. The secrets are in files of their own.
-    let builder = |recursive| {
-        let mut builder = fs::DirBuilder::new();
-        builder.mode(0o755).recursive(recursive);
-        builder
-    };
-    builder(true).create(home).with_context(|| format!("cannot make {}", home.display()))?;
+    dirs::make_missing(home)?;
     match fs::symlink_metadata(dir) {
-        Err(_) => builder(false).create(dir).with_context(|| format!("cannot make {}", dir.display()))?,
+        Err(_) => dirs::make_missing(dir)?,
         Ok(metadata) => ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", dir.display()),
     }
     if marker::read(dir)?.is_none() {
         ensure!(marker::is_blank(dir)?, "{} is not empty and no lab of ours: it is left alone", dir.display());
         marker::put(dir, &LabId::new())?;
     }
-    Ok(())
+    dirs::make(dir)
 }
 
 /// Points the link to the newest lab at this one, and returns the path of its cluster file.
@@ -200,4 +208,33 @@ pub fn point_latest(home: &Path, dir: &Path) -> Result<PathBuf> {
 pub fn number(name: &str) -> (u64, String) {
     let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
     (digits.parse().unwrap_or(u64::MAX), name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standbys_that_are_there_stay_the_newest_go_and_gaps_are_filled() {
+        let chosen = |standbys: u32, nodes: &[&str], primary: &str| {
+            let wanted = Wanted {
+                name: "lab".to_owned(),
+                home: PathBuf::from("/labs"),
+                standbys: Some(standbys),
+                binaries: Asked::default(),
+                image: None,
+                first_port: None,
+                sync: None,
+                quorum: None,
+                settings: Vec::new(),
+            };
+            let nodes: Vec<String> = nodes.iter().map(|&name| name.to_owned()).collect();
+            wanted.settle(None).unwrap().choose_standbys(&nodes, primary, "node")
+        };
+        assert_eq!(chosen(2, &[], "node1"), ["node2", "node3"]);
+        assert_eq!(chosen(2, &["node1", "node2", "node3", "node4"], "node1"), ["node2", "node3"]);
+        // After a takeover, and with one that was lost.
+        assert_eq!(chosen(3, &["node1", "node3", "node4"], "node3"), ["node1", "node4", "node2"]);
+        assert_eq!(chosen(1, &["node1", "node2"], "node2"), ["node1"]);
+    }
 }

@@ -9,6 +9,9 @@ use crate::support::{Home, Lab, said, wait_for};
 
 const COMPOSE: [&str; 2] = ["--backend", "compose"];
 
+/// What is told at once comes long before the deadlines of `setup`, which are minutes.
+const SOON: Duration = Duration::from_secs(30);
+
 fn made(home: &Home, more: &[&str]) -> Lab {
     home.made(&[&COMPOSE[..], more].concat())
 }
@@ -118,12 +121,70 @@ fn down_removes_what_a_killed_set_up_left_and_another_set_up_mends_it() {
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn a_container_that_dies_is_shown_by_its_log() {
     let home = Home::new();
-    let reasons = ["primary", "nothing_like_it"];
+    let reasons = ["log of node primary ends with", "nothing_like_it"];
     home.refused(&[&COMPOSE[..], &["--set", "shared_preload_libraries=nothing_like_it"]].concat(), &reasons);
     // Taken back, the same lab comes up.
     made(&home, &["--set", "shared_preload_libraries=default"]).is_whole("primary");
     home.refused(&["--backend", "compose", "--image", "nobody.invalid/no-such-image:1"], &["no-such-image"]);
     home.refused(&["--backend", "local"], &["--backend local"]);
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_full_disk_is_shown_by_the_log_of_the_container_that_died_of_it() {
+    let home = Home::new();
+    home.refused(&[&COMPOSE[..], &["--set", "shared_preload_libraries=nothing_like_it"]].concat(), &["primary"]);
+    let mend = [&COMPOSE[..], &["--set", "shared_preload_libraries=default"]].concat();
+    let volume = |node: &str| {
+        docker(&["volume", "ls", "--quiet", "--filter", &label(&home), "--filter", &format!("name={node}")])
+    };
+    for (service, node) in [("primary", "primary"), ("standby", "standby_1")] {
+        let name = volume(service).trim().to_owned();
+        docker(&["rm", "--force", &container(&home, "primary"), &container(&home, "standby_1")]);
+        docker(&["volume", "rm", &name]);
+        // The labels that compose gave it, and a size that holds no data directory.
+        let project = format!("com.docker.compose.project={}", name.trim_end_matches(&format!("_{service}")));
+        let volume = format!("com.docker.compose.volume={service}");
+        let labels = [label(&home).trim_start_matches("label=").to_owned(), project, volume];
+        let labels: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
+        let small = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=8m"];
+        docker(&[&["volume", "create"], &labels[..], &small, &[&name]].concat());
+        let begun = Instant::now();
+        home.refused(&mend, &[node, "log of node", "No space left on device"]);
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        // With room, the same lab comes up; what it holds is its own.
+        docker(&["rm", "--force", &container(&home, "primary"), &container(&home, "standby_1")]);
+        docker(&["volume", "rm", &name]);
+        made(&home, &mend[2..]).is_whole("primary");
+    }
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_wrong_password_is_told_at_once() {
+    let home = Home::new();
+    made(&home, &[]);
+    let passfile = home.lab().join("passfile");
+    let right = std::fs::read_to_string(&passfile).unwrap();
+    let entries = cluster::passfile::parse(&right);
+    let password = entries.iter().find(|entry| entry.user == "understudy_admin").unwrap().password.reveal();
+    let wrong = right.replace(password, "not_the_one");
+    std::fs::write(&passfile, &wrong).unwrap();
+    let begun = Instant::now();
+    let said = home.refused(&COMPOSE, &["primary", "password authentication failed", "log of node"]);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(!said.contains("not_the_one") && !said.contains(password), "{said}");
+    std::fs::write(&passfile, &right).unwrap();
+    made(&home, &[]).is_whole("primary");
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_umask_does_not_shut_the_servers_out() {
+    let home = Home::new();
+    let said = said(home.private_command(&COMPOSE).spawn().unwrap());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    made(&home, &["--standbys", "2"]).is_whole("primary");
 }
 
 #[test]
@@ -176,10 +237,91 @@ fn by_hand_an_overtaken_primary_is_fenced_and_comes_back_as_a_standby() {
     hand.compose(&["up", "--detach", "--scale", "standby=2"]);
     wait_for("the old primary to be fenced", || docker(&["logs", &hand.container("primary")]).contains("FENCED"));
     assert!(!hand.answers("primary"), "two writable servers");
+    // A rewind that did not come to its end leaves blocks of two servers, which nobody may start.
+    let in_vain = ["run", "--rm", "--no-deps", "-T", "primary", "rewind", "host=nowhere.invalid dbname=postgres"];
+    assert!(!hand.run(&in_vain).status.success());
+    docker(&["restart", &hand.container("primary")]);
+    wait_for("it to be fenced", || docker(&["logs", &hand.container("primary")]).contains("a rewind was begun"));
+    assert!(!hand.answers("primary"), "a half-rewound server runs");
     let host = docker(&["inspect", "--format", "{{.Name}}", &promoted]);
     hand.compose(&["run", "--rm", "--no-deps", "-T", "primary", "rejoin", host.trim().trim_start_matches('/')]);
     wait_for("the old primary to stream", || hand.answers("primary") && hand.ask("primary", RECEIVES) == "1");
     assert_eq!(hand.ask("primary", "SELECT pg_is_in_recovery()"), "t");
+}
+
+/// A standby of a primary that no compose file of its own knows: another machine's, say.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn by_hand_a_container_joins_a_primary_by_host_port_user_and_password_file() {
+    let hand = ByHand::new();
+    hand.compose(&["up", "--detach", "primary"]);
+    wait_for("the primary to answer", || hand.answers("primary"));
+    hand.ask("primary", "CREATE ROLE joiner REPLICATION LOGIN PASSWORD 'sesame'");
+    let given = tempfile::tempdir().unwrap();
+    for (name, password) in [("right", "sesame"), ("wrong", "simsalabim")] {
+        std::fs::write(given.path().join(name), format!("*:*:*:joiner:{password}\n")).unwrap();
+    }
+    let joins = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = 'far'
+        AND usename = 'joiner'";
+    let far = Far::new(&hand, given.path(), "right");
+    wait_for("it to stream", || hand.ask("primary", joins) == "1" && far.in_it("pg_isready -h 127.0.0.1"));
+    let shown = "PGPASSWORD=sesame psql -XqAt -h 127.0.0.1 -U joiner -d postgres -c 'SHOW work_mem' | grep -qx 7MB";
+    assert!(far.in_it(shown), "PGSQL_WORK_MEM of its environment");
+    // Another start keeps its data.
+    assert!(far.in_it("touch /var/lib/postgresql/far/data/still_there"));
+    docker(&["restart", &far.name]);
+    wait_for("it to stream again", || hand.ask("primary", joins) == "1");
+    assert!(far.in_it("test -e /var/lib/postgresql/far/data/still_there"));
+    drop(far);
+
+    let far = Far::new(&hand, given.path(), "wrong");
+    wait_for("it to end", || docker(&["inspect", "--format", "{{.State.ExitCode}}", &far.name]).trim() == "1");
+    let said = docker(&["logs", &far.name]);
+    assert!(said.contains("password authentication failed for user \"joiner\""), "{said}");
+    assert!(!said.contains("simsalabim"), "{said}");
+}
+
+/// A container that compose knows nothing of, gone when dropped.
+struct Far {
+    name: String,
+}
+
+impl Far {
+    /// Joins the primary of `hand` with the password in `passfile`.
+    fn new(hand: &ByHand, given: &std::path::Path, passfile: &str) -> Far {
+        let name = format!("{}_far", hand.project);
+        let compose = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../compose").canonicalize().unwrap();
+        let [compose, given] =
+            [(&*compose, "/understudy"), (given, "/given")].map(|(dir, place)| format!("{}:{place}:ro", dir.display()));
+        let network = format!("{}_replication", hand.project);
+        let mut args = vec!["run", "--detach", "--init", "--name", &name, "--network", &network];
+        args.extend(["--volume", &compose, "--volume", &given, "--volume", "/var/lib/postgresql"]);
+        let passfile = format!("UNDERSTUDY_PRIMARY_PASSFILE=/given/{passfile}");
+        for variable in [
+            "UNDERSTUDY_NODE=far",
+            "UNDERSTUDY_PRIMARY_HOST=primary.replication",
+            "UNDERSTUDY_PRIMARY_PORT=5432",
+            "UNDERSTUDY_PRIMARY_USER=joiner",
+            &passfile,
+            "PGSQL_WORK_MEM=7MB",
+        ] {
+            args.extend(["--env", variable]);
+        }
+        args.extend(["--entrypoint", "sh", &hand.image, "/understudy/node.sh"]);
+        docker(&args);
+        Far { name }
+    }
+
+    /// Whether a command in it succeeds.
+    fn in_it(&self, command: &str) -> bool {
+        Command::new("docker").args(["exec", &self.name, "sh", "-c", command]).output().unwrap().status.success()
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        docker(&["rm", "--force", "--volumes", &self.name]);
+    }
 }
 
 const STREAMING: &str =

@@ -1,6 +1,9 @@
 //! More standbys, fewer standbys, the same again.
 
-use crate::support::{Home, names};
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::{Home, names, said};
 
 #[test]
 fn it_converges_to_any_count_and_asked_again_changes_nothing() {
@@ -45,4 +48,21 @@ fn labs_do_not_disturb_each_other() {
     assert_eq!(home.setup(&["--down"]).code, Some(0));
     assert_eq!(home.names(), Vec::<String>::new());
     assert!(!home.has_processes());
+}
+
+/// As root, servers run as somebody else, who must reach them.
+#[test]
+fn a_umask_does_not_shut_the_servers_out_and_a_closed_home_is_named() {
+    let home = Home::new();
+    let said = said(home.private_command(&[]).spawn().unwrap());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    home.made(&["--standbys", "2"]).is_whole("node1");
+
+    let closed = Home::new();
+    set_permissions(closed.path(), Permissions::from_mode(0o700)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        closed.refused(&[], &["is closed to others", "--home"]);
+    } else {
+        closed.made(&[]).is_whole("node1");
+    }
 }

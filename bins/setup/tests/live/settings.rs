@@ -66,7 +66,13 @@ fn a_setting_that_no_server_starts_with_is_shown_by_its_log() {
     let home = Home::new();
     let error = home.refused(
         &["--set", "shared_preload_libraries=no_such_library"],
-        &["node1", "does not start", "log ends with", "FATAL", "could not access file \"no_such_library\""],
+        &[
+            "node1",
+            "does not start",
+            "log of node node1 ends with",
+            "FATAL",
+            "could not access file \"no_such_library\"",
+        ],
     );
     assert!(!error.contains("Stack backtrace"), "{error}");
     home.refused(&["--set", "shared_preload_libraries=default", "--set", "nonsense=1"], &["nonsense"]);

@@ -71,6 +71,14 @@ impl Home {
         command
     }
 
+    /// The same under a umask that lets nobody else in.
+    pub(crate) fn private_command(&self, args: &[&str]) -> Command {
+        let command = self.command(args);
+        let mut private = setup_by("sh");
+        private.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+        private
+    }
+
     pub(crate) fn setup(&self, args: &[&str]) -> Said {
         said(self.command(args).spawn().unwrap())
     }
@@ -112,7 +120,11 @@ impl Drop for Home {
 
 /// The program, without what the caller's own environment could hand on.
 pub(crate) fn setup() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_setup"));
+    setup_by(env!("CARGO_BIN_EXE_setup"))
+}
+
+fn setup_by(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with("UNDERSTUDY_") || (name.starts_with("PG") && name != "PG_BINDIR") {

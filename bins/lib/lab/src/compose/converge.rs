@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use cluster::file::{ClusterFile, ComposeSection, NodeSection};
 use cluster::session::Session;
 use cluster::topology::is_primary;
@@ -19,14 +19,15 @@ use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, label};
 use crate::account::Account;
 use crate::backend::Backend as _;
 use crate::local::process;
-use crate::ports::{self, Choosing, is_free};
+use crate::ports;
+use crate::primary::{self, Found};
 use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
 use crate::secrets::write_private;
 use crate::standby::{Upstream, streams_from, wait_streaming};
-use crate::state::{LabState, NodeState};
+use crate::state::LabState;
 use crate::wanted::{self, Wanted, number, wait_quorum};
-use crate::{conf, settings, slots};
+use crate::{conf, dirs, settings, slots};
 
 /// Time for compose to make networks, volumes and containers and to start them.
 const UP_DEADLINE: Duration = Duration::from_secs(300);
@@ -50,15 +51,12 @@ pub fn converge(wanted: &Wanted, engine: Engine, progress: &Progress) -> Result<
     let old = wanted.old_state()?;
     let image = choose_image(wanted, old.as_ref(), &engine, progress)?;
     progress.say(&format!("image {image}; Docker {}, {}", engine.version, engine.compose_command()));
-    if let (false, Some(port)) = (dir.exists(), wanted.first_port) {
-        ensure!(is_free(port), "--port {port} is in use: name another, or leave it out");
-    }
     let state = LabState { image: Some(image.clone()), ..wanted.settle(old)? };
     wanted::make_lab_dir(&wanted.home, &dir)?;
     let _lock = crate::lock::Lock::take(&dir)?;
     state.write(&dir)?;
-    file::make_dir(&dir.join(DIR))?;
-    file::make_dir(&dir.join(DIR).join("nodes"))?;
+    dirs::make(&dir.join(DIR))?;
+    dirs::make(&dir.join(DIR).join("nodes"))?;
     let lab = ComposeLab::open(&dir, &image, engine)?;
     Converging { lab: &lab, state: &state, progress }.run()?;
     wanted::point_latest(&wanted.home, &dir)
@@ -101,7 +99,7 @@ impl Converging<'_> {
         self.replace_lost_containers(&nodes)?;
         let data = self.data(&nodes)?;
         let primary = self.find_primary(&nodes, &data)?.unwrap_or_else(|| PRIMARY.to_owned());
-        let standbys = self.choose_standbys(&primary, &nodes);
+        let standbys = self.state.choose_standbys(&nodes, &primary, "standby_");
         let removed = self.remove_others(&primary, &nodes, &standbys)?;
         self.write_files(&primary, &standbys, &data)?;
         self.up()?;
@@ -184,57 +182,16 @@ impl Converging<'_> {
         Ok(data)
     }
 
-    /// The node that is primary, or that is to be started as primary: never a second one, never an older timeline.
+    /// The node that is primary, or that is to be started as primary. One that does not answer may be fenced, or wait
+    /// for its primary: it is none that writes.
     fn find_primary(&self, nodes: &[String], data: &BTreeMap<String, Data>) -> Result<Option<String>> {
-        let Some(newest) = data.values().map(|data| data.timeline).max() else { return Ok(None) };
-        let mut out_of_recovery = Vec::new();
-        for node in nodes.iter().filter(|node| data.contains_key(*node)) {
-            if self.lab.runs(node)? && self.lab.session(node, "postgres").and_then(|s| is_primary(&s)).unwrap_or(false)
-            {
-                out_of_recovery.push(node.clone());
-            }
+        let mut found = Vec::new();
+        for (name, Data { is_standby, timeline }) in nodes.iter().filter_map(|name| data.get_key_value(name)) {
+            let says_so = || self.lab.session(name, "postgres").and_then(|session| is_primary(&session));
+            let writes = self.lab.runs(name)? && says_so().unwrap_or(false);
+            found.push(Found { name: name.clone(), timeline: *timeline, is_standby: *is_standby, writes });
         }
-        if out_of_recovery.len() > 1 {
-            bail!(
-                "{} are all out of recovery: stop the wrong ones, then run setup again",
-                out_of_recovery.join(" and ")
-            );
-        }
-        if let Some(primary) = out_of_recovery.pop() {
-            ensure!(
-                data[&primary].timeline == newest,
-                "{primary} is out of recovery, but another node knows timeline {newest}, which is newer: stop {primary}, \
-                 then run setup again"
-            );
-            return Ok(Some(primary));
-        }
-        let mut could_be = data.iter().filter(|(_, data)| !data.is_standby && data.timeline == newest);
-        match (could_be.next(), could_be.next()) {
-            (Some((one, _)), None) => Ok(Some(one.clone())),
-            (Some((one, _)), Some((other, _))) => {
-                bail!("{one} and {other} were both primary on timeline {newest}: promote one of the standbys by hand")
-            }
-            (None, _) => bail!(
-                "no node was primary on timeline {newest}, the newest here: promote one of the standbys \
-                 (`docker exec CONTAINER sh /understudy/node.sh promote`), then run setup again"
-            ),
-        }
-    }
-
-    /// The standbys that are to be there: those that are, without the newest ones that are too many, and new names.
-    fn choose_standbys(&self, primary: &str, nodes: &[String]) -> Vec<String> {
-        let count = self.state.standbys as usize;
-        let mut names: Vec<String> = nodes.iter().filter(|name| *name != primary).cloned().collect();
-        names.truncate(count);
-        let mut next = 1;
-        while names.len() < count {
-            let name = format!("standby_{next}");
-            if name != primary && !names.contains(&name) {
-                names.push(name);
-            }
-            next += 1;
-        }
-        names
+        primary::choose(&found, "`docker exec CONTAINER sh /understudy/node.sh promote`")
     }
 
     /// Removes the standbys that are too many, container and data, and says which. Their slots can only go once the
@@ -273,7 +230,7 @@ impl Converging<'_> {
         ordered.sort_by_key(|name| (*name != PRIMARY, number(name)));
         for name in ordered {
             let node_dir = self.lab.node_dir(name)?;
-            file::make_dir(&node_dir)?;
+            dirs::make(&node_dir)?;
             nodes.push((name.to_owned(), self.settle_port(name, data.contains_key(name))?));
             let mut chosen = format!("synchronous_commit = '{}'\n", self.state.sync.synchronous_commit());
             for (setting, value) in &self.state.settings {
@@ -320,21 +277,11 @@ impl Converging<'_> {
         done
     }
 
-    /// A node's port: what it has, or a new one if somebody took it before the node had any data.
+    /// A container without data may hold its port already.
     fn settle_port(&self, name: &str, has_data: bool) -> Result<u16> {
-        let dir = self.lab.node_dir(name)?;
         let home = self.lab.dir.parent().context("a lab has a parent")?;
-        let _choosing = Choosing::begin(home)?;
-        if let Ok(NodeState { port }) = NodeState::read(&dir)
-            && (has_data || self.lab.find_container(name)?.is_some() || is_free(port))
-        {
-            return Ok(port);
-        }
-        let (taken, first) = (ports::taken(home, &dir)?, self.state.first_port);
-        let found = (first..=u16::MAX).find(|port| !taken.contains(port) && is_free(*port));
-        let port = found.with_context(|| format!("no port from {first} on is free"))?;
-        NodeState { port }.write(&dir)?;
-        Ok(port)
+        let keeps = has_data || self.lab.find_container(name)?.is_some();
+        ports::settle(home, &self.lab.node_dir(name)?, self.state.first_port, keeps)
     }
 
     fn upstream(&self, primary: &str, standby: &str) -> Result<Upstream> {
@@ -370,19 +317,16 @@ impl Converging<'_> {
         Ok(data.get(name).is_some_and(|data| data.is_standby))
     }
 
-    /// Waits for a new node to clone the primary and to stream; gives up at once if its container ends.
+    /// Waits for a new node to clone the primary and to stream; gives up at once if waiting cannot help.
     fn wait_cloned(&self, name: &str, upstream: &Upstream) -> Result<()> {
-        let done = until(&format!("{name} to stream from {}", upstream.node), CLONE_DEADLINE, LOOK, || {
-            let streams = self.lab.session(name, "postgres").and_then(|s| streams_from(&s, upstream, None));
-            match streams {
-                Ok(true) => Ok(Look::Done(true)),
-                _ if !self.lab.runs(name)? => Ok(Look::Done(false)),
-                Ok(false) => Ok(Look::NotYet("it does not stream".to_owned())),
-                Err(error) => Err(error),
+        until(&format!("{name} to stream from {}", upstream.node), CLONE_DEADLINE, LOOK, || {
+            match self.lab.session(name, "postgres").and_then(|s| streams_from(&s, upstream, None)) {
+                Ok(true) => Ok(Look::Done(())),
+                Ok(false) => self.lab.not_yet_or_never(name, anyhow!("it does not stream")),
+                Err(error) => self.lab.not_yet_or_never(name, error),
             }
-        })?;
-        ensure!(done, "node {name} has ended; its log ends with:\n{}", self.lab.log_tail(name));
-        Ok(())
+        })
+        .map_err(|error| self.lab.with_log(name, error))
     }
 
     /// Says which settings wait for a restart, and fails for one that a server refuses.

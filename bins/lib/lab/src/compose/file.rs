@@ -60,17 +60,6 @@ fn volumes(node: &str) -> (&'static str, &'static str) {
     if node == PRIMARY { ("primary", "standby") } else { ("standby", "primary") }
 }
 
-/// Makes a directory that the servers may read, whatever the caller's umask: in the container they are somebody else.
-///
-/// # Errors
-/// If it cannot be made.
-pub(super) fn make_dir(dir: &Path) -> Result<()> {
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::create_dir_all(dir)
-        .and_then(|()| fs::set_permissions(dir, open))
-        .with_context(|| format!("cannot make {}", dir.display()))
-}
-
 /// Removes a node's directory with what was written there; what somebody else put there stays, and is named.
 ///
 /// # Errors

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use cluster::args::login_info;
+use cluster::connect::is_refused;
 use cluster::file::NodeSection;
 use cluster::ident::check_node_name;
 use cluster::session::Session;
@@ -28,7 +29,7 @@ use crate::local::process;
 use crate::marker::{self, LabId};
 use crate::secrets::{ADMIN, REWIND, Secrets};
 use crate::standby::{self, Upstream};
-use crate::state::{LabState, NodeState};
+use crate::state::NodeState;
 use crate::{conf, lock};
 use engine::{Engine, Order};
 
@@ -101,14 +102,6 @@ impl ComposeLab {
     /// If somebody else holds it.
     pub fn lock(&self) -> Result<lock::Lock> {
         lock::Lock::take(&self.dir)
-    }
-
-    /// What was asked of it.
-    ///
-    /// # Errors
-    /// If its file cannot be read.
-    pub fn state(&self) -> Result<LabState> {
-        LabState::read(&self.dir)
     }
 
     fn compose_dir(&self) -> PathBuf {
@@ -205,17 +198,28 @@ impl ComposeLab {
         Session::open(node, &info, "understudy setup")
     }
 
-    /// Waits until a node's server takes connections; gives up at once if its container has ended.
+    /// Waits until a node's server takes connections; gives up at once if waiting cannot help.
     fn wait_accepts(&self, node: &str) -> Result<Session> {
-        let found = until(&format!("node {node} to take connections"), START_DEADLINE, LOOK, || {
+        until(&format!("node {node} to take connections"), START_DEADLINE, LOOK, || {
             match self.session(node, "postgres") {
-                Ok(session) => Ok(Look::Done(Some(session))),
-                Err(_) if !self.runs(node)? => Ok(Look::Done(None)),
-                Err(error) => Err(error),
+                Ok(session) => Ok(Look::Done(session)),
+                Err(error) => self.not_yet_or_never(node, error),
             }
-        });
-        let ended = || format!("node {node} does not start; its log ends with:\n{}", self.log_tail(node));
-        found.with_context(ended)?.with_context(ended)
+        })
+        .map_err(|error| self.with_log(node, error))
+    }
+
+    /// What a look at a node has shown that did not answer: it never will if its container has ended, or if its server
+    /// refuses the lab's administrator.
+    fn not_yet_or_never<T>(&self, node: &str, error: anyhow::Error) -> Result<Look<T>> {
+        if is_refused(&error) {
+            return Ok(Look::Never(error));
+        }
+        Ok(if self.runs(node)? {
+            Look::NotYet(format!("{error:#}"))
+        } else {
+            Look::Never(anyhow!("its container ended"))
+        })
     }
 
     /// Sees that a node's container is on the network that WAL travels on.

@@ -21,7 +21,6 @@ use super::process;
 use crate::backend::{Backend as _, Power};
 use crate::binaries::Binaries;
 use crate::marker;
-use crate::ports::is_free;
 use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
 use crate::secrets::{self, Secrets};
@@ -45,13 +44,11 @@ pub fn converge(wanted: &Wanted, progress: &Progress) -> Result<PathBuf> {
     let (dir, old_state) = (wanted.dir(), wanted.old_state()?);
     let binaries = choose_binaries(wanted, old_state.as_ref())?;
     progress.say(&format!("PostgreSQL {} from {} ({})", binaries.version, binaries.dir.display(), binaries.found_by));
-    if let (false, Some(port)) = (dir.exists(), wanted.first_port) {
-        ensure!(is_free(port), "--port {port} is in use: name another, or leave it out");
-    }
     let state = LabState { bin: Some(binaries.dir.clone()), ..wanted.settle(old_state)? };
     wanted::make_lab_dir(&wanted.home, &dir)?;
     let lab = LocalLab::open(&dir, binaries)?;
     let _lock = lab.lock()?;
+    lab.account.check_reaches(&dir)?;
     state.write(&dir)?;
     let secrets = Secrets::of_lab(&dir)?;
     Converging { lab: &lab, state: &state, secrets: &secrets, progress }.run()?;
@@ -105,7 +102,8 @@ impl Converging<'_> {
         ensure!(is_primary(&on_primary)?, "{primary} was to be primary, and is in recovery");
         roles::ensure(&on_primary, self.secrets)?;
 
-        let kept = self.adjust_count(&primary)?;
+        let nodes: Vec<String> = self.nodes()?.into_iter().map(|node| node.name).collect();
+        let kept = self.state.choose_standbys(&nodes, &primary, "node");
         // Before anything is added or removed: a commit waits for those that are there and stay, and for nobody else.
         let there: Vec<String> = kept.iter().filter(|name| self.has_data(name)).cloned().collect();
         self.lab.sync_names(&primary, &self.state.sync_names(&there))?;
@@ -139,23 +137,6 @@ impl Converging<'_> {
         }
         nodes.sort_by_key(|node| wanted::number(&node.name));
         Ok(nodes)
-    }
-
-    /// The standbys that are to be there: those that are, without the newest ones that are too many, and new names.
-    fn adjust_count(&self, primary: &str) -> Result<Vec<String>> {
-        let standbys = self.state.standbys;
-        let mut names: Vec<String> =
-            self.nodes()?.into_iter().map(|node| node.name).filter(|name| name != primary).collect();
-        names.truncate(standbys as usize);
-        let mut next = 1;
-        while names.len() < standbys as usize {
-            let name = format!("node{next}");
-            if name != primary && !names.contains(&name) {
-                names.push(name);
-            }
-            next += 1;
-        }
-        Ok(names)
     }
 
     fn ensure_standby(&self, primary: &str, on_primary: &Session, name: &str) -> Result<()> {

@@ -159,7 +159,7 @@ impl Backend for LocalLab {
             Err(_) if process::Postmaster::of(&node.data())?.is_some() => self.wait_settled(&node),
             Err(error) => Err(error),
         }
-        .with_context(|| format!("node {} does not start; its log ends with:\n{}", node.name, node.log_tail()))
+        .map_err(|error| self.with_log(&node.name, error.context(format!("node {} does not start", node.name))))
     }
 
     fn stop(&self, node: &str) -> Result<()> {

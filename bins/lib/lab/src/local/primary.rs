@@ -1,77 +1,45 @@
-//! Which node is primary, or is to be started as primary: never a second one, never one of an older timeline.
+//! What the nodes are, for choosing the primary: their data, and what those that run say.
 
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 use cluster::topology::is_primary;
 use xshell::{Shell, cmd};
 
 use super::converge::Converging;
 use super::node::NodeDir;
 use super::process::Postmaster;
+use crate::primary::{self, Found};
 
 /// Time for `pg_controldata`.
 const CONTROLDATA_DEADLINE: Duration = Duration::from_secs(10);
 
 impl Converging<'_> {
-    /// The node that is primary, or that is to be started as primary: never a second one, never an older timeline.
+    /// The node that is primary, or that is to be started as primary.
     pub(super) fn find_primary(&self, nodes: &[NodeDir]) -> Result<Option<String>> {
-        let with_data: Vec<&NodeDir> = nodes.iter().filter(|node| node.has_data()).collect();
-        let (mut out_of_recovery, mut mute) = (Vec::new(), Vec::new());
-        for node in &with_data {
+        let (mut found, mut mute) = (Vec::new(), None);
+        for node in nodes.iter().filter(|node| node.has_data()) {
+            let is_standby = node.data().join("standby.signal").exists();
             // A set-up that was killed may have begun to start it. A standby is not waited for: without its primary it
             // may never take connections.
-            if !node.data().join("standby.signal").exists() {
+            if !is_standby {
                 self.lab.wait_settled(node)?;
             }
-            if Postmaster::of(&node.data())?.is_none() {
-                continue;
+            let mut writes = false;
+            if Postmaster::of(&node.data())?.is_some() {
+                match self.session(&node.name, "postgres").and_then(|session| is_primary(&session)) {
+                    Ok(answer) => writes = answer,
+                    Err(error) => mute = Some(error),
+                }
             }
-            match self.session(&node.name, "postgres").and_then(|session| is_primary(&session)) {
-                Ok(true) => out_of_recovery.push(node.name.clone()),
-                Ok(false) => {}
-                Err(error) => mute.push(error),
+            found.push(Found { name: node.name.clone(), timeline: self.timeline(node)?, is_standby, writes });
+        }
+        match mute {
+            Some(error) if !found.iter().any(|node| node.writes) => {
+                Err(error.context("no node is known to be primary, and one that runs does not answer"))
             }
-        }
-        if out_of_recovery.len() > 1 {
-            bail!(
-                "{} are all out of recovery: stop the wrong ones, then run setup again",
-                out_of_recovery.join(" and ")
-            );
-        }
-        let mut timelines = Vec::new();
-        for node in &with_data {
-            timelines.push((self.timeline(node)?, !node.data().join("standby.signal").exists(), *node));
-        }
-        let Some(newest) = timelines.iter().map(|(timeline, _, _)| *timeline).max() else { return Ok(None) };
-        if let Some(primary) = out_of_recovery.pop() {
-            let own = timelines.iter().find(|(_, _, node)| node.name == primary).map(|(timeline, _, _)| *timeline);
-            ensure!(
-                own == Some(newest),
-                "{primary} is out of recovery, but another node knows timeline {newest}, which is newer: {primary} was \
-                 started by hand after a takeover; stop it, then run setup again"
-            );
-            return Ok(Some(primary));
-        }
-        if let Some(error) = mute.pop() {
-            return Err(error.context("no node is known to be primary, and one that runs does not answer"));
-        }
-        let mut could_be: Vec<&str> = timelines
-            .iter()
-            .filter(|(timeline, was_primary, _)| *was_primary && *timeline == newest)
-            .map(|(_, _, node)| node.name.as_str())
-            .collect();
-        match (could_be.pop(), could_be.pop()) {
-            (Some(one), None) => Ok(Some(one.to_owned())),
-            (Some(one), Some(other)) => bail!(
-                "{one} and {other} were both primary on timeline {newest}: remove the wrong one's directory by \
-                 `setup --down`, or promote by hand"
-            ),
-            (None, _) => bail!(
-                "no node was primary on timeline {newest}, the newest here: promote one of the standbys with \
-                 `pg_ctl promote`, then run setup again"
-            ),
+            _ => primary::choose(&found, "`pg_ctl promote`"),
         }
     }
 

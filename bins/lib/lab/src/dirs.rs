@@ -1,0 +1,39 @@
+//! Directories of ours that others may pass through, whatever the caller's umask: the servers may be somebody else, as
+//! root and in containers. The secrets are in files of their own.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+/// Makes a directory of a lab, or mends the mode of one that a killed set-up left.
+///
+/// # Errors
+/// What the system says.
+pub fn make(dir: &Path) -> Result<()> {
+    make_missing(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).with_context(|| dir.display().to_string())
+}
+
+/// Makes a directory and those above it that are missing. What is there is left as it is.
+///
+/// # Errors
+/// What the system says.
+pub fn make_missing(dir: &Path) -> Result<()> {
+    let make = || -> io::Result<()> {
+        match fs::create_dir(dir) {
+            Ok(()) => fs::set_permissions(dir, fs::Permissions::from_mode(0o755)),
+            Err(_) if dir.is_dir() => Ok(()), // somebody else was faster
+            Err(error) => Err(error),
+        }
+    };
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = dir.parent() {
+        make_missing(above)?;
+    }
+    make().with_context(|| format!("cannot make {}", dir.display()))
+}
