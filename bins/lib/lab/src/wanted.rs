@@ -203,11 +203,11 @@ pub fn point_latest(home: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The number at the end of a node's name, for sorting.
+/// The number at the end of a node's name, for sorting; one without a number comes first.
 #[must_use]
 pub fn number(name: &str) -> (u64, String) {
     let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
-    (digits.parse().unwrap_or(u64::MAX), name.to_owned())
+    (digits.parse().unwrap_or(0), name.to_owned())
 }
 
 #[cfg(test)]

@@ -78,6 +78,63 @@ fn started_only(lab: &Lab) -> String {
     lab.ask_all("SELECT pg_postmaster_start_time()::text").concat()
 }
 
+/// Up, scale, restart, kill, promote, rewind, down.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_whole_life_with_every_image_and_every_compose_that_is_here() {
+    let composes = composes();
+    assert!(!composes.is_empty(), "neither `docker compose` nor `docker-compose`");
+    for image in images() {
+        for compose in &composes {
+            let home = Home::new();
+            let life = |more: &[&str]| {
+                let mut command = home.command(&[&COMPOSE[..], &["--image", &image], more].concat());
+                let said = said(command.env("UNDERSTUDY_COMPOSE", compose).spawn().unwrap());
+                assert_eq!(said.code, Some(0), "{image}, {compose}: {said:?}");
+                home.lab_made()
+            };
+            life(&[]).is_whole("primary");
+            let lab = life(&["--standbys", "2"]);
+            lab.is_whole("primary");
+            docker(&["restart", &container(&home, "standby_2")]);
+            life(&[]).is_whole("primary");
+            lab.admin("primary").script("CREATE TABLE before AS SELECT 1 AS id").unwrap();
+            let fence = cluster::fence::raise(&lab.admin("primary")).unwrap();
+            cluster::fence::wait(&lab.admin("standby_1"), fence, SOON).unwrap();
+            docker(&["kill", "--signal", "KILL", &container(&home, "primary")]);
+            let promoted = lab.admin("standby_1");
+            promoted.script("SELECT pg_promote()").unwrap();
+            promoted.script("CREATE TABLE after AS SELECT 1 AS id").unwrap();
+            let lab = life(&[]);
+            lab.is_whole("standby_1");
+            let rows = "SELECT (SELECT count(*) FROM before) || '+' || (SELECT count(*) FROM after)";
+            assert_eq!(lab.ask_all(rows), ["1+1"; 3]);
+            let label = label(&home);
+            assert_eq!(home.setup(&["--down"]).code, Some(0));
+            assert_eq!(left(&label), "");
+        }
+    }
+}
+
+/// The compose commands of this machine.
+fn composes() -> Vec<&'static str> {
+    let runs = |words: &&str| {
+        let mut words = words.split(' ');
+        let output = Command::new(words.next().unwrap()).args(words).arg("version").output();
+        output.is_ok_and(|said| said.status.success())
+    };
+    ["docker compose", "docker-compose"].into_iter().filter(runs).collect()
+}
+
+/// The images of PostgreSQL on this machine.
+fn images() -> Vec<String> {
+    let here = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    let ours = |name: &&str| name.starts_with("understudy-postgres:") || name.starts_with("postgres:");
+    let images: Vec<String> = here.lines().filter(ours).map(str::to_owned).collect();
+    assert!(!images.is_empty(), "no image of PostgreSQL: `cargo xtask image`");
+    images
+}
+
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn two_labs_and_somebody_elses_things_do_not_meet() {
@@ -338,15 +395,12 @@ struct ByHand {
 
 impl ByHand {
     fn new() -> ByHand {
-        let v2 = Command::new("docker").args(["compose", "version"]).output().is_ok_and(|said| said.status.success());
-        let words = if v2 { vec!["docker", "compose"] } else { vec!["docker-compose"] };
-        let here = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
-        let image = here.lines().find(|name| name.starts_with("understudy-postgres:") || name.starts_with("postgres:"));
+        let words = composes().first().expect("a compose command").split(' ').map(str::to_owned).collect();
         ByHand {
             project: format!("hand_{}", std::process::id()),
-            words: words.into_iter().map(str::to_owned).collect(),
+            words,
             port: lab::scratch::first_port().to_string(),
-            image: image.expect("an image: `cargo xtask image`").to_owned(),
+            image: images().swap_remove(0),
         }
     }
 

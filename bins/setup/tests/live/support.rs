@@ -87,9 +87,13 @@ impl Home {
     pub(crate) fn made(&self, args: &[&str]) -> Lab {
         let said = self.setup(args);
         assert_eq!(said.code, Some(0), "{said:?}");
-        let path = self.lab().join("cluster.toml");
-        assert_eq!(said.stdout, format!("{}\n", path.display()), "the path, alone");
-        Lab { cluster: Cluster::from_file(ClusterFile::read(&path).unwrap()) }
+        assert_eq!(said.stdout, format!("{}\n", self.lab().join("cluster.toml").display()), "the path, alone");
+        self.lab_made()
+    }
+
+    /// The lab that is here.
+    pub(crate) fn lab_made(&self) -> Lab {
+        Lab { cluster: Cluster::from_file(ClusterFile::read(&self.lab().join("cluster.toml")).unwrap()) }
     }
 
     /// Runs the program, which must refuse with a reason that holds all of `reasons`.

@@ -124,7 +124,8 @@ impl Converging<'_> {
             cluster::fence::wait(&self.lab.session(standby, "postgres")?, fence, STREAM_DEADLINE)?;
         }
         let mut all = standbys;
-        all.insert(0, primary);
+        all.push(primary);
+        all.sort_by_key(|name| number(name));
         self.check_settings(&all)?;
         self.write_cluster_file(&all)
     }
@@ -227,7 +228,7 @@ impl Converging<'_> {
         let dir = self.lab.compose_dir();
         let mut nodes = Vec::new();
         let mut ordered: Vec<&str> = standbys.iter().map(String::as_str).chain([primary]).collect();
-        ordered.sort_by_key(|name| (*name != PRIMARY, number(name)));
+        ordered.sort_by_key(|name| number(name));
         for name in ordered {
             let node_dir = self.lab.node_dir(name)?;
             dirs::make(&node_dir)?;
