@@ -46,7 +46,7 @@ fn choose_stopped(found: &[Found], newest: u32, promote: &str) -> Result<String>
              setup again"
         ),
         _ => bail!(
-            "{} were both primary on timeline {newest}: promote the one to keep ({promote}), then run setup again",
+            "{} were all primary on timeline {newest}: start the one to keep by hand, then run setup again",
             names(&could_be)
         ),
     }
@@ -98,6 +98,6 @@ mod tests {
         is(&["a 1", "b 2", "c 2 standby"], "b");
         refused(&["a 1", "b 2 standby"], "no node was primary on timeline 2");
         refused(&["a 1 standby"], "pg_ctl promote");
-        refused(&["a 2", "b 2"], "a and b were both primary on timeline 2");
+        refused(&["a 2", "b 2"], "a and b were all primary on timeline 2");
     }
 }
