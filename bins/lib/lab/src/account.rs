@@ -1,6 +1,6 @@
 //! The operating system's user that servers run as. PostgreSQL refuses to run as root.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, fchown};
 use std::os::unix::process::CommandExt as _;
@@ -110,6 +110,24 @@ impl Account {
         Ok(())
     }
 
+    /// Writes a file that only this account can read, from its first moment on, and puts it in place in one step. The
+    /// directory must be ours: in one of the account's own, use [`Account::write`].
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_private(self, path: &Path, text: &str) -> Result<()> {
+        let new = path.with_extension("new");
+        let _ = fs::remove_file(&new);
+        let write = || -> Result<()> {
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+            self.own(&file)?;
+            file.write_all(text.as_bytes())?;
+            fs::rename(&new, path)?;
+            Ok(())
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
     /// Writes a file into a directory of this account's own, as this account: root must not write where somebody else
     /// decides what a name leads to.
     ///
@@ -117,7 +135,7 @@ impl Account {
     /// What the system says.
     pub fn write(self, path: &Path, text: &str) -> Result<()> {
         if self == Account::Own {
-            return crate::secrets::write_private(path, text, self);
+            return self.write_private(path, text);
         }
         let new = path.with_extension("new");
         let mut command = Command::new("sh");

@@ -10,6 +10,15 @@ use cluster::file::NodeSection;
 
 use crate::standby::Upstream;
 
+/// What the taking down of a lab has removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Servers, and processes without one, that were ended.
+    pub processes: u32,
+    /// Nodes whose directories or containers were removed.
+    pub nodes: u32,
+}
+
 /// Whether a node's server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Power {

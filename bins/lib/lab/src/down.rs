@@ -5,18 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::backend::Removed;
+use crate::files::remove_file;
 use crate::lock::Lock;
 use crate::marker;
 use crate::{compose, local};
-
-/// What was removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Removed {
-    /// Servers, and processes without one, that were ended.
-    pub processes: u32,
-    /// Nodes whose directories or containers were removed.
-    pub nodes: u32,
-}
 
 /// Ends the servers of the lab in `dir` and removes it. What does not bear its marker is left alone, and then the lab's
 /// own directory stays too.
@@ -46,14 +39,4 @@ pub fn down(dir: &Path) -> Result<Removed> {
     fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     drop(lock);
     Ok(removed)
-}
-
-/// Removes a file, if it is there.
-pub(crate) fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }

@@ -87,7 +87,7 @@ pub fn is_blank(dir: &Path) -> Result<bool> {
 /// # Errors
 /// If it is not blank any more, or cannot be removed.
 pub fn remove_blank(dir: &Path) -> Result<()> {
-    crate::down::remove_file(&dir.join(FILE))?;
+    crate::files::remove_file(&dir.join(FILE))?;
     fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))
 }
 

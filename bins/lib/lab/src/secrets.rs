@@ -1,8 +1,6 @@
 //! The passwords of a lab: random, in files that only their reader can read, at the servers as SCRAM verifiers.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -50,7 +48,7 @@ impl Secrets {
             return Ok(Secrets { entries: passfile::parse(&text), file });
         }
         let entries: Vec<Entry> = ROLES.iter().map(|role| entry("*", role, random_password())).collect();
-        write_private(&file, &passfile::render(&entries), Account::Own)?;
+        Account::Own.write_private(&file, &passfile::render(&entries))?;
         Ok(Secrets { file, entries })
     }
 
@@ -98,7 +96,7 @@ impl Secrets {
             entry("*", REPLICATION, self.password(REPLICATION)?.clone()),
             entry("*", REWIND, self.password(REWIND)?.clone()),
         ];
-        write_private(file, &passfile::render(&entries), account)
+        account.write_private(file, &passfile::render(&entries))
     }
 }
 
@@ -109,24 +107,6 @@ fn entry(dbname: &str, user: &str, password: Secret) -> Entry {
 fn random_password() -> Secret {
     let letters = rand::rng().sample_iter(Alphanumeric).take(PASSWORD_LENGTH).map(char::from);
     Secret::new(letters.collect::<String>())
-}
-
-/// Writes a file that only `account` can read, from its first moment on, and puts it in place in one step. The
-/// directory must be ours: in one of the account's own, use [`Account::write`].
-///
-/// # Errors
-/// If it cannot be written.
-pub fn write_private(path: &Path, text: &str, account: Account) -> Result<()> {
-    let new = path.with_extension("new");
-    let _ = fs::remove_file(&new);
-    let write = || -> Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        account.own(&file)?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&new, path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

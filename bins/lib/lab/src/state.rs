@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::conf::SyncMode;
-use crate::secrets::write_private;
 
 /// `lab.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,5 +100,5 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
 
 fn write<T: Serialize>(path: &Path, state: &T) -> Result<()> {
     let text = toml::to_string(state).with_context(|| format!("cannot write {}", path.display()))?;
-    write_private(path, &text, Account::Own)
+    Account::Own.write_private(path, &text)
 }

@@ -14,7 +14,7 @@ use report::show::count;
 
 use crate::binaries::Asked;
 use crate::conf::{self, SyncMode};
-use crate::dirs;
+use crate::files;
 use crate::marker::{self, LabId};
 use crate::ports::{self, FIRST_PORT};
 use crate::state::LabState;
@@ -177,16 +177,16 @@ pub fn check_home(home: &Path) -> Result<()> {
 /// # Errors
 /// If it holds anything else, or cannot be made.
 pub fn make_lab_dir(home: &Path, dir: &Path) -> Result<()> {
-    dirs::make_missing(home)?;
+    files::make_missing_dirs(home)?;
     match fs::symlink_metadata(dir) {
-        Err(_) => dirs::make_missing(dir)?,
+        Err(_) => files::make_missing_dirs(dir)?,
         Ok(metadata) => ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", dir.display()),
     }
     if marker::read(dir)?.is_none() {
         ensure!(marker::is_blank(dir)?, "{} is not empty and no lab of ours: it is left alone", dir.display());
         marker::put(dir, &LabId::new())?;
     }
-    dirs::make(dir)
+    files::make_dir(dir)
 }
 
 /// Points the link to the newest lab at this one, and returns the path of its cluster file.

@@ -15,19 +15,18 @@ use program::progress::Progress;
 
 use super::engine::Engine;
 use super::file::{self, PRIMARY};
+use super::process;
 use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, label};
 use crate::account::Account;
 use crate::backend::Backend as _;
-use crate::local::process;
 use crate::ports;
 use crate::primary::{self, Found};
 use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
-use crate::secrets::write_private;
 use crate::standby::{Upstream, streams_from, wait_streaming};
 use crate::state::LabState;
 use crate::wanted::{self, Wanted, number, wait_quorum};
-use crate::{conf, dirs, settings, slots};
+use crate::{conf, files, settings, slots};
 
 /// Time for compose to make networks, volumes and containers and to start them.
 const UP_DEADLINE: Duration = Duration::from_secs(300);
@@ -55,8 +54,8 @@ pub fn converge(wanted: &Wanted, engine: Engine, progress: &Progress) -> Result<
     wanted::make_lab_dir(&wanted.home, &dir)?;
     let _lock = crate::lock::Lock::take(&dir)?;
     state.write(&dir)?;
-    dirs::make(&dir.join(DIR))?;
-    dirs::make(&dir.join(DIR).join("nodes"))?;
+    files::make_dir(&dir.join(DIR))?;
+    files::make_dir(&dir.join(DIR).join("nodes"))?;
     let lab = ComposeLab::open(&dir, &image, engine)?;
     Converging { lab: &lab, state: &state, progress }.run()?;
     wanted::point_latest(&wanted.home, &dir)
@@ -231,7 +230,7 @@ impl Converging<'_> {
         ordered.sort_by_key(|name| number(name));
         for name in ordered {
             let node_dir = self.lab.node_dir(name)?;
-            dirs::make(&node_dir)?;
+            files::make_dir(&node_dir)?;
             nodes.push((name.to_owned(), self.settle_port(name, data.contains_key(name))?));
             let mut chosen = format!("synchronous_commit = '{}'\n", self.state.sync.synchronous_commit());
             for (setting, value) in &self.state.settings {
@@ -356,6 +355,6 @@ impl Converging<'_> {
             roles: self.lab.secrets.roles(),
             node: names.iter().map(|name| self.lab.section(name, DATABASE)).collect::<Result<_>>()?,
         };
-        write_private(&self.lab.dir.join("cluster.toml"), &file.render()?, Account::Own)
+        Account::Own.write_private(&self.lab.dir.join("cluster.toml"), &file.render()?)
     }
 }

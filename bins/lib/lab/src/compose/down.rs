@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result};
 use cluster::wait::{Look, until};
 
 use super::engine::Engine;
+use super::process;
 use super::{DIR, file, label};
-use crate::down::Removed;
-use crate::local::process;
+use crate::backend::Removed;
 use crate::marker::LabId;
 
 /// Time for everything to be gone: the engine kills, unmounts and removes, and may be busy with an order of before.

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::down::remove_file;
+use crate::files::remove_file;
 
 /// The file for people, from which a lab's is made.
 const BY_HAND: &str = include_str!("../../../../../compose/compose.yaml");

@@ -8,6 +8,7 @@ pub(crate) mod down;
 pub mod engine;
 mod file;
 pub mod image;
+mod process;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,6 @@ use program::tool::Output;
 use report::lsn::Lsn;
 
 use crate::backend::{Backend, Cut, Power};
-use crate::local::process;
 use crate::marker::{self, LabId};
 use crate::secrets::{ADMIN, REWIND, Secrets};
 use crate::standby::{self, Upstream};

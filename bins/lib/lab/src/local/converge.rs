@@ -17,7 +17,8 @@ use program::progress::Progress;
 use super::LocalLab;
 use super::down::remove_node;
 use super::node::NodeDir;
-use super::process;
+use super::tools;
+use crate::account::Account;
 use crate::backend::{Backend as _, Power};
 use crate::binaries::Binaries;
 use crate::marker;
@@ -84,7 +85,7 @@ pub(super) struct Converging<'a> {
 impl Converging<'_> {
     fn run(&self) -> Result<()> {
         // The lock is ours: whatever tool still works here was left by a set-up that was killed.
-        process::kill_orphans_below(self.lab.dir(), self.state.bin()?)?;
+        tools::kill_orphans_below(self.lab.dir(), self.state.bin()?)?;
         let nodes = self.nodes()?;
         let primary = match self.find_primary(&nodes)? {
             Some(primary) => primary,
@@ -247,6 +248,6 @@ impl Converging<'_> {
             node: names.iter().map(|name| self.section(name)).collect::<Result<_>>()?,
         };
         let path = self.lab.dir().join("cluster.toml");
-        secrets::write_private(&path, &file.render()?, crate::account::Account::Own)
+        Account::Own.write_private(&path, &file.render()?)
     }
 }

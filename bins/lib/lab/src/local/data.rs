@@ -11,10 +11,10 @@ use xshell::{Shell, cmd};
 
 use super::LocalLab;
 use super::node::{NodeDir, open_no_follow};
-use super::process;
+use super::postmaster::{self, Postmaster};
 use crate::conf;
 use crate::marker;
-use crate::secrets::{ADMIN, REPLICATION, Secrets, write_private};
+use crate::secrets::{ADMIN, REPLICATION, Secrets};
 use crate::standby::Upstream;
 
 /// Time for `initdb`: 0.6–0.9 s on two idle cores, and some for a slow disk.
@@ -33,7 +33,7 @@ impl LocalLab {
         self.remove_data(&new)?;
         self.account.make_dir(&new)?; // initdb takes an empty directory
         let pwfile = node.dir.join("pwfile");
-        write_private(&pwfile, secrets.password(ADMIN)?.reveal(), self.account)?;
+        self.account.write_private(&pwfile, secrets.password(ADMIN)?.reveal())?;
         let (sh, initdb) = (Shell::new()?, self.binaries.path("initdb"));
         let command = cmd!(
             sh,
@@ -90,7 +90,7 @@ impl LocalLab {
         }
         let parent = data.parent().context("a data directory has a parent")?;
         marker::check(parent, &self.id)?;
-        let running = process::Postmaster::of(data)?.is_some();
+        let running = Postmaster::of(data)?.is_some();
         ensure!(!running, "a server runs in {}: it is left alone", data.display());
         fs::remove_dir_all(data).with_context(|| format!("cannot remove {}", data.display()))
     }
@@ -98,14 +98,14 @@ impl LocalLab {
     /// The rows of one query in single-user mode, as CSV: no socket, no port, nobody else.
     pub(super) fn query_single(&self, node: &NodeDir, dbname: &str, query: &str) -> Result<String> {
         let data = node.data();
-        ensure!(process::Postmaster::of(&data)?.is_none(), "node {} runs", node.name);
+        ensure!(Postmaster::of(&data)?.is_none(), "node {} runs", node.name);
         ensure!(!data.join("standby.signal").exists(), "node {} is a standby: single-user mode refuses it", node.name);
         ensure!(!query.contains('\n'), "a query in single-user mode is one line");
-        process::clear_stale_pid_file(&data)?;
+        postmaster::clear_stale_pid_file(&data)?;
         let (input, output) = (node.dir.join("single.sql"), node.log_dir().join("single.csv"));
         let _ = fs::remove_file(&output);
         let copy = format!("COPY ({query}) TO {} (FORMAT csv)", cluster::ident::literal(&output.display().to_string()));
-        write_private(&input, &format!("{copy}\n"), self.account)?;
+        self.account.write_private(&input, &format!("{copy}\n"))?;
         let (sh, postgres) = (Shell::new()?, self.binaries.path("postgres"));
         // A commit in here must not wait for a standby that nobody lets in.
         let command =

@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 use program::tool;
 use xshell::{Shell, cmd};
 
-use super::process;
-use crate::down::{Removed, remove_file};
+use super::postmaster::{self, Postmaster};
+use super::tools;
+use crate::backend::Removed;
+use crate::files::remove_file;
 use crate::marker::{self, LabId};
 use crate::state::LabState;
 
@@ -41,14 +43,14 @@ fn end_processes(dir: &Path, id: &LabId) -> Result<u32> {
             continue;
         }
         for data in ["data", "data.new", "data.old"].map(|name| node.join(name)).iter().filter(|data| data.is_dir()) {
-            if let Some(postmaster) = process::Postmaster::of(data)? {
+            if let Some(postmaster) = Postmaster::of(data)? {
                 postmaster.kill_all(&mut || {})?;
                 ended += 1;
             }
         }
     }
     match LabState::read(dir) {
-        Ok(state) => Ok(ended + process::kill_tools_below(dir, state.bin()?)?),
+        Ok(state) => Ok(ended + tools::kill_below(dir, state.bin()?)?),
         Err(_) => Ok(ended), // no server was ever started here, or its postmaster was found above
     }
 }
@@ -64,9 +66,9 @@ pub(super) fn remove_node(dir: &Path, id: &LabId) -> Result<()> {
     marker::check(dir, id)?;
     for data in ["data", "data.new", "data.old"].map(|name| dir.join(name)) {
         if data.is_dir() {
-            let running = process::Postmaster::of(&data)?.is_some();
+            let running = Postmaster::of(&data)?.is_some();
             ensure!(!running, "a server runs in {}: it is left alone", data.display());
-            if let Some(segment) = process::orphaned_segment(&data)? {
+            if let Some(segment) = postmaster::orphaned_segment(&data)? {
                 let (sh, segment) = (Shell::new()?, segment.to_string());
                 // Without it 56 bytes of shared memory stay until the next boot: not worth failing for.
                 let _ = tool::run(cmd!(sh, "ipcrm -m {segment}").into(), IPCRM_DEADLINE);

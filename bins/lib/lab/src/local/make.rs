@@ -6,7 +6,7 @@ use super::converge::Converging;
 use super::node::NodeDir;
 
 use crate::conf;
-use crate::dirs;
+use crate::files;
 use crate::marker;
 use crate::ports;
 use crate::state::NodeState;
@@ -26,14 +26,14 @@ impl Converging<'_> {
     /// leads to.
     pub(super) fn make_node(&self, name: &str) -> Result<NodeDir> {
         let node = NodeDir::at(self.lab.dir(), name)?;
-        dirs::make(&node.dir)?;
+        files::make_dir(&node.dir)?;
         if marker::is_blank(&node.dir)? {
             marker::put(&node.dir, &self.lab.id)?;
         }
         marker::check(&node.dir, &self.lab.id)?;
         let home = self.lab.dir().parent().context("a lab has a parent")?;
         ports::settle(home, &node.dir, self.state.first_port, node.has_data())?;
-        dirs::make(&node.conf())?;
+        files::make_dir(&node.conf())?;
         if !node.log_dir().exists() {
             self.lab.account.make_dir(&node.log_dir())?;
         }

@@ -14,8 +14,9 @@ mod data;
 pub mod down;
 mod make;
 mod node;
+pub mod postmaster;
 mod primary;
-pub mod process;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,6 +36,7 @@ use crate::secrets::REWIND;
 use crate::standby::Upstream;
 use crate::state::LabState;
 use crate::{conf, lock, standby};
+use postmaster::Postmaster;
 
 /// Time for a server to take connections. A clean start takes 0.1 s; crash recovery replays up to `max_wal_size`.
 const START_DEADLINE: Duration = Duration::from_secs(120);
@@ -117,19 +119,19 @@ impl LocalLab {
 
     /// Writes one of a node's configuration files, readable by its server.
     fn write_conf(&self, node: &NodeDir, file: &str, text: &str) -> Result<()> {
-        crate::secrets::write_private(&node.conf().join(file), text, self.account)
+        self.account.write_private(&node.conf().join(file), text)
     }
 
     /// Waits until a server that somebody else began to start or to stop takes connections or is gone.
     fn wait_settled(&self, node: &NodeDir) -> Result<()> {
         until_true(&format!("node {} to take connections or to be gone", node.name), START_DEADLINE, LOOK, || {
-            Ok(process::Postmaster::of(&node.data())?.is_none_or(|postmaster| postmaster.takes_connections()))
+            Ok(Postmaster::of(&node.data())?.is_none_or(|postmaster| postmaster.takes_connections()))
         })
     }
 
     /// Tells a running server to read its configuration again.
     fn reload(&self, node: &NodeDir) -> Result<()> {
-        match process::Postmaster::of(&node.data())? {
+        match Postmaster::of(&node.data())? {
             Some(postmaster) => postmaster.signal(rustix::process::Signal::HUP),
             None => Ok(()),
         }
@@ -143,12 +145,12 @@ impl Backend for LocalLab {
 
     fn power(&self, node: &str) -> Result<Power> {
         let node = self.node(node)?;
-        Ok(if process::Postmaster::of(&node.data())?.is_some() { Power::On } else { Power::Off })
+        Ok(if Postmaster::of(&node.data())?.is_some() { Power::On } else { Power::Off })
     }
 
     fn start(&self, node: &str) -> Result<()> {
         let node = self.node(node)?;
-        process::clear_stale_pid_file(&node.data())?;
+        postmaster::clear_stale_pid_file(&node.data())?;
         let sh = xshell::Shell::new()?;
         let (pg_ctl, data, log) = (self.binaries.path("pg_ctl"), node.data(), node.log());
         let seconds = START_DEADLINE.as_secs().to_string();
@@ -156,7 +158,7 @@ impl Backend for LocalLab {
         match self.run(&node, start, START_DEADLINE + Duration::from_secs(5)) {
             Ok(_) => Ok(()),
             // Somebody who was killed meanwhile had begun to start it, and that server came first.
-            Err(_) if process::Postmaster::of(&node.data())?.is_some() => self.wait_settled(&node),
+            Err(_) if Postmaster::of(&node.data())?.is_some() => self.wait_settled(&node),
             Err(error) => Err(error),
         }
         .map_err(|error| self.with_log(&node.name, error.context(format!("node {} does not start", node.name))))
@@ -164,7 +166,7 @@ impl Backend for LocalLab {
 
     fn stop(&self, node: &str) -> Result<()> {
         let node = self.node(node)?;
-        if process::Postmaster::of(&node.data())?.is_none() {
+        if Postmaster::of(&node.data())?.is_none() {
             return Ok(());
         }
         let sh = xshell::Shell::new()?;
@@ -175,7 +177,7 @@ impl Backend for LocalLab {
 
     fn kill(&self, node: &str, first_act: &mut dyn FnMut()) -> Result<()> {
         let node = self.node(node)?;
-        let postmaster = process::Postmaster::of(&node.data())?;
+        let postmaster = Postmaster::of(&node.data())?;
         let postmaster =
             postmaster.with_context(|| format!("node {} does not run: there is nothing to kill", node.name))?;
         postmaster.kill_all(first_act).with_context(|| format!("node {}", node.name))
@@ -200,13 +202,13 @@ impl Backend for LocalLab {
 
     fn make_standby(&self, node: &str) -> Result<()> {
         let node = self.node(node)?;
-        ensure!(process::Postmaster::of(&node.data())?.is_none(), "node {} runs", node.name);
+        ensure!(Postmaster::of(&node.data())?.is_none(), "node {} runs", node.name);
         self.make_standby_dir(&node.data())
     }
 
     fn clone_from(&self, node: &str, upstream: &Upstream) -> Result<()> {
         let node = self.node(node)?;
-        ensure!(process::Postmaster::of(&node.data())?.is_none(), "node {} runs", node.name);
+        ensure!(Postmaster::of(&node.data())?.is_none(), "node {} runs", node.name);
         self.clone_data(&node, upstream)
     }
 
@@ -217,7 +219,7 @@ impl Backend for LocalLab {
 
     fn rewind(&self, node: &str, upstream: &Upstream) -> Result<()> {
         let node = self.node(node)?;
-        process::clear_stale_pid_file(&node.data())?;
+        postmaster::clear_stale_pid_file(&node.data())?;
         let sh = xshell::Shell::new()?;
         let (rewind, data, source) = (self.binaries.path("pg_rewind"), node.data(), upstream.conninfo_as(REWIND));
         let command = xshell::cmd!(sh, "{rewind} --target-pgdata {data} --source-server {source}");

@@ -9,7 +9,7 @@ use xshell::{Shell, cmd};
 
 use super::converge::Converging;
 use super::node::NodeDir;
-use super::process::Postmaster;
+use super::postmaster::Postmaster;
 use crate::primary::{self, Found};
 
 /// Time for `pg_controldata`.

@@ -1,5 +1,5 @@
-//! Directories of ours that others may pass through, whatever the caller's umask: the servers may be somebody else, as
-//! root and in containers. The secrets are in files of their own.
+//! Directories and files of a lab. Others may pass through its directories, whatever the caller's umask: the servers may be
+//! somebody else, as root and in containers. The secrets are in files of their own.
 
 use std::fs;
 use std::io;
@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result};
 ///
 /// # Errors
 /// What the system says.
-pub fn make(dir: &Path) -> Result<()> {
-    make_missing(dir)?;
+pub fn make_dir(dir: &Path) -> Result<()> {
+    make_missing_dirs(dir)?;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).with_context(|| dir.display().to_string())
 }
 
@@ -21,7 +21,7 @@ pub fn make(dir: &Path) -> Result<()> {
 ///
 /// # Errors
 /// What the system says.
-pub fn make_missing(dir: &Path) -> Result<()> {
+pub fn make_missing_dirs(dir: &Path) -> Result<()> {
     let make = || -> io::Result<()> {
         match fs::create_dir(dir) {
             Ok(()) => fs::set_permissions(dir, fs::Permissions::from_mode(0o755)),
@@ -33,7 +33,17 @@ pub fn make_missing(dir: &Path) -> Result<()> {
         return Ok(());
     }
     if let Some(above) = dir.parent() {
-        make_missing(above)?;
+        make_missing_dirs(above)?;
     }
     make().with_context(|| format!("cannot make {}", dir.display()))
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,0 +1,118 @@
+//! Processes, proven ours before anything is done to them.
+//!
+//! A pid is only a number that the system may give away again. So each process is pinned by a pidfd first, then proven
+//! by its working directory (PostgreSQL's processes live in their data directory), then signalled through the pidfd.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// Time for killed processes to be gone. The kernel needs milliseconds; a process in an uninterruptible write longer.
+pub(crate) const GONE: Duration = Duration::from_secs(10);
+
+/// A process, pinned: whatever is done to it or asked of it, it is this one.
+pub(crate) struct Process {
+    pub(crate) pid: Pid,
+    fd: OwnedFd,
+}
+
+impl Process {
+    /// Pins a process; `None` if there is none of that number.
+    pub(crate) fn pin(pid: Pid) -> Result<Option<Process>> {
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(fd) => Ok(Some(Process { pid, fd })),
+            Err(Errno::SRCH | Errno::INVAL) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot look at process {pid}")),
+        }
+    }
+
+    /// Whether it lives: neither gone nor a zombie that nobody has reaped.
+    pub(crate) fn lives(&self) -> Result<bool> {
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
+        Ok(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).context("poll on a pidfd")? == 0)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        match pidfd_send_signal(&self.fd, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("cannot signal process {}", self.pid)),
+        }
+    }
+
+    /// Waits until it is gone.
+    ///
+    /// # Errors
+    /// If it still lives by `end`.
+    pub(crate) fn wait_gone(&self, end: Instant) -> Result<()> {
+        let left = end.saturating_duration_since(Instant::now());
+        let limit =
+            Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(0), tv_nsec: i64::from(left.subsec_nanos()) };
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
+        let ready = poll(&mut fds, Some(&limit)).context("poll on a pidfd")?;
+        ensure!(ready > 0, "process {} still lives {GONE:?} after SIGKILL", self.pid);
+        Ok(())
+    }
+
+    /// Whether it works in `dir`; below it, with `below`.
+    ///
+    /// Root without CAP_SYS_PTRACE (as in a container) may not read the working directory of another user's process.
+    /// What is then left is the command line, which names the data directory for a postmaster and for every tool.
+    pub(crate) fn works_in(&self, dir: &Path, below: bool) -> Result<bool> {
+        let fits = |path: &Path| path == dir || (below && path.starts_with(dir));
+        match fs::read_link(format!("/proc/{}/cwd", self.pid)) {
+            Ok(cwd) => Ok(fits(&cwd)),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                Ok(self.arguments().iter().any(|argument| fits(Path::new(argument))))
+            }
+            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) => Err(error).with_context(|| format!("cannot tell where process {} works", self.pid)),
+        }
+    }
+
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let bytes = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    }
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+}
+
+/// What `/proc/PID/stat` says.
+pub(crate) struct Stat {
+    pub(crate) name: String,
+    pub(crate) parent: i32,
+}
+
+/// The living processes that `wanted` wants, each pinned before it is asked.
+///
+/// # Errors
+/// If one of them cannot be looked at (no descriptor is left, say): a list with holes must not pass for a whole one.
+pub(crate) fn processes(wanted: impl Fn(&Stat, &Process) -> Result<bool>) -> Result<Vec<Process>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").context("cannot read /proc")? {
+        let Some(pid) = entry.ok().and_then(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) else { continue };
+        let Some(pid) = Pid::from_raw(pid) else { continue };
+        let Some(process) = Process::pin(pid)? else { continue };
+        let Some(stat) = stat(pid) else { continue };
+        if wanted(&stat, &process)? && process.lives()? {
+            found.push(process);
+        }
+    }
+    Ok(found)
+}
+
+/// Name and parent of a process, from `/proc/PID/stat`: `pid (name) state ppid …`, where the name may hold anything.
+fn stat(pid: Pid) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (name, rest) = (text.split_once('(')?.1, text.rsplit_once(')')?.1);
+    let name = name.rsplit_once(')')?.0.to_owned();
+    Some(Stat { name, parent: rest.split_whitespace().nth(1)?.parse().ok()? })
+}
