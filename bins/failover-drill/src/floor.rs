@@ -43,7 +43,7 @@ fn try_measure(live: &mut Live<'_>) -> Result<u64> {
         Session::open(name, &live.cluster.info(live.cluster.node(name)?, Role::Admin)?, "understudy floor")
     };
     anyhow::ensure!(
-        streams_from(&open(&standby)?, &live.lab.upstream(&primary, &standby)?, None)?,
+        streams_from(&open(&primary)?, &open(&standby)?, &live.lab.upstream(&primary, &standby)?, None)?,
         "{standby} does not stream"
     );
     let (clock, backend) = (live.run.clock, live.lab.backend.as_ref());

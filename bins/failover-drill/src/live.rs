@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::slice;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -13,7 +14,7 @@ use cluster::wait::{until, until_true};
 use lab::backend::Cut;
 use lab::open::OpenLab;
 use lab::rejoin::{Rejoined, rejoin};
-use lab::standby::{receiver, streams_from};
+use lab::standby::{receiver, streams_from, timeline_of};
 use lab::{conf, old_timeline, slots};
 use program::progress::Progress;
 use program::run::Run;
@@ -144,17 +145,43 @@ impl<'a> Live<'a> {
         self.load.as_mut().context("the load does not run")
     }
 
-    /// Waits until `standby` streams from the new primary on a newer timeline; the first one is T6.
-    fn wait_redundant(&mut self, standby: &str) -> Result<()> {
+    /// Waits until all `standbys` stream from the new primary on its timeline, and returns those that do not in time. The
+    /// first one is T6.
+    fn wait_redundant(&mut self, standbys: &[String]) -> Result<Vec<String>> {
         let new = self.new_primary()?;
-        let (upstream, timeline) = (self.lab.upstream(&new, standby)?, timeline_of(self.session(&new)?)?);
-        until_true(&format!("{standby} to stream from {new} on timeline {timeline}"), STREAM_DEADLINE, LOOK, || {
-            streams_from(self.session(standby)?, &upstream, Some(timeline))
-        })?;
-        if self.facts.redundant_us.is_none() {
-            self.facts.redundant_us = Some(self.events.now(Mark::T6, Some(standby), "")?);
+        let timeline = timeline_of(self.session(&new)?)?;
+        let (mut missing, mut first) = (standbys.to_vec(), None);
+        let what = format!("{} to stream from {new} on timeline {timeline}", standbys.join(" and "));
+        let waited = until_true(&what, STREAM_DEADLINE, LOOK, || {
+            let mut looked = Ok(());
+            for standby in missing.clone() {
+                match self.streams_from(&new, &standby, timeline) {
+                    Ok(true) => {
+                        first.get_or_insert((self.run.clock.now_us(), standby.clone()));
+                        missing.retain(|other| *other != standby);
+                    }
+                    Ok(false) => {}
+                    Err(error) => looked = Err(error), // the others are looked at all the same
+                }
+            }
+            looked.map(|()| missing.is_empty())
+        });
+        if let (None, Some((at_us, standby))) = (self.facts.redundant_us, first) {
+            self.events.at(at_us, Mark::T6, Some(&standby), "")?;
+            self.facts.redundant_us = Some(at_us);
         }
-        Ok(())
+        if let Err(error) = waited {
+            program::stop::check()?;
+            self.events.now(Mark::Note, None, &format!("{error:#}"))?;
+        }
+        Ok(missing)
+    }
+
+    fn streams_from(&mut self, primary: &str, standby: &str, timeline: u32) -> Result<bool> {
+        let upstream = self.lab.upstream(primary, standby)?;
+        self.session(primary)?;
+        self.session(standby)?;
+        streams_from(&self.sessions[primary], &self.sessions[standby], &upstream, Some(timeline))
     }
 
     /// Waits until `standby` is seen to receive nothing more: it has no receiver, or after a cut of the network the
@@ -198,7 +225,7 @@ impl Stage for Live<'_> {
         self.old_timeline = timeline_of(&on_primary)?;
         for (node, session) in asked.standbys {
             let upstream = self.lab.upstream(&primary.name, &node.name)?;
-            let streams = streams_from(&session, &upstream, Some(self.old_timeline))?;
+            let streams = streams_from(&on_primary, &session, &upstream, Some(self.old_timeline))?;
             ensure!(streams, "{} does not stream from {}: `setup` mends that", node.name, primary.name);
             self.facts.standbys += 1;
             self.sessions.insert(node.name, session);
@@ -328,9 +355,8 @@ impl Stage for Live<'_> {
             self.lab.backend.follow(standby, Some(&self.lab.upstream(&new, standby)?))?;
             self.events.now(Mark::Repointed, Some(standby), "")?;
         }
-        for standby in &others {
-            self.wait_redundant(standby)?;
-        }
+        let missing = self.wait_redundant(&others)?;
+        ensure!(missing.is_empty(), "{} did not come to stream from {new}", missing.join(" and "));
         Ok(())
     }
 
@@ -356,28 +382,30 @@ impl Stage for Live<'_> {
         let upstream = self.lab.upstream(&new, &old)?;
         let node = self.cluster.node(&old)?;
         let primary = self.open(self.cluster.node(&new)?)?;
-        match rejoin(self.lab.backend.as_ref(), &old, &upstream, &primary, &|| self.open(node)) {
+        let rejoined =
+            rejoin(self.lab.backend.as_ref(), &old, &upstream, &primary, &|| self.open(node)).and_then(|how| {
+                let missing = self.wait_redundant(slice::from_ref(&old))?;
+                ensure!(missing.is_empty(), "after a {} it does not stream from {new}", how.as_str());
+                Ok(how)
+            });
+        match rejoined {
             Ok(how) => {
+                let mut detail = how.as_str().to_owned();
                 if let Rejoined::Clone { because } = &how {
                     self.progress.warn(&format!("{old} needed a fresh base backup: {because}"));
+                    detail += &format!(": {because}");
                 }
-                self.wait_redundant(&old)?;
-                let detail = match &how {
-                    Rejoined::Rewind => how.as_str().to_owned(),
-                    Rejoined::Clone { because } => format!("{}: {because}", how.as_str()),
-                };
                 let at_us = self.events.now(Mark::Rejoined, Some(&old), &detail)?;
                 self.facts.rejoin_us = Some(at_us - begun_us);
                 self.facts.rejoined = Some(Ok(how));
-                Ok(())
             }
             Err(error) => {
                 program::stop::check()?;
                 self.note(Mark::RejoinFailed, &old, &format!("{error:#}"))?;
                 self.facts.rejoined = Some(Err(format!("{error:#}")));
-                Ok(())
             }
         }
+        Ok(())
     }
 
     fn restore_sync(&mut self) -> Result<()> {
@@ -418,17 +446,14 @@ impl Stage for Live<'_> {
 
     fn final_check(&mut self) -> Result<()> {
         let Some(new) = self.facts.new_primary.clone() else { return Ok(()) };
-        for node in self.cluster.nodes.iter().filter(|node| node.name != new) {
-            // The old primary: if it did not rejoin that is said already, and if that was not tried it says nothing.
-            let is_old = node.name == self.facts.old_primary;
-            if is_old && !matches!(self.facts.rejoined, Some(Ok(_))) {
-                continue;
-            }
-            if self.wait_redundant(&node.name).is_err() {
-                program::stop::check()?;
-                self.note(Mark::Defect, &node.name, "it does not stream from the new primary")?;
-                self.facts.not_streaming.push(node.name.clone());
-            }
+        // The old primary: if it did not rejoin that is said already, and if that was not tried it says nothing.
+        let mut standbys = self.others();
+        if matches!(self.facts.rejoined, Some(Ok(_))) {
+            standbys.push(self.facts.old_primary.clone());
+        }
+        self.facts.not_streaming = self.wait_redundant(&standbys)?;
+        for standby in self.facts.not_streaming.clone() {
+            self.note(Mark::Defect, &standby, &format!("it does not stream from {new}"))?;
         }
         Ok(())
     }
@@ -475,12 +500,6 @@ impl Live<'_> {
         self.events.now(mark, Some(node), detail)?;
         Ok(())
     }
-}
-
-/// The timeline that a primary writes.
-fn timeline_of(primary: &Session) -> Result<u32> {
-    let file: String = primary.value(cluster::sql!("current_timeline"), &[])?;
-    report::timeline::of_wal_file(&file).with_context(|| format!("{file:?} is no WAL file's name"))
 }
 
 /// How many nodes are out of recovery.

@@ -1,12 +1,14 @@
 //! How the old primary comes back: by `pg_rewind`, else by a base backup, else not at all, and it is always said.
 
+use std::time::{Duration, Instant};
+
 use cluster::wait::until_true;
 use lab::backend::Backend as _;
 use lab::binaries::Binaries;
 use lab::conf::SyncMode;
 use lab::local::LocalLab;
 use lab::rejoin::{Rejoined, rejoin};
-use lab::standby::upstream;
+use lab::standby::{Upstream, receiver, streams_from, upstream, wait_streaming};
 
 use crate::support::{LOOK, Lab, SOON};
 
@@ -83,4 +85,29 @@ fn an_old_primary_that_cannot_rejoin_breaks_the_drill() {
     assert_eq!(local(&lab).power(&down).unwrap(), lab::backend::Power::Off);
     let session = lab.session(&row["new_primary"]);
     assert!(session.value::<bool>("SELECT NOT pg_is_in_recovery()", &[]).unwrap());
+}
+
+/// A receiver is shown as streaming from the moment it has connected, and for a millisecond at each try also where the
+/// primary refuses it.
+#[test]
+fn a_standby_whose_slot_is_refused_does_not_stream_whatever_its_receiver_says() {
+    let lab = Lab::new(1, SyncMode::Async);
+    let (local, primary) = (local(&lab), lab.primary());
+    let standby = lab.names().into_iter().find(|name| *name != primary).unwrap();
+    let section = lab.file.node.iter().find(|node| node.name == primary).unwrap();
+    let right = upstream(section, &standby, &lab.dir.join(&standby).join("passfile"));
+    let wrong = Upstream { slot: "nobody_made_it".to_owned(), ..right.clone() };
+    let (on_primary, on_standby) = (lab.session(&primary), lab.session(&standby));
+    assert!(streams_from(&on_primary, &on_standby, &right, Some(1)).unwrap());
+    assert!(!streams_from(&on_primary, &on_standby, &right, Some(2)).unwrap(), "another timeline");
+    local.follow(&standby, Some(&wrong)).unwrap();
+    until_true("the receiver to stop", SOON, LOOK, || Ok(receiver(&on_standby)?.is_none())).unwrap();
+    let end = Instant::now() + Duration::from_secs(4); // it tries once a second
+    while Instant::now() < end {
+        for upstream in [&right, &wrong] {
+            assert!(!streams_from(&on_primary, &on_standby, upstream, None).unwrap());
+        }
+    }
+    local.follow(&standby, Some(&right)).unwrap();
+    wait_streaming(&on_primary, || Ok(lab.session(&standby)), &right, SOON).unwrap();
 }

@@ -45,6 +45,7 @@ pub const FILES: &[(&str, &str)] = files![
     "verify_sequences"
     "verify_session"
     "verify_settled"
+    "walsender"
     "writers_left"
 ];
 

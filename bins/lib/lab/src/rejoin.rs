@@ -56,13 +56,15 @@ pub fn rejoin(
     // nothing to do.
     primary.within(CHECKPOINT_DEADLINE, async { Ok(primary.client().batch_execute("CHECKPOINT").await?) })?;
     backend.stop(node)?;
-    let because = match rewind(backend, node, upstream).and_then(|()| run_as_standby(backend, node, upstream, open)) {
-        Ok(()) => return Ok(Rejoined::Rewind),
-        Err(error) => format!("{error:#}"),
-    };
+    let because =
+        match rewind(backend, node, upstream).and_then(|()| run_as_standby(backend, node, upstream, primary, open)) {
+            Ok(()) => return Ok(Rejoined::Rewind),
+            Err(error) => format!("{error:#}"),
+        };
     program::stop::check()?;
     backend.stop(node)?;
-    clone(backend, node, upstream, open).with_context(|| format!("after pg_rewind did not help ({because})"))?;
+    clone(backend, node, upstream, primary, open)
+        .with_context(|| format!("after pg_rewind did not help ({because})"))?;
     Ok(Rejoined::Clone { because })
 }
 
@@ -70,9 +72,15 @@ pub fn rejoin(
 ///
 /// # Errors
 /// If the backup fails, or the node does not stream.
-pub fn clone(backend: &dyn Backend, node: &str, upstream: &Upstream, open: &dyn Fn() -> Result<Session>) -> Result<()> {
+pub fn clone(
+    backend: &dyn Backend,
+    node: &str,
+    upstream: &Upstream,
+    primary: &Session,
+    open: &dyn Fn() -> Result<Session>,
+) -> Result<()> {
     backend.clone_from(node, upstream)?;
-    run_as_standby(backend, node, upstream, open)?;
+    run_as_standby(backend, node, upstream, primary, open)?;
     backend.discard_old(node)
 }
 
@@ -86,12 +94,13 @@ fn run_as_standby(
     backend: &dyn Backend,
     node: &str,
     upstream: &Upstream,
+    primary: &Session,
     open: &dyn Fn() -> Result<Session>,
 ) -> Result<()> {
     backend.follow(node, Some(upstream))?;
     backend.sync_names(node, "")?;
     backend.start(node)?;
-    wait_streaming(open, upstream, STREAM_DEADLINE).map_err(|error| backend.with_log(node, error))?;
+    wait_streaming(primary, open, upstream, STREAM_DEADLINE).map_err(|error| backend.with_log(node, error))?;
     drop_slots(&open()?)
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use cluster::file::NodeSection;
 use cluster::session::Session;
 use cluster::wait::{Look, until};
@@ -104,35 +104,58 @@ pub fn receiver(standby: &Session) -> Result<Option<Receiver>> {
 }
 
 impl Receiver {
-    fn streams_from(&self, upstream: &Upstream) -> bool {
+    fn is_of(&self, upstream: &Upstream) -> bool {
         let host = self.sender_host.as_deref() == Some(&upstream.host);
         self.status == "streaming" && host && self.sender_port == Some(upstream.port)
     }
 }
 
-/// Whether the standby streams from `upstream`, on `timeline` if that is given.
+/// Whether the standby streams from `upstream`, on `timeline` if that is given, and has caught up. Both sides must say so:
+/// a receiver is shown as streaming while its upstream still may refuse it, and a walsender may be a base backup's.
+/// `primary` is a session on the upstream.
 ///
 /// # Errors
-/// If the standby does not answer.
-pub fn streams_from(standby: &Session, upstream: &Upstream, timeline: Option<u32>) -> Result<bool> {
-    Ok(receiver(standby)?.is_some_and(|r| r.streams_from(upstream) && (timeline.is_none() || r.timeline == timeline)))
+/// If one of them does not answer.
+pub fn streams_from(primary: &Session, standby: &Session, upstream: &Upstream, timeline: Option<u32>) -> Result<bool> {
+    let receives =
+        receiver(standby)?.is_some_and(|r| r.is_of(upstream) && (timeline.is_none() || r.timeline == timeline));
+    Ok(receives && primary.value(cluster::sql!("walsender"), &[&upstream.standby, &upstream.slot])?)
 }
 
-/// Waits until the standby streams from `upstream`.
+/// The timeline that a primary writes.
 ///
 /// # Errors
-/// If it does not by `limit`, with what its receiver last said.
-pub fn wait_streaming(open: impl Fn() -> Result<Session>, upstream: &Upstream, limit: Duration) -> Result<()> {
-    let mut session = None;
+/// If it does not answer.
+pub fn timeline_of(primary: &Session) -> Result<u32> {
+    let file: String = primary.value(cluster::sql!("current_timeline"), &[])?;
+    report::timeline::of_wal_file(&file).with_context(|| format!("{file:?} is no WAL file's name"))
+}
+
+/// Waits until the standby streams from `upstream` on its timeline, as [`streams_from`] has it. `open` opens a session on
+/// the standby.
+///
+/// # Errors
+/// If it does not by `limit`, with what was last seen.
+pub fn wait_streaming(
+    primary: &Session,
+    open: impl Fn() -> Result<Session>,
+    upstream: &Upstream,
+    limit: Duration,
+) -> Result<()> {
+    let (mut session, timeline) = (None, timeline_of(primary)?);
     until(&format!("{} to stream from {}", upstream.standby, upstream.node), limit, LOOK, || {
         let current = match session.take().filter(|s: &Session| !s.is_closed()) {
             Some(current) => current,
             None => open()?,
         };
-        let now = receiver(&current)?;
+        let streams = streams_from(primary, &current, upstream, Some(timeline))?;
+        let now = if streams { None } else { receiver(&current)? };
         session = Some(current);
         Ok(match now {
-            Some(r) if r.streams_from(upstream) => Look::Done(()),
+            _ if streams => Look::Done(()),
+            Some(r) if r.is_of(upstream) => {
+                Look::NotYet(format!("it receives on timeline {:?}, and is not seen to have caught up", r.timeline))
+            }
             Some(r) => {
                 Look::NotYet(format!("its receiver is {} from {:?}:{:?}", r.status, r.sender_host, r.sender_port))
             }

@@ -238,9 +238,9 @@ impl Lab {
             // Containers reach each other by name, on a network of their own.
             (section.host, section.port) = (format!("{primary}.replication"), 5432);
         }
-        for (standby, session) in &topology.standbys {
+        for (standby, on_standby) in &topology.standbys {
             let upstream = lab::standby::upstream(&section, &standby.name, Path::new("no matter"));
-            assert!(lab::standby::streams_from(session, &upstream, None).unwrap(), "{}", standby.name);
+            assert!(lab::standby::streams_from(&session, on_standby, &upstream, None).unwrap(), "{}", standby.name);
         }
     }
 

@@ -297,10 +297,13 @@ impl Converging<'_> {
         self.lab.sync_names(name, "")?;
         if !had_data {
             self.progress.step(format!("cloning {primary} to {name}"));
-            return self.wait_cloned(name, &upstream);
+            return self.wait_cloned(on_primary, name, &upstream);
         }
         let in_recovery = || open().and_then(|session| Ok(!is_primary(&session)?)).unwrap_or(true);
-        if self.has_standby_data(name)? && in_recovery() && wait_streaming(open, &upstream, STREAM_DEADLINE).is_ok() {
+        if self.has_standby_data(name)?
+            && in_recovery()
+            && wait_streaming(on_primary, open, &upstream, STREAM_DEADLINE).is_ok()
+        {
             self.lab.discard_old(name)?;
             return rejoin::drop_slots(&open()?);
         }
@@ -318,9 +321,9 @@ impl Converging<'_> {
     }
 
     /// Waits for a new node to clone the primary and to stream; gives up at once if waiting cannot help.
-    fn wait_cloned(&self, name: &str, upstream: &Upstream) -> Result<()> {
+    fn wait_cloned(&self, on_primary: &Session, name: &str, upstream: &Upstream) -> Result<()> {
         until(&format!("{name} to stream from {}", upstream.node), CLONE_DEADLINE, LOOK, || {
-            match self.lab.session(name, "postgres").and_then(|s| streams_from(&s, upstream, None)) {
+            match self.lab.session(name, "postgres").and_then(|s| streams_from(on_primary, &s, upstream, None)) {
                 Ok(true) => Ok(Look::Done(())),
                 Ok(false) => self.lab.not_yet_or_never(name, anyhow!("it does not stream")),
                 Err(error) => self.lab.not_yet_or_never(name, error),

@@ -151,7 +151,7 @@ impl Converging<'_> {
         self.lab.follow(name, Some(&upstream))?;
         if !node.has_data() {
             self.progress.step(format!("cloning {primary} to {name}"));
-            return rejoin::clone(self.lab, name, &upstream, &open);
+            return rejoin::clone(self.lab, name, &upstream, on_primary, &open);
         }
         if self.lab.power(name)? == Power::Off && node.data().join("standby.signal").exists() {
             self.progress.step(format!("starting {name}"));
@@ -161,7 +161,7 @@ impl Converging<'_> {
         if self.lab.power(name)? == Power::On
             && open().and_then(|session| is_primary(&session)).is_ok_and(|it_is| !it_is)
         {
-            if wait_streaming(open, &upstream, STREAM_DEADLINE).is_ok() {
+            if wait_streaming(on_primary, open, &upstream, STREAM_DEADLINE).is_ok() {
                 self.lab.discard_old(name)?;
                 return rejoin::drop_slots(&open()?);
             }
