@@ -49,10 +49,12 @@ fn take_over(stage: &mut dyn Stage, plan: Plan) -> Result<()> {
     }
     stage.choose()?;
     stage.promote()?;
-    go_on(stage, |stage| stage.wait_for_acks())?;
+    go_on(stage, |stage| stage.wait_for_ack())?;
+    // Before the drill measures anything else: until then there is no standby.
+    go_on(stage, |stage| stage.repoint_others())?;
+    go_on(stage, |stage| stage.wait_all_well())?;
     // Before anything is started over the old primary's data directory: every recovery adds WAL of its own.
     go_on(stage, |stage| stage.read_old_end())?;
-    go_on(stage, |stage| stage.repoint_others())?;
     go_on(stage, |stage| stage.read_divergent())?;
     go_on(stage, |stage| stage.rejoin())?;
     stage.restore_sync()?;
@@ -109,8 +111,11 @@ mod tests {
         fn promote(&mut self) -> Result<()> {
             self.step("promote")
         }
-        fn wait_for_acks(&mut self) -> Result<()> {
-            self.step("wait_for_acks")
+        fn wait_for_ack(&mut self) -> Result<()> {
+            self.step("wait_for_ack")
+        }
+        fn wait_all_well(&mut self) -> Result<()> {
+            self.step("wait_all_well")
         }
         fn read_old_end(&mut self) -> Result<()> {
             self.step("read_old_end")
@@ -168,9 +173,10 @@ mod tests {
                 "inject",
                 "choose",
                 "promote",
-                "wait_for_acks",
-                "read_old_end",
+                "wait_for_ack",
                 "repoint_others",
+                "wait_all_well",
+                "read_old_end",
                 "read_divergent",
                 "rejoin",
                 "restore_sync",
@@ -207,7 +213,16 @@ mod tests {
 
     #[test]
     fn whatever_fails_after_t0_the_load_is_ended_and_read_back() {
-        for step in ["choose", "promote", "wait_for_acks", "read_old_end", "rejoin", "restore_sync", "final_read"] {
+        for step in [
+            "choose",
+            "promote",
+            "wait_for_ack",
+            "wait_all_well",
+            "read_old_end",
+            "rejoin",
+            "restore_sync",
+            "final_read",
+        ] {
             let (result, done) = played(Some(step), None);
             result.unwrap();
             for last in ["end_load", "final_read", "final_check"] {
@@ -218,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_load_that_dies_or_a_figure_that_cannot_be_read_does_not_leave_the_cluster_without_a_standby() {
-        for step in ["wait_for_acks", "read_old_end", "repoint_others", "read_divergent"] {
+        for step in ["wait_for_ack", "repoint_others", "wait_all_well", "read_old_end", "read_divergent"] {
             let (_, done) = played(Some(step), None);
             assert!(place(&done, "rejoin") > place(&done, "promote"), "{step}");
             assert!(place(&done, "restore_sync") > place(&done, "promote"), "{step}");

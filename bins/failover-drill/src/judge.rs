@@ -47,7 +47,7 @@ fn findings(facts: &Facts, ledger: &Ledger, marks: &Marks, fates: &Fates, max_lo
         final_read: facts.present.is_some(),
         ledger_complete: ledger.complete,
         acks: ledger.acks.len() as u64,
-        promotion_wanted: true,
+        promotion_ordered: facts.promotion_ordered,
         acked_on_new_timeline: marks.t4_us.is_some(),
         load_lived: facts.load_lived,
         lost: fates.count(Fate::Lost),

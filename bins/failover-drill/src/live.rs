@@ -61,6 +61,8 @@ pub(crate) struct Facts {
     pub(crate) standbys: u64,
     pub(crate) t0_us: Option<u64>,
     pub(crate) fault_proven: bool,
+    /// A standby took the order to promote.
+    pub(crate) promotion_ordered: bool,
     pub(crate) out_of_recovery_us: Option<u64>,
     pub(crate) redundant_us: Option<u64>,
     pub(crate) fork: Option<Lsn>,
@@ -201,6 +203,15 @@ impl<'a> Live<'a> {
         })
     }
 
+    /// Waits until a standby that was told to follow nobody receives no more, and asks how much WAL it has.
+    fn stopped_at(&mut self, standby: &str) -> Result<Lsn> {
+        let session = self.session(standby)?;
+        until_true(&format!("{standby} to stop receiving"), CUT_DEADLINE, ASK_PROMOTED, || {
+            Ok(receiver(session)?.is_none())
+        })?;
+        session.value::<String>(cluster::sql!("received"), &[])?.parse()
+    }
+
     fn wait_quorum(&mut self, primary: &str) -> Result<()> {
         let quorum = i64::from(self.lab.quorum);
         until_true("the quorum to show in pg_stat_replication", QUORUM_DEADLINE, LOOK, || {
@@ -286,19 +297,21 @@ impl Stage for Live<'_> {
         let (mut best, others): (Option<(Lsn, String)>, _) = (None, self.others());
         let backend = self.lab.backend.as_ref();
         // All at once: with containers each takes some 30 ms, and the clients are waiting.
-        std::thread::scope(|scope| {
+        let stopped: Vec<Result<()>> = std::thread::scope(|scope| {
             let stopping: Vec<_> =
                 others.iter().map(|standby| scope.spawn(move || backend.follow(standby, None))).collect();
-            stopping.into_iter().try_for_each(|stopping| stopping.join().map_err(|_| anyhow!("a panic"))?)
-        })?;
-        for standby in others {
-            let session = self.session(&standby)?;
-            until_true(&format!("{standby} to stop receiving"), CUT_DEADLINE, ASK_PROMOTED, || {
-                Ok(receiver(session)?.is_none())
-            })?;
-            let has: Lsn = session.value::<String>(cluster::sql!("received"), &[])?.parse()?;
-            if best.as_ref().is_none_or(|(most, _)| has > *most) {
-                best = Some((has, standby));
+            stopping.into_iter().map(|stopping| stopping.join().map_err(|_| anyhow!("a panic"))?).collect()
+        });
+        for (standby, stopped) in others.into_iter().zip(stopped) {
+            match stopped.and_then(|()| self.stopped_at(&standby)) {
+                Ok(has) if best.as_ref().is_none_or(|(most, _)| has > *most) => best = Some((has, standby)),
+                Ok(_) => {}
+                Err(error) => {
+                    program::stop::check()?;
+                    self.could_not(
+                        &error.context(format!("{standby} was left out when the standby to promote was chosen")),
+                    );
+                }
             }
         }
         let (has, chosen) = best.context("there is no standby to promote")?;
@@ -312,10 +325,11 @@ impl Stage for Live<'_> {
         self.progress.step(format!("promoting {chosen}"));
         self.events.now(Mark::PromoteCalled, Some(&chosen), "")?;
         let limit = self.promotion_limit;
-        let session = self.session(&chosen)?;
         // Not waited for: the function itself polls every 100 ms, and would tell up to that much too late.
-        let accepted: bool = session.value("SELECT pg_promote(false)", &[])?;
+        let accepted: bool = self.session(&chosen)?.value("SELECT pg_promote(false)", &[])?;
         ensure!(accepted, "{chosen} did not take the order to promote");
+        self.facts.promotion_ordered = true;
+        let session = self.session(&chosen)?;
         until(&format!("{chosen} to be promoted"), limit, ASK_PROMOTED, || {
             Ok(match is_primary(session)? {
                 true => cluster::wait::Look::Done(()),
@@ -326,10 +340,17 @@ impl Stage for Live<'_> {
         Ok(())
     }
 
-    fn wait_for_acks(&mut self) -> Result<()> {
+    fn wait_for_ack(&mut self) -> Result<()> {
         self.progress.step("waiting for the clients");
         let (dir, limit, old) = (self.dir.clone(), self.promotion_limit, self.old_timeline);
-        self.load()?.wait_for_timeline(old, limit, &dir)?;
+        self.load()?.wait_for_timeline(old, limit, &dir)
+    }
+
+    fn wait_all_well(&mut self) -> Result<()> {
+        let (dir, limit, old) = (self.dir.clone(), self.promotion_limit, self.old_timeline);
+        if self.load()?.newest_timeline() <= old {
+            return Ok(()); // no ack came in time: that was said, and one time of waiting for it is enough
+        }
         // Five acks each take five turns of all clients.
         let turns = self.plan.rate.parse().map_or(Duration::ZERO, |rate: u32| self.plan.clients * 5 * SECOND / rate);
         self.load()?.wait_all_well(limit + turns, &dir)

@@ -37,6 +37,7 @@ pub(crate) struct Load {
     op_timeout: Duration,
     reader: BufReader<File>,
     line: String,
+    header_read: bool,
     seen: Seen,
 }
 
@@ -74,13 +75,14 @@ impl Load {
         let mut program = Program::start("write-load", args, run, stdout, log)?;
         let file = until("write-load to make its ledger", BEGIN_DEADLINE, LOOK, || {
             Ok(match (File::open(&ledger), ended(&mut program, dir)?) {
-                (Ok(file), _) => Look::Done(Ok(file)),
-                (Err(_), Some(why)) => Look::Done(Err(anyhow!(why))), // no use in waiting on
+                (Ok(file), _) => Look::Done(file),
+                (Err(_), Some(why)) => Look::Never(anyhow!(why)),
                 (Err(error), None) => Look::NotYet(error.to_string()),
             })
-        })??;
+        })?;
         let (reader, op_timeout) = (BufReader::new(file), plan.op_timeout);
-        let mut load = Load { program, op_timeout, reader, line: String::new(), seen: Seen::default() };
+        let mut load =
+            Load { program, op_timeout, reader, line: String::new(), header_read: false, seen: Seen::default() };
         load.wait("the first ack", BEGIN_DEADLINE, dir, |seen| seen.acks > 0)?;
         Ok(load)
     }
@@ -101,6 +103,11 @@ impl Load {
     /// Waits for the first ack on a timeline newer than `old`.
     pub(crate) fn wait_for_timeline(&mut self, old: u32, limit: Duration, dir: &Path) -> Result<()> {
         self.wait("the first ack on the new timeline", limit, dir, |seen| seen.newest_timeline > old)
+    }
+
+    /// The newest timeline that an ack came from.
+    pub(crate) fn newest_timeline(&self) -> u32 {
+        self.seen.newest_timeline
     }
 
     /// Waits until every client had five acks in a row on the newest timeline.
@@ -128,11 +135,11 @@ impl Load {
             self.follow()?;
             let seen = || format!("{} acks, newest timeline {}", self.seen.acks, self.seen.newest_timeline);
             Ok(match (so(&self.seen), ended(&mut self.program, dir)?) {
-                (true, _) => Look::Done(Ok(())),
-                (false, Some(why)) => Look::Done(Err(anyhow!(why))), // no use in waiting on
+                (true, _) => Look::Done(()),
+                (false, Some(why)) => Look::Never(anyhow!(why)),
                 (false, None) => Look::NotYet(seen()),
             })
-        })?
+        })
     }
 
     /// Reads what the ledger has got since the last time.
@@ -141,9 +148,10 @@ impl Load {
             if !self.line.ends_with('\n') {
                 return Ok(()); // the rest of the row comes next time
             }
-            if !self.line.starts_with("run,") {
+            if self.header_read {
                 self.seen.take(&self.line)?;
             }
+            self.header_read = true;
             self.line.clear();
         }
         Ok(())

@@ -21,12 +21,14 @@ pub(crate) trait Stage {
     fn choose(&mut self) -> Result<()>;
     /// Promotes it: T3.
     fn promote(&mut self) -> Result<()>;
-    /// Waits for the first ack on the new timeline, and until every client is well again.
-    fn wait_for_acks(&mut self) -> Result<()>;
-    /// Reads how far the old primary's WAL goes beyond the fork.
-    fn read_old_end(&mut self) -> Result<()>;
+    /// Waits for the first ack on the new timeline.
+    fn wait_for_ack(&mut self) -> Result<()>;
     /// Points the other standbys at the new primary, each after its slot was made.
     fn repoint_others(&mut self) -> Result<()>;
+    /// Waits until every client is well again.
+    fn wait_all_well(&mut self) -> Result<()>;
+    /// Reads how far the old primary's WAL goes beyond the fork.
+    fn read_old_end(&mut self) -> Result<()>;
     /// Reads what rows only the old primary has, while nobody can reach it.
     fn read_divergent(&mut self) -> Result<()>;
     /// Brings the old primary back as a standby.

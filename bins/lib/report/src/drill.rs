@@ -115,8 +115,8 @@ pub struct Findings {
     pub ledger_complete: bool,
     /// Acks seen in the whole run.
     pub acks: u64,
-    /// Whether a node was to be promoted.
-    pub promotion_wanted: bool,
+    /// Whether a standby took the order to promote: if not, a missing ack says nothing about the cluster.
+    pub promotion_ordered: bool,
     /// Whether an ack on the new timeline was seen.
     pub acked_on_new_timeline: bool,
     /// Whether the load ran until it was told to end: if not, a missing ack says nothing about the cluster.
@@ -166,7 +166,7 @@ pub fn verdict(findings: &Findings) -> (Verdict, Vec<String>) {
     say(f.holes > 0, Broken, format!("{} lost writes have a later surviving one of the same worker", f.holes));
     say(f.primaries > 1, Broken, format!("{} nodes are out of recovery", f.primaries));
     say(
-        f.promotion_wanted && f.fault_proven && f.load_lived && !f.acked_on_new_timeline,
+        f.promotion_ordered && f.fault_proven && f.load_lived && !f.acked_on_new_timeline,
         Broken,
         "no write was acknowledged on the new timeline by the deadline".to_owned(),
     );
@@ -175,6 +175,7 @@ pub fn verdict(findings: &Findings) -> (Verdict, Vec<String>) {
         say(true, Broken, format!("{standby} does not stream from the new primary on its timeline"));
     }
     say(!f.load_lived, Unknown, "the load ended before it was told to".to_owned());
+    say(!f.promotion_ordered, Unknown, "no standby was told to promote".to_owned());
     say(!f.fault_proven, Unknown, "the fault was not proven to have fired".to_owned());
     say(!f.final_read, Unknown, "there was no final read".to_owned());
     say(!f.ledger_complete, Unknown, "the ledger is torn: it does not end with `end`".to_owned());
@@ -195,7 +196,7 @@ mod tests {
             final_read: true,
             ledger_complete: true,
             acks: 1,
-            promotion_wanted: true,
+            promotion_ordered: true,
             acked_on_new_timeline: true,
             load_lived: true,
             primaries: 1,
@@ -236,6 +237,7 @@ mod tests {
         assert_eq!(after(|f| f.ledger_complete = false), Verdict::Unknown);
         assert_eq!(after(|f| f.acks = 0), Verdict::Unknown);
         assert_eq!(after(|f| (f.load_lived, f.acked_on_new_timeline) = (false, false)), Verdict::Unknown);
+        assert_eq!(after(|f| (f.promotion_ordered, f.acked_on_new_timeline) = (false, false)), Verdict::Unknown);
         assert_eq!(after(|f| f.could_not.push("the sync wait".into())), Verdict::Unknown);
     }
 
