@@ -13,7 +13,8 @@
 #
 # It needs PostgreSQL's programs in PATH, flock, and (as root) setpriv, gosu or su-exec. What it knows comes from the
 # environment: UNDERSTUDY_NODE (the node's name; a scaled standby asks the engine's DNS for its own), UNDERSTUDY_PRIMARY_HOST,
-# _PORT, _USER, _PASSFILE (whom a standby follows; empty for a primary), PGSQL_<NAME> (a server setting each; `__` for `.`).
+# _PORT, _USER, _PASSFILE (whom a standby follows; empty for a primary), UNDERSTUDY_WAIT (seconds to wait for it),
+# PGSQL_<NAME> (a server setting each; `__` for `.`).
 #
 #   /secrets/passfile                   all passwords (libpq's format); made by the primary if nobody gave one
 #   /var/lib/postgresql/NODE/           lock, passfile (what the server needs of it), data
@@ -75,17 +76,24 @@ find_drop() {
 
 own() { [ -z "$drop" ] || chown postgres:postgres "$@"; }
 
+# Waits for a child of ours and keeps how it ended. The first wait comes before any other command: a shell may reap a child
+# that has ended, and forget how, whenever it runs one. A signal ends a wait and not the child, so there may be more waits.
+wait_for() { # PID
+    ended=0
+    wait "$1" || ended=$?
+    while kill -0 "$1" 2>/dev/null; do
+        ended=0
+        wait "$1" || ended=$?
+    done
+}
+
 # Runs a tool as the server's user, so that a signal ends it at once: a shell that waits in the foreground would keep it.
 run_tool() {
     # A shell gives what it starts in the background /dev/null to read; the tool is to read what we do.
     { $drop "$@" <&3 3<&- & } 3<&0
     tool=$!
     trap 'kill $tool; wait $tool; exit 143' TERM INT
-    ended=0
-    while kill -0 $tool 2>/dev/null; do # a signal ends the waiting, not the tool
-        ended=0
-        wait $tool || ended=$?
-    done
+    wait_for $tool
     trap - TERM INT
     return $ended
 }
@@ -118,7 +126,10 @@ make_secrets() {
     mv /secrets/passfile.new /secrets/passfile
 }
 
-password() { sed -n "s/^\*:\*:\*:$1://p" /secrets/passfile; }
+# As libpq reads it: a backslash there keeps the character after it.
+password() { sed -n "s/^\*:\*:\*:$1://p" /secrets/passfile | sed 's/\\\(.\)/\1/g'; }
+
+password_literal() { password "$1" | sed "s/'/''/g"; }
 
 # A value between the quotes of postgresql.conf.
 quoted() { printf "'%s'" "$(printf %s "$1" | sed -e 's/\\/\\\\/g' -e "s/'/''/g")"; }
@@ -138,10 +149,11 @@ env_settings() {
 }
 
 # The conninfo of whom this node follows by its environment.
-env_upstream() {
+env_upstream() { # HOST PORT
     passfile=$dir/passfile
     if [ -n "${UNDERSTUDY_PRIMARY_PASSFILE:-}" ]; then
         passfile=$dir/upstream.passfile
+        # Copied at every start: it may have been put right. Only root may be able to read what is mounted.
         [ -f "$UNDERSTUDY_PRIMARY_PASSFILE" ] && write "$passfile" <"$UNDERSTUDY_PRIMARY_PASSFILE" || return 1
     fi
     echo "host=$1 port=${2:-5432} user=${UNDERSTUDY_PRIMARY_USER:-$replication} passfile=$passfile application_name=$node"
@@ -169,10 +181,11 @@ prepare() {
     if [ -e /secrets/passfile ]; then
         grep -E "^[^:]*:[^:]*:[^:]*:($replication|$rewind):" /secrets/passfile | write "$dir/passfile"
     fi
-    if [ -n "${UNDERSTUDY_PRIMARY_HOST:-}" ] && [ ! -s "$conf/follow.conf" ]; then
+    if [ -n "${UNDERSTUDY_PRIMARY_HOST:-}" ]; then
         conninfo=$(env_upstream "$UNDERSTUDY_PRIMARY_HOST" "${UNDERSTUDY_PRIMARY_PORT:-}") ||
             die "the password file ${UNDERSTUDY_PRIMARY_PASSFILE:-} cannot be read"
-        follow "$conninfo"
+        # Once there are data, somebody may have pointed the node elsewhere.
+        if ! has_data || [ ! -s "$conf/follow.conf" ]; then follow "$conninfo"; fi
     fi
     env_settings | write "$conf/environment.conf"
     from_setup="include_if_exists 'follow.conf'"
@@ -241,7 +254,7 @@ init() {
     # In single-user mode: nobody can connect yet. A statement that fails is not logged, for it holds a password.
     {
         for role in understudy_app understudy_monitor $replication $rewind; do
-            echo "CREATE ROLE $role LOGIN PASSWORD '$(password $role)'"
+            echo "CREATE ROLE $role LOGIN PASSWORD '$(password_literal $role)'"
         done
         echo "ALTER ROLE $replication REPLICATION CONNECTION LIMIT 10"
         echo "GRANT pg_monitor TO understudy_monitor"
@@ -257,6 +270,7 @@ init() {
     ! grep -E 'ERROR|FATAL|PANIC' "$dir/roles.log" >&2 || die "the roles were not made"
     rm -f "$dir/roles.log"
     put_in_order "$data.new"
+    rmdir "$data" 2>/dev/null || : # an empty one would take it in
     mv "$data.new" "$data"
 }
 
@@ -266,7 +280,7 @@ wait_primary() { # CONNINFO
     begun=$(date +%s)
     looks=0
     until run_tool psql -XqAt -d "$1 dbname=postgres connect_timeout=5" -c "SELECT 1" >/dev/null 2>$last_error; do
-        ! said "password authentication failed|no password supplied|no pg_hba.conf entry" || die "$(cat $last_error)"
+        ! said "password authentication failed|no password supplied|no pg_hba.conf entry|pg_hba.conf rejects" || die "$(cat $last_error)"
         waited=$(($(date +%s) - begun))
         [ "$waited" -lt "${UNDERSTUDY_WAIT:-300}" ] || die "no primary after $waited s: $(cat $last_error)"
         [ $((looks % 50)) != 0 ] || say "waiting for the primary: $(head -n 1 $last_error)"
@@ -344,14 +358,17 @@ timeline() { # DATA
     echo "$newest"
 }
 
-# Another node on a newer timeline than ours, if there is one: it was promoted while we were away.
-newer_peer() {
+# Another node that was promoted while we were away, if there is one: it is on a newer timeline, or on the same one and no
+# standby, as after two promotions.
+promoted_peer() {
     own_timeline=$(timeline "$data") || exit 1
     for other in "$root"/*/data /peers/*/data; do
         [ -s "$other/PG_VERSION" ] && [ "$other" != "$data" ] || continue
         theirs=$(timeline "$other") || exit 1
-        if [ "$theirs" -gt "$own_timeline" ]; then
-            basename "$(dirname "$other")"
+        peer=$(dirname "$other")
+        if [ "$theirs" -gt "$own_timeline" ] ||
+            { [ "$theirs" = "$own_timeline" ] && [ ! -e "$other/standby.signal" ] && [ ! -e "$peer/rewinding" ]; }; then
+            basename "$peer"
             return
         fi
     done
@@ -362,10 +379,10 @@ stay_fenced() {
     if [ -e "$dir/rewinding" ]; then
         say "FENCED: a rewind was begun and not finished. This node is not started: its blocks are those of two servers."
     else
-        newer=$(newer_peer) || die "cannot tell whether another node is on a newer timeline"
-        [ -n "$newer" ] || return 0
-        say "FENCED: $newer is on a newer timeline, so a takeover has happened. This node is not started: it would be a"
-        say "second primary."
+        promoted=$(promoted_peer) || die "cannot tell whether another node was promoted"
+        [ -n "$promoted" ] || return 0
+        say "FENCED: $promoted was promoted, so a takeover has happened. This node is not started: it would be a second"
+        say "primary."
     fi
     say "Make it a standby: docker compose run --rm --no-deps SERVICE rejoin HOST"
     : >/tmp/fenced
@@ -393,11 +410,7 @@ serve() {
     server=$!
     trap 'kill -INT $server' TERM INT # a fast shutdown
     trap 'kill -HUP $server' HUP
-    ended=0
-    while kill -0 $server 2>/dev/null; do
-        ended=0
-        wait $server || ended=$?
-    done
+    wait_for $server
     exit $ended
 }
 
@@ -456,7 +469,9 @@ single() { # DBNAME QUERY
     printf "COPY (%s) TO '%s' (FORMAT csv)\n" "$2" "$dir/single.csv" >"$dir/single.sql"
     # A commit in here must not wait for a standby that nobody lets in.
     run_tool postgres --single -c synchronous_standby_names= -c archive_mode=off -D "$data" "$1" \
-        <"$dir/single.sql" >/dev/null || die "single-user mode failed"
+        <"$dir/single.sql" >/dev/null 2>$last_error || die "single-user mode failed: $(cat $last_error)"
+    # After an error it goes on, ends well, and leaves the rows that came before it.
+    ! said "ERROR|FATAL|PANIC" || die "$(cat $last_error)"
     cat "$dir/single.csv"
     rm -f "$dir/single.csv" "$dir/single.sql"
 }

@@ -9,6 +9,7 @@ use crate::backend::Removed;
 use crate::files::remove_file;
 use crate::lock::Lock;
 use crate::marker;
+use crate::state::LabState;
 use crate::{compose, local};
 
 /// Ends the servers of the lab in `dir` and removes it. What does not bear its marker is left alone, and then the lab's
@@ -24,8 +25,9 @@ pub fn down(dir: &Path) -> Result<Removed> {
     let id = marker::read(dir)?.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
     marker::check(dir, &id)?;
     let lock = Lock::take(dir)?;
-    let removed =
-        if dir.join(compose::DIR).is_dir() { compose::down::down(dir, &id)? } else { local::down::down(dir, &id)? };
+    // Without its file: a set-up was killed, or the file was removed by hand.
+    let of_containers = LabState::read(dir).map_or(dir.join(compose::DIR).is_dir(), |state| state.image.is_some());
+    let removed = if of_containers { compose::down::down(dir, &id)? } else { local::down::down(dir, &id)? };
     for file in ["lab.toml", "cluster.toml", "passfile", "lab.new", "cluster.new", "passfile.new"] {
         remove_file(&dir.join(file))?;
     }

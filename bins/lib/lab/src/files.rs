@@ -6,14 +6,16 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
-/// Makes a directory of a lab, or mends the mode of one that a killed set-up left.
+/// Makes a directory of a lab, or mends the mode of one that a killed set-up left. One that may be somebody else's has to
+/// be proven ours first.
 ///
 /// # Errors
-/// What the system says.
+/// What the system says, or if it is a symbolic link.
 pub fn make_dir(dir: &Path) -> Result<()> {
     make_missing_dirs(dir)?;
+    ensure!(!dir.is_symlink(), "{} is a symbolic link: it is left alone", dir.display());
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).with_context(|| dir.display().to_string())
 }
 

@@ -203,16 +203,41 @@ pub fn point_latest(home: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The number at the end of a node's name, for sorting; one without a number comes first.
-#[must_use]
-pub fn number(name: &str) -> (u64, String) {
-    let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
-    (digits.parse().unwrap_or(0), name.to_owned())
+/// Sorts the names of nodes, which are `prefix` and a number, by that; one that is `first` comes first.
+///
+/// # Errors
+/// If one is no node's name: somebody's copy, say. It must not be taken for a node, nor push one out.
+pub fn sort_nodes(names: &mut [String], prefix: &str, first: Option<&str>) -> Result<()> {
+    let number = |name: &str| match name.strip_prefix(prefix) {
+        _ if Some(name) == first => Some(0),
+        Some(digits) if digits.starts_with(|c: char| c.is_ascii_digit() && c != '0') => digits.parse::<u32>().ok(),
+        _ => None,
+    };
+    if let Some(stranger) = names.iter().find(|name| number(name).is_none()) {
+        bail!("{stranger} is among the nodes of the lab, and is none: move it elsewhere");
+    }
+    names.sort_by_key(|name| number(name));
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nodes_are_in_the_order_of_their_numbers_and_a_copy_of_one_is_none() {
+        let sorted = |names: &[&str], prefix: &str, first: Option<&str>| {
+            let mut names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            sort_nodes(&mut names, prefix, first).map(|()| names)
+        };
+        assert_eq!(sorted(&["node10", "node2", "node1"], "node", None).unwrap(), ["node1", "node2", "node10"]);
+        let containers = sorted(&["standby_2", "standby_1", "primary"], "standby_", Some("primary"));
+        assert_eq!(containers.unwrap(), ["primary", "standby_1", "standby_2"]);
+        for stranger in ["node2_old", "node", "node-2", "node02", "node+2", "old", "primary"] {
+            let said = sorted(&["node1", stranger], "node", None).unwrap_err().to_string();
+            assert!(said.contains(stranger), "{said}");
+        }
+    }
 
     #[test]
     fn standbys_that_are_there_stay_the_newest_go_and_gaps_are_filled() {

@@ -1,6 +1,7 @@
 //! Labs of containers. `cargo xtask test` runs these where a Docker engine answers, and says loudly where none does.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -78,6 +79,47 @@ fn started_only(lab: &Lab) -> String {
     lab.ask_all("SELECT pg_postmaster_start_time()::text").concat()
 }
 
+/// A server that a killed set-up did not tell of its new settings is told by the next one.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn settings_that_a_killed_set_up_only_wrote_are_read() {
+    let home = Home::new();
+    let asked = ["--set", "work_mem=7MB"];
+    made(&home, &asked);
+    let node = home.lab().join("compose/nodes/primary");
+    let settings = std::fs::read_to_string(node.join("settings.conf")).unwrap();
+    let lab = made(&home, &["--set", "work_mem=default"]);
+    assert_eq!(lab.ask("primary", "SHOW work_mem"), "4MB");
+    std::fs::write(node.join("settings.conf"), settings).unwrap();
+    std::fs::write(node.join("unread"), "").unwrap();
+    made(&home, &asked);
+    wait_for("the server to have read them", || lab.ask("primary", "SHOW work_mem") == "7MB");
+    assert!(!node.join("unread").exists());
+}
+
+/// Both are on the same timeline then, and neither is a standby.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn of_two_that_were_promoted_the_one_that_was_stopped_never_runs_as_a_second_primary() {
+    let home = Home::new();
+    let lab = made(&home, &["--standbys", "2"]);
+    docker(&["kill", "--signal", "KILL", &container(&home, "primary")]);
+    for node in ["standby_1", "standby_2"] {
+        lab.admin(node).script("SELECT pg_promote()").unwrap();
+    }
+    home.refused(&COMPOSE, &["standby_1 and standby_2", "out of recovery"]);
+    let stopped = container(&home, "standby_2");
+    let starts = || docker(&["logs", &stopped]).matches("database system is ready to accept connections").count();
+    docker(&["stop", "--time", "60", &stopped]);
+    let before = starts();
+    // By whomever it is started, it sees the other one.
+    docker(&["start", &stopped]);
+    wait_for("it to be fenced", || docker(&["logs", &stopped]).contains("FENCED"));
+    docker(&["stop", &stopped]);
+    made(&home, &[]).is_whole("standby_1");
+    assert_eq!(starts(), before, "it was a second primary for a while");
+}
+
 /// Up, scale, restart, kill, promote, rewind, down.
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
@@ -129,7 +171,10 @@ fn composes() -> Vec<&'static str> {
 /// The images of PostgreSQL on this machine.
 fn images() -> Vec<String> {
     let here = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
-    let ours = |name: &&str| name.starts_with("understudy-postgres:") || name.starts_with("postgres:");
+    let ours = |name: &&str| {
+        let tag = name.strip_prefix("understudy-postgres:").or_else(|| name.strip_prefix("postgres:"));
+        tag.and_then(|tag| tag.parse().ok()).is_some_and(|major: u32| (14..=18).contains(&major))
+    };
     let images: Vec<String> = here.lines().filter(ours).map(str::to_owned).collect();
     assert!(!images.is_empty(), "no image of PostgreSQL: `cargo xtask image`");
     images
@@ -331,11 +376,16 @@ fn by_hand_a_container_joins_a_primary_by_host_port_user_and_password_file() {
     assert!(far.in_it("test -e /var/lib/postgresql/far/data/still_there"));
     drop(far);
 
+    hand.ask("primary", "SELECT pg_drop_replication_slot('far')");
     let far = Far::new(&hand, given.path(), "wrong");
     wait_for("it to end", || docker(&["inspect", "--format", "{{.State.ExitCode}}", &far.name]).trim() == "1");
     let said = docker(&["logs", &far.name]);
     assert!(said.contains("password authentication failed for user \"joiner\""), "{said}");
     assert!(!said.contains("simsalabim"), "{said}");
+    // Put right, it is read at the next start.
+    std::fs::copy(given.path().join("right"), given.path().join("wrong")).unwrap();
+    docker(&["start", &far.name]);
+    wait_for("it to stream at last", || hand.ask("primary", joins) == "1");
 }
 
 /// A container that compose knows nothing of, gone when dropped.
@@ -395,9 +445,10 @@ struct ByHand {
 
 impl ByHand {
     fn new() -> ByHand {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let words = composes().first().expect("a compose command").split(' ').map(str::to_owned).collect();
         ByHand {
-            project: format!("hand_{}", std::process::id()),
+            project: format!("hand_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)),
             words,
             port: lab::scratch::first_port().to_string(),
             image: images().swap_remove(0),

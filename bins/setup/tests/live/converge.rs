@@ -1,6 +1,6 @@
 //! More standbys, fewer standbys, the same again.
 
-use std::fs::{Permissions, set_permissions};
+use std::fs::{Permissions, copy as copy_file, create_dir, remove_dir_all, set_permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::{Home, names, said};
@@ -65,4 +65,34 @@ fn a_umask_does_not_shut_the_servers_out_and_a_closed_home_is_named() {
     } else {
         closed.made(&[]).is_whole("node1");
     }
+}
+
+/// It bears the marker, too, and must neither be taken for a node nor push one out.
+#[test]
+fn a_copy_of_a_node_is_named_and_nothing_is_changed() {
+    let home = Home::new();
+    let lab = home.made(&[]);
+    let pids = lab.pids();
+    let copy = home.lab().join("node1_old");
+    create_dir(&copy).unwrap();
+    copy_file(home.lab().join("node1/pg-understudy.lab"), copy.join("pg-understudy.lab")).unwrap();
+    home.refused(&[], &["node1_old"]);
+    assert_eq!(lab.pids(), pids);
+    remove_dir_all(&copy).unwrap();
+    assert_eq!(home.made(&[]).pids(), pids);
+}
+
+/// What somebody else put where a node would be is not even opened to others.
+#[test]
+fn a_directory_of_somebody_else_where_a_node_would_be_is_left_as_it_is() {
+    let home = Home::new();
+    home.made(&[]);
+    let theirs = home.lab().join("node3");
+    create_dir(&theirs).unwrap();
+    std::fs::write(theirs.join("letter"), "private").unwrap();
+    set_permissions(&theirs, Permissions::from_mode(0o700)).unwrap();
+    home.refused(&["--standbys", "2"], &["node3", "left alone"]);
+    assert_eq!(theirs.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    remove_dir_all(&theirs).unwrap();
+    home.made(&["--standbys", "2"]).is_whole("node1");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use cluster::file::{ClusterFile, ComposeSection, NodeSection};
 use cluster::session::Session;
 use cluster::topology::is_primary;
@@ -14,7 +14,7 @@ use cluster::wait::{Look, until, until_true};
 use program::progress::Progress;
 
 use super::engine::Engine;
-use super::file::{self, PRIMARY};
+use super::file::{self, PRIMARY, STANDBY};
 use super::process;
 use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, label};
 use crate::account::Account;
@@ -23,9 +23,9 @@ use crate::ports;
 use crate::primary::{self, Found};
 use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
-use crate::standby::{Upstream, streams_from, wait_streaming};
+use crate::standby::{Upstream, wait_streaming};
 use crate::state::LabState;
-use crate::wanted::{self, Wanted, number, wait_quorum};
+use crate::wanted::{self, Wanted, wait_quorum};
 use crate::{conf, files, settings, slots};
 
 /// Time for compose to make networks, volumes and containers and to start them.
@@ -79,6 +79,10 @@ fn choose_image(wanted: &Wanted, old: Option<&LabState>, engine: &Engine, progre
     Ok(asked)
 }
 
+fn sort(names: &mut [String]) -> Result<()> {
+    wanted::sort_nodes(names, STANDBY, Some(PRIMARY))
+}
+
 /// A node's data, as its volume shows them.
 struct Data {
     is_standby: bool,
@@ -98,10 +102,9 @@ impl Converging<'_> {
         self.replace_lost_containers(&nodes)?;
         let data = self.data(&nodes)?;
         let primary = self.find_primary(&nodes, &data)?.unwrap_or_else(|| PRIMARY.to_owned());
-        let standbys = self.state.choose_standbys(&nodes, &primary, "standby_");
-        let removed = self.remove_others(&primary, &nodes, &standbys)?;
+        let standbys = self.state.choose_standbys(&nodes, &primary, STANDBY);
         self.write_files(&primary, &standbys, &data)?;
-        self.up()?;
+        self.up(&primary, &standbys, &data)?;
         let to_make = self.lab.wait_accepts(&primary)?;
         ensure!(is_primary(&to_make)?, "{primary} was to be primary, and is in recovery");
         to_make.rows(cluster::sql!("orphaned_setups"), &[])?;
@@ -114,6 +117,8 @@ impl Converging<'_> {
         for standby in &standbys {
             self.ensure_standby(&primary, &on_primary, standby, data.contains_key(standby))?;
         }
+        // Last, and only now: until here, one of them may have been the only one with all the data.
+        let removed = self.remove_others(&primary, &nodes, &standbys)?;
         self.forget(&on_primary, &removed)?;
         self.lab.sync_names(&primary, &self.state.sync_names(&standbys))?;
         wait_quorum(self.state, &on_primary)?;
@@ -124,7 +129,7 @@ impl Converging<'_> {
         }
         let mut all = standbys;
         all.push(primary);
-        all.sort_by_key(|name| number(name));
+        sort(&mut all)?;
         self.check_settings(&all)?;
         self.write_cluster_file(&all)
     }
@@ -158,7 +163,7 @@ impl Converging<'_> {
         for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
             names.push(entry?.file_name().to_string_lossy().into_owned());
         }
-        names.sort_by_key(|name| number(name));
+        sort(&mut names)?;
         Ok(names)
     }
 
@@ -194,8 +199,8 @@ impl Converging<'_> {
         primary::choose(&found, "`docker exec CONTAINER sh /understudy/node.sh promote`")
     }
 
-    /// Removes the standbys that are too many, container and data, and says which. Their slots can only go once the
-    /// primary is seen to be up, and their directories last, so that an interrupted removal is gone on with.
+    /// Removes the standbys that are too many, container and data, and says which. Their directories go last, so that an
+    /// interrupted removal is gone on with.
     fn remove_others(&self, primary: &str, nodes: &[String], kept: &[String]) -> Result<Vec<String>> {
         let others: Vec<String> = nodes.iter().filter(|n| *n != primary && !kept.contains(n)).cloned().collect();
         for node in &others {
@@ -226,12 +231,12 @@ impl Converging<'_> {
     fn write_files(&self, primary: &str, standbys: &[String], data: &BTreeMap<String, Data>) -> Result<()> {
         let dir = self.lab.compose_dir();
         let mut nodes = Vec::new();
-        let mut ordered: Vec<&str> = standbys.iter().map(String::as_str).chain([primary]).collect();
-        ordered.sort_by_key(|name| number(name));
-        for name in ordered {
+        let mut ordered: Vec<String> = standbys.iter().cloned().chain([primary.to_owned()]).collect();
+        sort(&mut ordered)?;
+        for name in &ordered {
             let node_dir = self.lab.node_dir(name)?;
             files::make_dir(&node_dir)?;
-            nodes.push((name.to_owned(), self.settle_port(name, data.contains_key(name))?));
+            nodes.push((name.clone(), self.settle_port(name, data.contains_key(name))?));
             let mut chosen = format!("synchronous_commit = '{}'\n", self.state.sync.synchronous_commit());
             for (setting, value) in &self.state.settings {
                 chosen += &(conf::setting(setting, value) + "\n");
@@ -241,13 +246,13 @@ impl Converging<'_> {
             file::write(&node_dir.join("sync.conf"), &conf::sync_conf(&self.sync_names_of(name)))?;
             match self.lab.find_container(name)? {
                 Some(_) => self.lab.follow(name, upstream.as_ref())?,
-                None => drop(file::write(&node_dir.join("follow.conf"), &conf::follow_conf(upstream.as_ref()))?),
+                None => file::write(&node_dir.join("follow.conf"), &conf::follow_conf(upstream.as_ref()))?,
             }
         }
         file::write(&dir.join("node.sh"), file::NODE_SH)?;
         file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;
         let env: Vec<String> = self.environment().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-        file::write(&dir.join(".env"), &env.concat()).map(drop)
+        file::write(&dir.join(".env"), &env.concat())
     }
 
     /// As it is now; a new node has none.
@@ -266,9 +271,17 @@ impl Converging<'_> {
         ]
     }
 
-    fn up(&self) -> Result<()> {
+    /// Starts the containers; but not of a node that was primary and is to be a standby: it would be a second primary,
+    /// until it is made one.
+    fn up(&self, primary: &str, standbys: &[String], data: &BTreeMap<String, Data>) -> Result<()> {
         self.progress.step("starting the containers");
-        self.compose(&["up", "--detach"])
+        let was_primary = |name: &&String| data.get(*name).is_some_and(|data| !data.is_standby);
+        if !standbys.iter().any(|name| was_primary(&name)) {
+            return self.compose(&["up", "--detach"]);
+        }
+        self.compose(&["up", "--no-start"])?;
+        let others = standbys.iter().filter(|name| !was_primary(name)).map(String::as_str);
+        self.compose(&["up", "--detach", primary].into_iter().chain(others).collect::<Vec<_>>())
     }
 
     fn compose(&self, words: &[&str]) -> Result<()> {
@@ -320,15 +333,17 @@ impl Converging<'_> {
         Ok(data.get(name).is_some_and(|data| data.is_standby))
     }
 
-    /// Waits for a new node to clone the primary and to stream; gives up at once if waiting cannot help.
+    /// Waits for a new node to clone the primary, and then to stream; gives up at once if waiting cannot help.
     fn wait_cloned(&self, on_primary: &Session, name: &str, upstream: &Upstream) -> Result<()> {
-        until(&format!("{name} to stream from {}", upstream.node), CLONE_DEADLINE, LOOK, || {
-            match self.lab.session(name, "postgres").and_then(|s| streams_from(on_primary, &s, upstream, None)) {
-                Ok(true) => Ok(Look::Done(())),
-                Ok(false) => self.lab.not_yet_or_never(name, anyhow!("it does not stream")),
-                Err(error) => self.lab.not_yet_or_never(name, error),
-            }
+        let open = || self.lab.session(name, "postgres");
+        until(&format!("{name} to clone {}", upstream.node), CLONE_DEADLINE, LOOK, || match open() {
+            Ok(_) => Ok(Look::Done(())),
+            Err(error) => match is_primary(on_primary) {
+                Ok(_) => self.lab.not_yet_or_never(name, error),
+                Err(lost) => Ok(Look::Never(self.lab.with_log(&upstream.node, lost))),
+            },
         })
+        .and_then(|()| wait_streaming(on_primary, open, upstream, STREAM_DEADLINE))
         .map_err(|error| self.lab.with_log(name, error))
     }
 

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use program::tool::{self, Output};
@@ -15,6 +15,10 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Time for one order to the engine: milliseconds, and seconds where a disk is slow.
 pub(super) const ORDER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time for the engine to remove a container on the way out, and how often that is looked at.
+const REMOVE_DEADLINE: Duration = Duration::from_secs(10);
+const REMOVE_LOOK: Duration = Duration::from_millis(10);
 
 /// Time for an image to come over the network.
 const PULL_DEADLINE: Duration = Duration::from_secs(1_800);
@@ -137,8 +141,11 @@ impl Engine {
 
     /// Removes a container, also after a signal. Whatever goes wrong, `down` finds it by its label.
     pub fn remove_now(&self, name: &str) {
-        let mut command = self.docker(&["rm", "--force", "--volumes", name]);
-        let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let Ok(mut order) = self.begin(&["rm", "--force", "--volumes", name]) else { return };
+        let end = Instant::now() + REMOVE_DEADLINE;
+        while matches!(order.child.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(REMOVE_LOOK); // not `stop::pause`: it is a signal that may have brought us here
+        }
     }
 
     /// The compose command, for messages.

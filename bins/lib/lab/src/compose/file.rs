@@ -24,6 +24,9 @@ pub(super) const NODE_SH: &str = include_str!("../../../../../compose/node.sh");
 /// The name of the node that is primary in a new lab.
 pub(super) const PRIMARY: &str = "primary";
 
+/// How the names of the other nodes begin; a number follows.
+pub(super) const STANDBY: &str = "standby_";
+
 /// `compose.yaml` of a lab: one service for each node, with a port that stays. By hand, `--scale` gives standbys whatever
 /// port is free, and another one after a restart.
 pub(super) fn render(nodes: &[(String, u16)]) -> Result<String> {
@@ -65,7 +68,7 @@ fn volumes(node: &str) -> (&'static str, &'static str) {
 /// # Errors
 /// If something else is in it.
 pub(super) fn remove_node(dir: &Path) -> Result<()> {
-    remove(dir, &["node.toml", "follow.conf", "settings.conf", "sync.conf"])
+    remove(dir, &["node.toml", "follow.conf", "settings.conf", "sync.conf", UNREAD])
 }
 
 /// The same for `HOME/LAB/compose`.
@@ -73,6 +76,9 @@ pub(super) fn remove_node(dir: &Path) -> Result<()> {
 /// # Errors
 /// As [`remove_node`].
 pub(super) fn remove_all(compose: &Path) -> Result<()> {
+    if !compose.exists() {
+        return Ok(()); // a set-up was killed before it made it
+    }
     for node in fs::read_dir(compose.join("nodes")).into_iter().flatten() {
         remove_node(&node?.path())?;
     }
@@ -88,13 +94,22 @@ fn remove(dir: &Path, names: &[&str]) -> Result<()> {
     fs::remove_dir(dir).with_context(|| format!("{}: something in it is not ours and is left alone", dir.display()))
 }
 
-/// Writes a file that the servers may read, in one step; says whether it changed.
+/// The mark of a node whose settings files were changed and whose server was not told yet.
+pub(super) const UNREAD: &str = "unread";
+
+/// Whether a file holds this text.
+#[must_use]
+pub(super) fn holds(path: &Path, text: &str) -> bool {
+    fs::read_to_string(path).is_ok_and(|old| old == text)
+}
+
+/// Writes a file that the servers may read, in one step, unless it holds that text.
 ///
 /// # Errors
 /// If it cannot be written.
-pub(super) fn write(path: &Path, text: &str) -> Result<bool> {
-    if fs::read_to_string(path).is_ok_and(|old| old == text) {
-        return Ok(false);
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    if holds(path, text) {
+        return Ok(());
     }
     let new = path.with_extension("new");
     let _ = fs::remove_file(&new);
@@ -105,8 +120,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<bool> {
         std::io::Write::write_all(&mut file, text.as_bytes())?;
         fs::rename(&new, path)
     };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(true)
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use program::tool::Output;
 use report::lsn::Lsn;
 
 use crate::backend::{Backend, Cut, Power};
+use crate::files::remove_file;
 use crate::marker::{self, LabId};
 use crate::secrets::{ADMIN, REWIND, Secrets};
 use crate::standby::{self, Upstream};
@@ -153,14 +154,24 @@ impl ComposeLab {
 
     /// Writes one of a node's settings files; a running server reads it.
     fn write_conf(&self, node: &str, name: &str, text: &str) -> Result<()> {
-        let changed = file::write(&self.node_dir(node)?.join(name), text)?;
-        let container = if changed { self.find_container(node)? } else { None };
-        let Some(id) = container else { return Ok(()) };
-        // node.sh passes it on to the server.
-        match self.engine.order(&["kill", "--signal", "HUP", &id]) {
-            Err(error) if format!("{error:#}").contains("is not running") => Ok(()),
-            other => other.map(drop),
+        let dir = self.node_dir(node)?;
+        let (path, unread) = (dir.join(name), dir.join(file::UNREAD));
+        if !file::holds(&path, text) {
+            // First, so that whoever is killed before the server was told leaves it to the next one.
+            file::write(&unread, "")?;
+            file::write(&path, text)?;
         }
+        if !unread.exists() {
+            return Ok(());
+        }
+        if let Some(id) = self.find_container(node)? {
+            // node.sh passes it on to the server.
+            match self.engine.order(&["kill", "--signal", "HUP", &id]) {
+                Err(error) if format!("{error:#}").contains("is not running") => {} // it will read it when it starts
+                other => drop(other?),
+            }
+        }
+        remove_file(&unread)
     }
 
     /// Runs one word of `node.sh` in a container of its own, over the node's volumes.

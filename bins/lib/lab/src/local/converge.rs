@@ -30,6 +30,9 @@ use crate::state::{LabState, NodeState};
 use crate::wanted::{self, Wanted};
 use crate::{settings, slots, standby};
 
+/// How the names of nodes begin; a number follows.
+pub(super) const NODE: &str = "node";
+
 /// Time for a standby that is there to stream again; one that does not is rewound or cloned.
 const STREAM_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -104,7 +107,7 @@ impl Converging<'_> {
         roles::ensure(&on_primary, self.secrets)?;
 
         let nodes: Vec<String> = self.nodes()?.into_iter().map(|node| node.name).collect();
-        let kept = self.state.choose_standbys(&nodes, &primary, "node");
+        let kept = self.state.choose_standbys(&nodes, &primary, NODE);
         // Before anything is added or removed: a commit waits for those that are there and stay, and for nobody else.
         let there: Vec<String> = kept.iter().filter(|name| self.has_data(name)).cloned().collect();
         self.lab.sync_names(&primary, &self.state.sync_names(&there))?;
@@ -121,23 +124,22 @@ impl Converging<'_> {
         }
         let mut all = kept;
         all.push(primary);
-        all.sort_by_key(|name| wanted::number(name));
+        wanted::sort_nodes(&mut all, NODE, None)?;
         self.check_settings(&all)?;
         self.write_cluster_file(&all)
     }
 
     /// The nodes that are there, in the order of their numbers.
     pub(super) fn nodes(&self) -> Result<Vec<NodeDir>> {
-        let mut nodes = Vec::new();
+        let mut names = Vec::new();
         for entry in fs::read_dir(self.lab.dir())? {
             let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
             if entry.file_type()?.is_dir() && marker::read(&entry.path())?.is_some() {
-                nodes.push(self.lab.node(&name)?);
+                names.push(entry.file_name().to_string_lossy().into_owned());
             }
         }
-        nodes.sort_by_key(|node| wanted::number(&node.name));
-        Ok(nodes)
+        wanted::sort_nodes(&mut names, NODE, None)?;
+        names.iter().map(|name| self.lab.node(name)).collect()
     }
 
     fn ensure_standby(&self, primary: &str, on_primary: &Session, name: &str) -> Result<()> {

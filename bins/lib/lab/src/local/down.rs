@@ -49,9 +49,9 @@ fn end_processes(dir: &Path, id: &LabId) -> Result<u32> {
             }
         }
     }
-    match LabState::read(dir) {
-        Ok(state) => Ok(ended + tools::kill_below(dir, state.bin()?)?),
-        Err(_) => Ok(ended), // no server was ever started here, or its postmaster was found above
+    match LabState::read(dir).ok().and_then(|state| state.bin) {
+        Some(bin) => Ok(ended + tools::kill_below(dir, &bin)?),
+        None => Ok(ended), // no server was ever started here, or its postmaster was found above
     }
 }
 

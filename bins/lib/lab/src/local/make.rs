@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::converge::Converging;
+use super::converge::{Converging, NODE};
 use super::node::NodeDir;
 
 use crate::conf;
@@ -14,11 +14,11 @@ use crate::state::NodeState;
 impl Converging<'_> {
     /// Makes the first node, with a new data directory.
     pub(super) fn make_first(&self) -> Result<String> {
-        let name = "node1";
+        let name = &format!("{NODE}1");
         self.progress.step(format!("initdb for {name}"));
         let node = self.make_node(name)?;
         self.lab.init_data(&node, self.secrets)?;
-        Ok(name.to_owned())
+        Ok(name.clone())
     }
 
     /// Makes a node's directory, with marker, port and password file. The directory stays ours: the servers' user owns
@@ -26,11 +26,12 @@ impl Converging<'_> {
     /// leads to.
     pub(super) fn make_node(&self, name: &str) -> Result<NodeDir> {
         let node = NodeDir::at(self.lab.dir(), name)?;
-        files::make_dir(&node.dir)?;
+        files::make_missing_dirs(&node.dir)?;
         if marker::is_blank(&node.dir)? {
             marker::put(&node.dir, &self.lab.id)?;
         }
         marker::check(&node.dir, &self.lab.id)?;
+        files::make_dir(&node.dir)?; // not before it is known to be ours
         let home = self.lab.dir().parent().context("a lab has a parent")?;
         ports::settle(home, &node.dir, self.state.first_port, node.has_data())?;
         files::make_dir(&node.conf())?;
