@@ -24,6 +24,7 @@ struct Standby {
     /// The bounds of the beats that are open: below the shortest, percentiles are exact.
     open: BTreeMap<u64, u64>,
     lost: u64,
+    seen: u64,
     longest_us: Option<u64>,
 }
 
@@ -55,27 +56,19 @@ impl Output {
         if rows.is_empty() { Ok(()) } else { self.sink.flush() }
     }
 
-    /// Prints the summary, and says what it means: broken beyond `--max-lag`, unknown if no lag was seen at all.
+    /// Prints the summary, and says what it means: broken beyond `--max-lag`, unknown where no lag was seen.
     pub(crate) fn conclude(&self, progress: &Progress) -> Verdict {
-        if self.standbys.iter().any(|standby| standby.longest_us.is_some() || standby.lost > 0) {
-            progress.say(HEADER);
-            self.standbys.iter().for_each(|standby| progress.say(&standby.line()));
-        }
-        if self.standbys.iter().all(|standby| standby.longest_us.is_none()) {
+        if self.standbys.iter().all(|standby| standby.longest_us.is_none() && standby.lost == 0) {
             progress.warn("nothing was measured: no standby was looked at while a beat was there to be seen");
             return Verdict::Unknown;
         }
-        let mut verdict = Verdict::Held;
-        for standby in &self.standbys {
-            if let (Some(longest), Some(limit)) = (standby.longest_us, self.max_lag_us)
-                && longest > limit
-            {
-                let (longest, limit) = (show_us(longest), show_us(limit));
-                progress.warn(&format!("{}: a beat's lag came to {longest}, --max-lag is {limit}", standby.name));
-                verdict = Verdict::Broken;
-            }
-        }
-        verdict
+        progress.say(HEADER);
+        self.standbys.iter().for_each(|standby| progress.say(&standby.line()));
+        self.standbys.iter().fold(Verdict::Held, |all, standby| {
+            let (verdict, reason) = standby.verdict(self.max_lag_us);
+            reason.iter().for_each(|reason| progress.warn(&format!("{}: {reason}", standby.name)));
+            all.join(verdict)
+        })
     }
 }
 
@@ -87,13 +80,34 @@ impl Standby {
         self.longest_us = self.longest_us.max(row.visible_max_us).max(row.visible_min_us);
         let Some(beat) = row.beat else { return };
         match (row.status, row.visible_min_us) {
-            (LagStatus::Seen, _) => drop(self.open.remove(&beat)),
+            (LagStatus::Seen, _) => {
+                self.open.remove(&beat);
+                self.seen += 1;
+            }
             (LagStatus::BeatLost, _) => {
                 self.open.remove(&beat);
                 self.lost += 1;
             }
             (LagStatus::AtLeast | LagStatus::Unreachable, Some(bound_us)) => drop(self.open.insert(beat, bound_us)),
             _ => {}
+        }
+    }
+
+    /// What is known of its lag, and why that is not good. A bound says that the lag is more, and never that it is less.
+    fn verdict(&self, max_lag_us: Option<u64>) -> (Verdict, Option<String>) {
+        let longest_open_us = self.open.values().max().copied();
+        match max_lag_us {
+            Some(limit) if self.longest_us.is_some_and(|longest| longest > limit) => {
+                let (longest, limit) = (show_us(self.longest_us.unwrap_or_default()), show_us(limit));
+                (Verdict::Broken, Some(format!("a beat's lag came to {longest}, --max-lag is {limit}")))
+            }
+            _ if self.seen == 0 => (Verdict::Unknown, Some("not one beat was seen there".to_owned())),
+            Some(limit) if let Some(open) = longest_open_us => {
+                let (open, limit) = (show_us(open), show_us(limit));
+                let why = format!("a beat was not seen to the end, after {open}: that may come to more than {limit}");
+                (Verdict::Unknown, Some(why))
+            }
+            _ => (Verdict::Held, None),
         }
     }
 
@@ -115,6 +129,8 @@ impl Standby {
 #[cfg(test)]
 mod tests {
     use report::lag::{LagRow, LagStatus};
+
+    use report::verdict::Verdict;
 
     use super::{HEADER, Standby};
 
@@ -157,6 +173,30 @@ mod tests {
         assert_eq!(standby.longest_us, Some(512_000));
         standby.add(&row(10, LagStatus::BeatLost, 0, None));
         assert_eq!(words(&standby), ["node2", "9", "400µs", "400µs", "400µs", "400µs", "1"]);
+    }
+
+    #[test]
+    fn a_bound_is_no_proof_that_the_lag_is_within_the_limit() {
+        let of = |rows: &[LagRow], limit| {
+            let mut standby = Standby::default();
+            rows.iter().for_each(|row| standby.add(row));
+            standby.verdict(limit).0
+        };
+        let seen = row(1, LagStatus::Seen, 100, Some(400));
+        let open = |us| row(2, LagStatus::AtLeast, us, None);
+        let away = row(2, LagStatus::Unreachable, 600, None);
+        assert_eq!(of(std::slice::from_ref(&seen), Some(400)), Verdict::Held);
+        assert_eq!(of(std::slice::from_ref(&seen), Some(399)), Verdict::Broken);
+        // Never seen: not within any limit, and not measured without one.
+        for limit in [None, Some(1_000)] {
+            assert_eq!(of(std::slice::from_ref(&away), limit), Verdict::Unknown);
+        }
+        assert_eq!(of(std::slice::from_ref(&away), Some(500)), Verdict::Broken);
+        // Seen before, and cut off at the end.
+        assert_eq!(of(&[seen.clone(), open(900)], Some(1_000)), Verdict::Unknown);
+        assert_eq!(of(&[seen.clone(), open(900)], Some(800)), Verdict::Broken);
+        assert_eq!(of(&[seen.clone(), open(900)], None), Verdict::Held);
+        assert_eq!(of(&[seen, open(900), row(2, LagStatus::Seen, 900, Some(950))], Some(1_000)), Verdict::Held);
     }
 
     #[test]
