@@ -7,8 +7,8 @@
 //! measure-lag --duration 30s --max-lag 50ms > lag.csv
 //! ```
 //!
-//! One row is one sample of one standby. Exit codes: 0 measured, and within `--max-lag`; 1 beyond it; 2 nothing could be
-//! measured; 130 or 143 interrupted.
+//! One row is one sample of one standby. Exit codes: 0 measured, and within `--max-lag`; 1 beyond it; 2 it could not be
+//! found out, for one standby at least; 130 or 143 interrupted.
 
 mod attend;
 mod beat;
@@ -113,7 +113,8 @@ Role: monitor. It needs pg_monitor for the figures, and may SELECT, INSERT,
 UPDATE and DELETE on understudy.heartbeat (sql/schema.sql and sql/roles.sql see
 to both). The run's row there is removed at the end.
 
-Exit codes: 0 measured; 1 beyond --max-lag; 2 nothing could be measured;
+Exit codes: 0 measured; 1 beyond --max-lag; 2 it could not be found out: not
+one beat was seen on a standby, or (with --max-lag) not all to the end;
 130 or 143 interrupted (rows so far and summary are kept).
 
 Examples:
