@@ -175,17 +175,16 @@ fn row(
     verdict: Verdict,
 ) -> VerifyRow {
     let shown = shown.as_ref().ok();
-    let of = |count: fn(&Shown) -> usize| shown.map_or(0, |shown| count(shown) as u64);
     VerifyRow {
         run: run.to_owned(),
         table: format!("ledger {}", ledger.run),
         standby: standby.to_owned(),
         rows_primary,
         rows_standby: shown.map(|shown| shown.rows),
-        missing: of(|shown| shown.missing.len()),
-        extra: shown.map_or(0, |shown| shown.twice),
-        different: of(|shown| shown.different.len()),
-        corrupt: 0,
+        missing: shown.map(|shown| shown.missing.len() as u64),
+        extra: shown.map(|shown| shown.twice),
+        different: shown.map(|shown| shown.different.len() as u64),
+        corrupt: shown.map(|_| 0),
         chunks: 0,
         rechecked: 0,
         elapsed_us,

@@ -52,8 +52,14 @@ pub(crate) fn compare(
         }
         for sequence in sequences {
             let behind = found.as_ref().ok().and_then(|found| found.get(&sequence.oid).copied());
-            if behind == Some(true) {
-                progress.warn(&format!("sequence {} on {} is behind", sequence.title(), standby.name));
+            let title = sequence.title();
+            match (&found, behind) {
+                (_, Some(true)) => progress.warn(&format!("sequence {title} on {} is behind", standby.name)),
+                (Ok(_), None) => progress.warn(&format!(
+                    "sequence {title} on {}: it was not read (has the role SELECT or USAGE on it?)",
+                    standby.name
+                )),
+                _ => {}
             }
             rows.push(row(run, sequence, &standby.name, behind, elapsed_us));
         }
@@ -61,7 +67,7 @@ pub(crate) fn compare(
     rows
 }
 
-/// Whether each sequence is behind on this standby. One that either node does not know is left out.
+/// Whether each sequence is behind on this standby. One that either node does not know, or does not show, is left out.
 fn look(
     primary: &mut Node,
     standby: &mut Standby,
@@ -104,10 +110,10 @@ fn row(run: &str, sequence: &Subject, standby: &str, behind: Option<bool>, elaps
         standby: standby.to_owned(),
         rows_primary: behind.map(|_| 1),
         rows_standby: behind.map(|_| 1),
-        missing: u64::from(behind == Some(true)),
-        extra: 0,
-        different: 0,
-        corrupt: 0,
+        missing: behind.map(u64::from),
+        extra: behind.map(|_| 0),
+        different: behind.map(|_| 0),
+        corrupt: behind.map(|_| 0),
         chunks: 0,
         rechecked: 0,
         elapsed_us,

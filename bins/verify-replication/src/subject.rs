@@ -50,6 +50,9 @@ pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], progre
     let mut left_out = Vec::new();
     if names.is_empty() {
         add(reader, None, &mut subjects, &mut left_out)?;
+        if door.value("SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)", &[])? {
+            left_out.push("large objects".to_owned());
+        }
     }
     for name in names {
         let before = subjects.tables.len() + subjects.sequences.len();

@@ -211,16 +211,18 @@ impl Finding {
     pub(crate) fn row(&self, run: &str, table: &str, standby: &str) -> VerifyRow {
         let elapsed_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
         let compared = if self.rows_standby.is_some() { self.rows_primary.unwrap_or(0) } else { 0 };
+        // Of a table of which nothing was compared, nothing is known: not even that nothing is missing.
+        let of = |count: u64| (count > 0 || self.chunks > 0 && !self.found.unread).then_some(count);
         VerifyRow {
             run: run.to_owned(),
             table: table.to_owned(),
             standby: standby.to_owned(),
             rows_primary: self.rows_primary,
             rows_standby: self.rows_standby,
-            missing: self.found.look.missing.len() as u64,
-            extra: self.found.look.extra.len() as u64,
-            different: self.found.look.different.len() as u64,
-            corrupt: self.found.corrupt,
+            missing: of(self.found.look.missing.len() as u64),
+            extra: of(self.found.look.extra.len() as u64),
+            different: of(self.found.look.different.len() as u64),
+            corrupt: of(self.found.corrupt),
             chunks: self.chunks,
             rechecked: self.rechecked,
             elapsed_us,

@@ -112,6 +112,39 @@ fn what_is_equal_is_held_and_what_cannot_be_seen_is_unknown() {
     pair.standby.script("SELECT pg_wal_replay_pause()").unwrap();
     let (code, rows, _) = pair.verify(&["--table", "odd", "--fence-timeout", "300ms"], "");
     assert_eq!((code, verdicts(&rows), rows[0].rows_standby), (Some(2), vec![("public.odd", Unknown)], None));
+    let counts = [rows[0].missing, rows[0].extra, rows[0].different, rows[0].corrupt];
+    assert_eq!(counts, [None; 4], "nothing was compared: not even that nothing is missing is known");
+}
+
+#[test]
+fn a_sequence_that_is_behind_is_broken_and_one_that_may_not_be_read_is_unknown() {
+    let mut pair = Pair::new();
+    pair.primary.script("CREATE SEQUENCE ahead; CREATE SEQUENCE behind; SELECT setval('behind', 100)").unwrap();
+    pair.primary.script("SELECT lo_from_bytea(0, 'large')").unwrap();
+    let (code, rows, stderr) = pair.verify(&["--table", "ahead", "--table", "behind"], "");
+    let both = |ahead, behind| vec![("sequence public.ahead", ahead), ("sequence public.behind", behind)];
+    assert_eq!((code, verdicts(&rows)), (Some(0), both(Held, Held)), "{stderr}");
+
+    // As it was when it stood at 100: a whole page, with an LSN of its own and the right checksum.
+    pair.damage(|| {});
+    let file = pair.standby_file("behind");
+    let before = std::fs::read(&file).unwrap();
+    pair.primary.script("SELECT nextval('ahead'); SELECT setval('behind', 1000)").unwrap();
+    pair.damage(|| std::fs::write(&file, before).unwrap());
+    let (code, rows, stderr) = pair.verify(&["--table", "ahead", "--table", "behind"], "");
+    assert_eq!((code, verdicts(&rows)), (Some(1), both(Held, Broken)), "{stderr}");
+    assert_eq!((rows[0].missing, rows[1].missing), (Some(0), Some(1)));
+
+    // Tables may be read, sequences not: their state is not known, and not "has not begun".
+    let script = "REVOKE pg_read_all_data FROM understudy_monitor;
+        GRANT SELECT ON ALL TABLES IN SCHEMA public, understudy TO understudy_monitor";
+    pair.primary.script(script).unwrap();
+    let (code, rows, stderr) = pair.verify(&[], "");
+    let of = |name: &str| rows.iter().find(|row| row.table == name).unwrap();
+    assert_eq!((code, of("sequence public.ahead").verdict), (Some(2), Unknown), "{stderr}");
+    assert_eq!((of("sequence public.behind").verdict, of("sequence public.behind").missing), (Unknown, None));
+    assert_eq!(of("understudy.ledger").verdict, Held);
+    assert!(stderr.contains("large objects"), "what is not compared is named: {stderr}");
 }
 
 #[test]
@@ -131,11 +164,11 @@ fn acked_writes_are_looked_for_and_a_torn_or_foreign_ledger_is_never_held() {
     ] {
         let (exit, rows, stderr) = pair.verify(&["--table", "orders", "--ledger", "-"], text);
         let row = rows.last().unwrap();
-        assert_eq!((exit, row.verdict, row.missing), (Some(code), verdict, missing), "{stderr}");
+        assert_eq!((exit, row.verdict, row.missing), (Some(code), verdict, Some(missing)), "{stderr}");
     }
     pair.primary.script("UPDATE understudy.ledger SET payload = 'x' WHERE seq = 7").unwrap();
     let (code, rows, stderr) = pair.verify(&["--table", "orders", "--ledger", "-"], &whole);
-    assert_eq!((code, rows.last().unwrap().different), (Some(1), 1), "{stderr}");
+    assert_eq!((code, rows.last().unwrap().different), (Some(1), Some(1)), "{stderr}");
     assert!(stderr.contains("worker 0 seq 7"), "{stderr}");
 }
 
@@ -172,7 +205,7 @@ fn commits_that_wait_for_a_standby_are_never_a_difference() {
         .unwrap();
         let (code, rows, stderr) = pair.verify(&["--table", "waits", "--recheck-for", "500ms"], "");
         assert_eq!((code, verdicts(&rows)), (Some(2), vec![("public.waits", Unknown)]), "{stderr}");
-        assert_eq!((rows[0].missing, rows[0].extra, rows[0].different), (0, 0, 0), "{stderr}");
+        assert_eq!((rows[0].missing, rows[0].extra, rows[0].different), (Some(0), Some(0), Some(0)), "{stderr}");
         pair.primary.script("ALTER SYSTEM RESET synchronous_standby_names").unwrap();
         pair.primary.script("SELECT pg_reload_conf()").unwrap();
     });
@@ -197,7 +230,8 @@ fn damage_on_the_standby_is_found_and_named() {
     });
     let (code, rows, stderr) = pair.verify(&["--table", "torn", "--table", "empty", "--chunk-blocks", "16"], "");
     assert_eq!((code, verdicts(&rows)), (Some(1), vec![("public.empty", Broken), ("public.torn", Broken)]), "{stderr}");
-    assert_eq!((rows[0].missing, rows[0].extra, rows[0].different, rows[0].corrupt), (185, 0, 0, 0), "{stderr}");
-    assert_eq!((rows[1].corrupt, rows[1].rows_standby), (1, None), "{stderr}");
+    let counts = [rows[0].missing, rows[0].extra, rows[0].different, rows[0].corrupt];
+    assert_eq!(counts, [185, 0, 0, 0].map(Some), "{stderr}");
+    assert_eq!((rows[1].corrupt, rows[1].rows_standby), (Some(1), None), "{stderr}");
     assert!(stderr.contains("missing: 741, 742") && stderr.contains("invalid page in block 20"), "{stderr}");
 }

@@ -117,11 +117,15 @@ pub fn lag(rows: &[LagRow]) -> String {
 pub fn verify(rows: &[VerifyRow]) -> String {
     // Sequences and the ledger have rows of their own kind.
     let tables = || rows.iter().filter(|row| !row.table.starts_with("sequence ") && !row.table.starts_with("ledger "));
-    let sum = |figure: fn(&VerifyRow) -> u64| tables().map(figure).sum::<u64>();
+    let sum = |figure: fn(&VerifyRow) -> Option<u64>| tables().filter_map(figure).sum::<u64>();
+    let unread = match tables().filter(|row| row.missing.is_none()).count() as u64 {
+        0 => String::new(),
+        some => format!(" ({} not read)", count(some, "table")),
+    };
     let verdict = rows.iter().map(|row| row.verdict).max().unwrap_or(crate::verdict::Verdict::Unknown);
     format!(
-        "standbys  {} compared: {} missing, {} extra, {} different, {} corrupt: {verdict}",
-        count(sum(|row| row.rows_primary.unwrap_or(0)), "row"),
+        "standbys  {} compared{unread}: {} missing, {} extra, {} different, {} corrupt: {verdict}",
+        count(sum(|row| row.rows_standby.and(row.rows_primary)), "row"),
         sum(|row| row.missing),
         sum(|row| row.extra),
         sum(|row| row.different),

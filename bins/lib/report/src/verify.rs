@@ -17,14 +17,14 @@ pub struct VerifyRow {
     pub rows_primary: Option<u64>,
     /// Rows on the standby; empty if it could not be read.
     pub rows_standby: Option<u64>,
-    /// Rows of the primary that the standby provably lacks.
-    pub missing: u64,
+    /// Rows of the primary that the standby provably lacks; empty, as the next three, if nothing could be compared.
+    pub missing: Option<u64>,
     /// Rows of the standby that the primary provably lacks.
-    pub extra: u64,
+    pub extra: Option<u64>,
     /// Rows that provably have another content on the standby.
-    pub different: u64,
+    pub different: Option<u64>,
     /// Chunks that a node could not read because they are damaged (SQLSTATE XX001, XX002).
-    pub corrupt: u64,
+    pub corrupt: Option<u64>,
     /// Chunks compared.
     pub chunks: u64,
     /// Chunks that had to be looked at again, because rows were on their way.
