@@ -160,7 +160,7 @@ async fn load(args: &Args, run: &Run, cluster: &cluster::args::Cluster, journal:
 /// Runs all workers until it is time to stop, with a row for each second.
 async fn write(args: &Args, run: &Run, workers: Vec<Worker>, journal: &Shared) -> Result<()> {
     let begin_us = run.clock.now_us();
-    let (end_now, ending) = tokio::sync::watch::channel(false);
+    let (end_now, ending) = tokio::sync::watch::channel(None);
     let mut tasks = tokio::task::JoinSet::new();
     for worker in workers {
         let schedule = schedule::Schedule::new(args.rate, args.arrivals, args.seed, worker.number(), args.clients);
@@ -189,8 +189,9 @@ async fn write(args: &Args, run: &Run, workers: Vec<Worker>, journal: &Shared) -
             }
         }
     }
-    let due_last = due.until(run.clock.now_us().min(end_us.unwrap_or(u64::MAX)) - begin_us);
-    end_now.send_replace(true);
+    let end_us = run.clock.now_us().min(end_us.unwrap_or(u64::MAX));
+    let due_last = due.until(end_us - begin_us);
+    end_now.send_replace(Some(end_us));
     let drained = async {
         while let Some(ended) = tasks.join_next().await {
             ended??;

@@ -77,14 +77,14 @@ impl Worker {
         self.number
     }
 
-    /// Takes writes as they become due until `ending` says so. What is due by then is still sent while the session
-    /// lives; the rest counts as skipped.
+    /// Takes writes as they become due until `ending` tells the moment of the end. What was due by then is still sent
+    /// while the session lives; the rest of it counts as skipped.
     pub(crate) async fn run(
         mut self,
         mut schedule: Schedule,
         begin_us: u64,
         limits: Limits,
-        mut ending: watch::Receiver<bool>,
+        mut ending: watch::Receiver<Option<u64>>,
     ) -> Result<()> {
         let mut next = || schedule.next().map(|due| begin_us + due);
         let mut due_us = next();
@@ -92,7 +92,7 @@ impl Worker {
             self.journal.held().next_due(self.number, due_us);
             tokio::select! {
                 biased;
-                _ = ending.wait_for(|ending| *ending) => break,
+                _ = ending.wait_for(Option::is_some) => break,
                 ready = self.ready(due_us) => ready?,
             }
             let now_us = self.run.clock.now_us();
@@ -104,8 +104,10 @@ impl Worker {
             }
             due_us = next();
         }
-        let end_us = self.run.clock.now_us();
-        let drained_us = end_us + limits.op_timeout.as_micros() as u64;
+        // Not now: a write that hung beyond the end has let many become due that nobody asked for any more.
+        let now_us = self.run.clock.now_us();
+        let end_us = ending.borrow().unwrap_or(now_us);
+        let drained_us = now_us + limits.op_timeout.as_micros() as u64;
         while due_us.is_some_and(|due| due <= end_us) {
             if self.session.is_some() && self.run.clock.now_us() < drained_us {
                 self.send(due_us, limits.op_timeout).await?;

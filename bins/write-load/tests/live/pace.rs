@@ -46,7 +46,7 @@ fn the_schedule_ticks_on_while_the_server_does_not_answer() {
     let rows = events(&path);
     let keys = ledger.writes.len() as u64;
     assert_eq!(rows.last().map(|row| (row.event, row.seq)), Some((Event::End, Some(keys))));
-    // 400 a second for 4 s, and what became due until each worker had heard of the end.
+    // 400 a second for 4 s, and what was sent before each worker had heard of the end.
     assert!((1_600..1_700).contains(&keys), "{keys}");
     let sent = rows.iter().filter(|row| row.event == Event::Sent).count() as u64;
     let count = |outcome| ledger.count(outcome);
@@ -87,7 +87,10 @@ fn what_is_sent_after_the_end_was_due_before_it() {
     let begun = std::time::Instant::now();
     wait_for("a second without answers", || begun.elapsed() > std::time::Duration::from_secs(1));
     load.end_stdin();
-    // Two writes hang in the server; hundreds wait for them, and are sent once they are answered.
+    // Two writes hang in the server; hundreds wait for them, and are sent once they are answered. What becomes due
+    // meanwhile comes after the end.
+    let ended = std::time::Instant::now();
+    wait_for("a second after the end", || ended.elapsed() > std::time::Duration::from_secs(1));
     admin.script("SELECT pg_advisory_unlock(1)").unwrap();
     let path = load.ledger.clone();
     let ended = load.ended();
@@ -95,5 +98,6 @@ fn what_is_sent_after_the_end_was_due_before_it() {
     let ledger = Ledger::read(File::open(&path).unwrap()).unwrap();
     let [scheduled, sent, ..] = sums(&ended.seconds);
     assert_eq!(sent, ledger.writes.len() as u64);
-    assert!(scheduled <= sent, "{scheduled} were due, and {sent} sent");
+    // A write may have been sent between the end and the worker's hearing of it.
+    assert!((scheduled..scheduled + 20).contains(&sent), "{scheduled} were due, and {sent} sent");
 }
