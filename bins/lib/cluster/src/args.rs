@@ -12,11 +12,15 @@ use crate::file::{ClusterFile, LATEST, Login, NodeSection, Role, labs_home};
 /// Where `--help` shows the arguments of this file.
 const HEADING: &str = "Which cluster";
 
+/// The cluster file, where the option is not given.
+const VARIABLE: &str = "UNDERSTUDY_CLUSTER";
+
 /// Which cluster to work on: a cluster file, or connection strings.
 #[derive(Args, Clone, Debug)]
 pub struct ClusterArgs {
-    /// The cluster file that `setup` wrote; `-` reads it from stdin. Without it: the lab that `setup` made last
-    #[arg(help_heading = HEADING, long, value_name = "FILE", env = "UNDERSTUDY_CLUSTER", conflicts_with_all = ["primary", "standby"])]
+    /// The cluster file that `setup` wrote; `-` reads it from stdin. Without it: the one in the environment variable
+    /// UNDERSTUDY_CLUSTER, else the lab that `setup` made last
+    #[arg(help_heading = HEADING, long, value_name = "FILE", conflicts_with_all = ["primary", "standby"])]
     pub cluster: Option<PathBuf>,
     /// Instead of a file: how to reach the primary, as libpq's key=value or URI, its environment included
     #[arg(help_heading = HEADING, long, value_name = "CONNINFO", requires = "standby")]
@@ -58,7 +62,9 @@ impl ClusterArgs {
         if let Some(primary) = &self.primary {
             return from_conninfos(primary, &self.standby);
         }
-        let file = match &self.cluster {
+        // Not clap's to read: a variable that is set for the whole session must not stand against --primary.
+        let set = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let file = match self.cluster.as_ref().or(set.as_ref()) {
             Some(path) if path.as_os_str() == "-" => {
                 let mut text = String::new();
                 std::io::stdin().read_to_string(&mut text).context("cluster file on stdin")?;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -58,6 +58,9 @@ pub struct Conninfo {
 /// Time for a whole connect where nothing else is said: a fork, a few messages and 4096 SCRAM rounds on each side
 /// take milliseconds; this leaves room for a machine that swaps.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where servers put their sockets: Debian's and Red Hat's place, and PostgreSQL's own.
+const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// Where the parts of a conninfo come from when the string does not have them.
 const ENVIRONMENT: [(&str, &str); 12] = [
@@ -119,13 +122,14 @@ impl Conninfo {
             !parameters.contains_key("password"),
             "a password on the command line can be read by everybody: put it into a passfile (0600) or PGPASSWORD"
         );
-        Conninfo::from_parameters(parameters, |name| std::env::var(name).ok())
+        Conninfo::from_parameters(parameters, |name| std::env::var(name).ok(), user_of_this_process)
     }
 
     /// Fills the gaps from service file, environment and libpq's defaults.
     fn from_parameters(
         mut given: BTreeMap<String, String>,
         environment: impl Fn(&str) -> Option<String>,
+        own_user: impl Fn() -> Result<String>,
     ) -> Result<Conninfo> {
         if let Some(name) = given.get("service").cloned().or_else(|| environment("PGSERVICE")) {
             for (key, value) in service::find(&name)? {
@@ -143,14 +147,11 @@ impl Conninfo {
         }
         let get = |key: &str| given.get(key).filter(|value| !value.is_empty()).cloned();
         ensure!(get("gssencmode").as_deref() != Some("require"), "conninfo: gssencmode=require is not supported");
-        let host = get("host").unwrap_or_else(|| "localhost".to_owned());
-        ensure!(!host.contains(','), "conninfo: host={host}: name one server, and give the option once per server");
-        let user = match get("user") {
-            Some(user) => user,
-            None => environment("USER").context("conninfo: no user is given, and USER is not set")?,
-        };
-        let dbname = get("dbname").unwrap_or_else(|| user.clone());
         let port = port(get("port").as_deref().unwrap_or("5432"))?;
+        let host = get("host").or(get("hostaddr")).unwrap_or_else(|| default_host(port, &SOCKET_DIRS));
+        ensure!(!host.contains(','), "conninfo: host={host}: name one server, and give the option once per server");
+        let user = get("user").map_or_else(own_user, Ok)?;
+        let dbname = get("dbname").unwrap_or_else(|| user.clone());
         let password = match get("password") {
             Some(password) => Some(Secret::new(password)),
             None => from_passfile(get("passfile"), &environment, &host, port, &dbname, &user)?,
@@ -206,6 +207,18 @@ impl Conninfo {
     pub fn describe(&self) -> String {
         format!("{}@{}:{}/{}", self.user, self.host, self.port, self.dbname)
     }
+}
+
+/// Where a server listens that no host leads to: in the first directory that holds its socket, else at `localhost`. (libpq
+/// has one such directory built in, and not the same one everywhere.)
+fn default_host(port: u16, dirs: &[&str]) -> String {
+    let listens = |dir: &&&str| Path::new(dir).join(format!(".s.PGSQL.{port}")).exists();
+    (*dirs.iter().find(listens).unwrap_or(&"localhost")).to_owned()
+}
+
+/// Whom the operating system takes us for, as libpq does; `USER` is not set everywhere.
+fn user_of_this_process() -> Result<String> {
+    whoami::username().context("conninfo: no user is given, and the name of this process's is not known")
 }
 
 fn from_passfile(
@@ -338,7 +351,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Conninfo> {
-        Conninfo::from_parameters(tokenize(text)?, |name| (name == "USER").then(|| "me".to_owned()))
+        Conninfo::from_parameters(tokenize(text)?, |_| None, || Ok("me".to_owned()))
     }
 
     #[test]
@@ -361,8 +374,14 @@ mod tests {
     #[test]
     fn libpqs_defaults() {
         let info = read("").unwrap();
-        assert_eq!((info.host.as_str(), info.port, info.user.as_str()), ("localhost", 5432, "me"));
+        assert_eq!((info.port, info.user.as_str()), (5432, "me"));
         assert_eq!((info.dbname.as_str(), info.sslmode), ("me", SslMode::Prefer));
+        assert_eq!(read("hostaddr=127.0.0.2").unwrap().host, "127.0.0.2", "what a passfile and a certificate name");
+        // Without a host: the socket, if there is one.
+        let [empty, dir] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        std::fs::write(dir.path().join(".s.PGSQL.5433"), "").unwrap();
+        let dirs = [empty.path().to_str().unwrap(), dir.path().to_str().unwrap()];
+        assert_eq!((default_host(5433, &dirs).as_str(), default_host(5434, &dirs).as_str()), (dirs[1], "localhost"));
     }
 
     #[test]
@@ -373,7 +392,8 @@ mod tests {
             "PGUSER" => Some("envuser".to_owned()),
             _ => None,
         };
-        let info = Conninfo::from_parameters(tokenize("host=given").unwrap(), environment).unwrap();
+        let info =
+            Conninfo::from_parameters(tokenize("host=given").unwrap(), environment, || bail!("not asked")).unwrap();
         assert_eq!((info.host.as_str(), info.port, info.user.as_str()), ("given", 6000, "envuser"));
     }
 

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
+/// Where the machine's own service file is: it is built into libpq, and this is Debian's place.
+const SYSTEM_DIR: &str = "/etc/postgresql-common";
+
 /// The parameters of a service.
 ///
 /// # Errors
@@ -25,8 +28,8 @@ fn service_files() -> Vec<PathBuf> {
         Some(file) => Some(PathBuf::from(file)),
         None => std::env::home_dir().map(|home| home.join(".pg_service.conf")),
     };
-    let system = std::env::var_os("PGSYSCONFDIR").map(|dir| PathBuf::from(dir).join("pg_service.conf"));
-    own.into_iter().chain(system).collect()
+    let system = std::env::var_os("PGSYSCONFDIR").unwrap_or_else(|| SYSTEM_DIR.into());
+    own.into_iter().chain([PathBuf::from(system).join("pg_service.conf")]).collect()
 }
 
 fn section(text: &str, service: &str) -> Result<Option<Vec<(String, String)>>> {

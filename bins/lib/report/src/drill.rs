@@ -11,7 +11,7 @@ pub struct DrillRow {
     pub run: String,
     /// How the nodes are run: `local`, `compose`, `external`.
     pub backend: String,
-    /// The full version of the server that took over.
+    /// The full version of PostgreSQL, as the primary said it before the fault.
     pub pg_version: String,
     /// The fault that was injected.
     pub fault: String,

@@ -25,7 +25,7 @@ pub struct EventRow {
 pub enum Mark {
     /// The load was started.
     LoadStarted,
-    /// The load was seen to be steady: the measurement before the fault begins.
+    /// The first write of the load was acknowledged: the measurement before the fault begins.
     Steady,
     /// The standby is being cut off from the primary.
     CutBegun,

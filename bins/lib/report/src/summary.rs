@@ -12,7 +12,6 @@ const NAMED: usize = 5;
 /// A drill: outage, writes, loss, rejoin, verdict and its reasons.
 #[must_use]
 pub fn drill(row: &DrillRow, fates: &[FateRow], reasons: &[String]) -> String {
-    let new = row.new_primary.as_deref().unwrap_or("nobody");
     let rate = row.rate_per_s.map_or("unlimited".to_owned(), |rate| rate.to_string());
     let mut lines = vec![format!(
         "drill     {} of {} under {rate} writes/s from {}; sync {}, {}, PostgreSQL {}",
@@ -23,7 +22,7 @@ pub fn drill(row: &DrillRow, fates: &[FateRow], reasons: &[String]) -> String {
         count(row.standbys, "standby"),
         row.pg_version
     )];
-    lines.extend(outage(row, new));
+    lines.extend(outage(row));
     lines.push(format!(
         "writes    {} acked, {} acked without the standby, {} failed, {} unknown, {} skipped",
         row.acked, row.acked_local, row.failed, row.unknown, row.skipped
@@ -38,24 +37,39 @@ pub fn drill(row: &DrillRow, fates: &[FateRow], reasons: &[String]) -> String {
     lines.join("\n")
 }
 
-fn outage(row: &DrillRow, new: &str) -> Vec<String> {
+/// A text that is there, between two others; nothing if it is empty.
+fn some(text: String, before: &str, after: &str) -> String {
+    if text.is_empty() { text } else { format!("{before}{text}{after}") }
+}
+
+fn outage(row: &DrillRow) -> Vec<String> {
     let at_least = if row.outage_kind.as_deref() == Some("at_least") { "at least " } else { "" };
-    let resolution = row.rate_per_s.map_or(String::new(), |rate| format!("resolution {}, ", us(1_000_000 / rate)));
+    let resolution = |writes: u64| {
+        row.rate_per_s.map_or(String::new(), |rate| format!("resolution {}", us(writes * 1_000_000 / rate)))
+    };
+    let end = match &row.new_primary {
+        Some(new) => format!("until {new} acknowledged a write"),
+        None => "and nobody acknowledged a write again".to_owned(),
+    };
     let mut lines = vec![
         format!(
-            "outage    {at_least}{} until {new} acknowledged a write ({resolution}longest gap before {})",
+            "outage    {at_least}{} {end} ({}longest gap before {})",
             seen(row.outage_us),
+            some(resolution(1), "", ", "),
             seen(row.longest_gap_before_us)
         ),
         format!(
-            "          per client {} / {} / {} (min / median / max)",
+            "          per client {} / {} / {} (min / median / max{})",
             seen(row.outage_worker_min_us),
             seen(row.outage_worker_p50_us),
-            seen(row.outage_worker_max_us)
+            seen(row.outage_worker_max_us),
+            some(resolution(row.clients), "; ", "")
         ),
         format!(
-            "          noticed {}, promoted {} after the fault; first ack {} later; a standby again after {}",
+            "          noticed {} (a client waits for at most {}), promoted {} after the fault; first ack {} later; a standby \
+             again after {}",
             seen(row.detection_us),
+            us(row.op_timeout_us),
             seen(row.promotion_us),
             seen(row.reroute_us),
             seen(row.redundancy_us)
