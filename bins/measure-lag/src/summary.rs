@@ -56,6 +56,11 @@ impl Output {
         if rows.is_empty() { Ok(()) } else { self.sink.flush() }
     }
 
+    /// Whether a lag came to more than `--max-lag`.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.standbys.iter().any(|standby| standby.verdict(self.max_lag_us).0 == Verdict::Broken)
+    }
+
     /// Prints the summary, and says what it means: broken beyond `--max-lag`, unknown where no lag was seen.
     pub(crate) fn conclude(&self, progress: &Progress) -> Verdict {
         if self.standbys.iter().all(|standby| standby.longest_us.is_none() && standby.lost == 0) {

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Error, Result, ensure};
 use clap::Parser;
 use cluster::args::{Cluster, ClusterArgs};
 use cluster::file::Role;
@@ -34,7 +34,7 @@ use cluster::topology;
 use program::duration;
 use program::progress::Progress;
 use program::run::Run;
-use program::sink::Sink;
+use program::sink::{Closed, Sink};
 use report::ledger::Ledger;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
@@ -102,11 +102,12 @@ fn run() -> Result<Verdict> {
     program::stop::check()?;
     let mut verify = Verify::open(&args, &args.cluster.open()?)?;
     let subjects = subject::find(&verify.primary.door, &mut verify.primary.readers[0], &args.table, &verify.progress)?;
-    let mut sink = Sink::stdout()?;
-    verify.tables(&subjects, &mut sink)?;
-    verify.sequences(&subjects, &mut sink)?;
-    verify.ledger(ledger.as_ref(), &mut sink)?;
+    let compared = verify.all(&subjects, ledger.as_ref());
     verify.progress.finish();
+    // A reader that has gone must not turn what was found into a pass.
+    if !(verify.verdict == Some(Verdict::Broken) && compared.as_ref().is_err_and(Error::is::<Closed>)) {
+        compared?;
+    }
     ensure!(verify.verdict.is_some(), "there is nothing to compare: no table, no sequence, no ledger");
     Ok(verify.verdict.unwrap_or(Verdict::Unknown))
 }
@@ -170,6 +171,13 @@ impl Verify {
             standbys,
             verdict: None,
         })
+    }
+
+    fn all(&mut self, subjects: &Subjects, ledger: Option<&Ledger>) -> Result<()> {
+        let mut sink = Sink::stdout()?;
+        self.tables(subjects, &mut sink)?;
+        self.sequences(subjects, &mut sink)?;
+        self.ledger(ledger, &mut sink)
     }
 
     fn tables(&mut self, subjects: &Subjects, sink: &mut Sink<VerifyRow>) -> Result<()> {

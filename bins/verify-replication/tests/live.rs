@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -234,4 +234,14 @@ fn damage_on_the_standby_is_found_and_named() {
     assert_eq!(counts, [185, 0, 0, 0].map(Some), "{stderr}");
     assert_eq!((rows[1].corrupt, rows[1].rows_standby), (Some(1), None), "{stderr}");
     assert!(stderr.contains("missing: 741, 742") && stderr.contains("invalid page in block 20"), "{stderr}");
+
+    // A reader that has gone, as of `| head -1`, does not turn that into a pass.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_verify-replication"));
+    command.arg("--cluster").arg(&pair.lab.cluster).args(["--table", "torn", "--table", "empty"]);
+    let mut child = command.stdin(Stdio::null()).stdout(writer).spawn().unwrap();
+    drop(command); // it has the writing end, too
+    let header = std::io::BufReader::new(reader).lines().next().unwrap().unwrap();
+    assert!(header.starts_with("run,table,"), "{header}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
