@@ -42,7 +42,10 @@ pub fn ask(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topo
             Err(error) => unreachable.push((node.clone(), error)),
         }
     }
-    if primaries.len() > 1 {
+    if let [(one, on_one), (other, on_other), ..] = &primaries[..] {
+        if identity(on_one)?.server == identity(on_other)?.server {
+            bail!("{} and {} lead to the same server", one.name, other.name);
+        }
         let names: Vec<_> = primaries.iter().map(|(node, _)| node.name.as_str()).collect();
         bail!("{} are all out of recovery: which of them is the primary?", names.join(" and "));
     }

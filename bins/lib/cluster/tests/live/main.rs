@@ -5,3 +5,4 @@
 mod fence;
 mod mute;
 mod tls;
+mod topology;

@@ -1,0 +1,54 @@
+//! What is not one primary with its standbys is refused by name, before anything is done.
+
+use cluster::args::ClusterArgs;
+use cluster::file::{ClusterFile, Role};
+use cluster::topology;
+use lab::conf::SyncMode;
+use lab::scratch::Scratch;
+
+/// Connection strings to the nodes of a lab, as an installation of one's own is named.
+fn conninfos(lab: &Scratch) -> Vec<String> {
+    let file = ClusterFile::read(&lab.cluster).unwrap();
+    let login = &file.roles.admin;
+    let of = |port: u16| {
+        let passfile = login.passfile.display();
+        format!("host=127.0.0.1 port={port} user={} dbname={} passfile={passfile}", login.user, file.node[0].dbname)
+    };
+    file.node.iter().map(|node| of(node.port)).collect()
+}
+
+fn ask(primary: &str, standbys: &[&str]) -> anyhow::Result<topology::Topology> {
+    let standby = standbys.iter().map(|&standby| standby.to_owned()).collect();
+    let cluster = ClusterArgs { cluster: None, primary: Some(primary.to_owned()), standby }.open()?;
+    let found = topology::ask(&cluster, Role::Admin, "test")?;
+    cluster.check_primary(&found.primary.0)?;
+    Ok(found)
+}
+
+fn refused(primary: &str, standbys: &[&str], reason: &str) {
+    let error = ask(primary, standbys).err().map(|error| format!("{error:#}"));
+    let error = error.unwrap_or_else(|| panic!("it was taken, and should not: {reason}"));
+    assert!(error.contains(reason), "{error}");
+}
+
+#[test]
+fn nodes_that_do_not_belong_together_are_refused_by_name() {
+    let (lab, other) = (Scratch::new(2, SyncMode::Async).unwrap(), Scratch::new(1, SyncMode::Async).unwrap());
+    let (nodes, others) = (conninfos(&lab), conninfos(&other));
+    let [one, two, three] = &nodes[..] else { panic!("{nodes:?}") };
+    let found = ask(one, &[two, three]).unwrap();
+    assert_eq!((found.primary.0.name.as_str(), found.standbys.len(), found.unreachable.len()), ("primary", 2, 0));
+
+    refused(one, &[one], "primary and standby1 lead to the same server");
+    refused(one, &[two, two], "standby1 and standby2 lead to the same server");
+    // By another name of the same address, too.
+    let alias = two.replace("127.0.0.1", "localhost");
+    refused(one, &[two, &alias], "standby1 and standby2 lead to the same server");
+    refused(two, &[one], "--primary leads to a standby");
+    refused(two, &[three], "no node is out of recovery");
+    refused(one, &[&others[1]], "its system_identifier is");
+    refused(one, &[&others[0]], "which of them is the primary?");
+    // One that does not answer is no reason to refuse: it is named.
+    let found = ask(one, &[two, "host=127.0.0.1 port=1 user=nobody dbname=none"]).unwrap();
+    assert_eq!(found.unreachable[0].0.name, "standby2");
+}
