@@ -66,11 +66,13 @@ fn outage(row: &DrillRow) -> Vec<String> {
             some(resolution(row.clients), "; ", "")
         ),
         format!(
-            "          noticed {} (a client waits for at most {}), promoted {} after the fault; first ack {} later; a standby \
-             again after {}",
+            "          noticed {} after the fault (a client waits for at most {}), promoted after {}",
             seen(row.detection_us),
             us(row.op_timeout_us),
-            seen(row.promotion_us),
+            seen(row.promotion_us)
+        ),
+        format!(
+            "          first ack {} after the promotion; a standby again {} after the fault",
             seen(row.reroute_us),
             seen(row.redundancy_us)
         ),
