@@ -237,27 +237,61 @@ fn a_full_disk_is_shown_by_the_log_of_the_container_that_died_of_it() {
     let home = Home::new();
     home.refused(&[&COMPOSE[..], &["--set", "shared_preload_libraries=nothing_like_it"]].concat(), &["primary"]);
     let mend = [&COMPOSE[..], &["--set", "shared_preload_libraries=default"]].concat();
-    let volume = |node: &str| {
-        docker(&["volume", "ls", "--quiet", "--filter", &label(&home), "--filter", &format!("name={node}")])
-    };
-    for (service, node) in [("primary", "primary"), ("standby", "standby_1")] {
-        let name = volume(service).trim().to_owned();
-        docker(&["rm", "--force", &container(&home, "primary"), &container(&home, "standby_1")]);
+    let remove_containers = || docker(&["rm", "--force", &container(&home, "primary"), &container(&home, "standby_1")]);
+    for (volume, node) in [("primary", "primary"), ("standby", "standby_1")] {
+        remove_containers();
+        let small = SmallVolume::instead_of(&home, volume);
+        let begun = Instant::now();
+        home.refused(&mend, &[&format!("the log of node {node} ends with"), "No space left on device"]);
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        // With room, the same lab comes up.
+        remove_containers();
+        drop(small);
+        made(&home, &mend[2..]).is_whole("primary");
+    }
+}
+
+/// A volume that no data directory fits into, at the place of one of a lab's, whose containers are gone.
+struct SmallVolume {
+    name: String,
+    /// Where it lies, if it is a mount over the lab's own volume.
+    mounted: Option<String>,
+}
+
+impl SmallVolume {
+    fn instead_of(home: &Home, volume: &str) -> SmallVolume {
+        let name =
+            docker(&["volume", "ls", "--quiet", "--filter", &label(home), "--filter", &format!("name={volume}")]);
+        let name = name.trim().to_owned();
+        if !composes().contains(&"docker compose") {
+            // Compose 1.29 refuses a volume with options of its own.
+            let path = docker(&["volume", "inspect", "--format", "{{.Mountpoint}}", &name]).trim().to_owned();
+            let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=0755", "tmpfs", &path]).status();
+            assert!(mount.is_ok_and(|mounted| mounted.success()), "this test needs compose 2, or root");
+            return SmallVolume { name, mounted: Some(path) };
+        }
         docker(&["volume", "rm", &name]);
-        // The labels that compose gave it, and a size that holds no data directory.
-        let project = format!("com.docker.compose.project={}", name.trim_end_matches(&format!("_{service}")));
-        let volume = format!("com.docker.compose.volume={service}");
-        let labels = [label(&home).trim_start_matches("label=").to_owned(), project, volume];
+        // With the labels that compose gave it.
+        let project = format!("com.docker.compose.project={}", name.trim_end_matches(&format!("_{volume}")));
+        let labels = [
+            label(home).trim_start_matches("label=").to_owned(),
+            project,
+            format!("com.docker.compose.volume={volume}"),
+        ];
         let labels: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
         let small = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=8m"];
         docker(&[&["volume", "create"], &labels[..], &small, &[&name]].concat());
-        let begun = Instant::now();
-        home.refused(&mend, &[node, "log of node", "No space left on device"]);
-        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-        // With room, the same lab comes up; what it holds is its own.
-        docker(&["rm", "--force", &container(&home, "primary"), &container(&home, "standby_1")]);
-        docker(&["volume", "rm", &name]);
-        made(&home, &mend[2..]).is_whole("primary");
+        SmallVolume { name, mounted: None }
+    }
+}
+
+impl Drop for SmallVolume {
+    fn drop(&mut self) {
+        let gone = match &self.mounted {
+            Some(path) => Command::new("umount").arg(path).status(),
+            None => Command::new("docker").args(["volume", "rm", &self.name]).stdout(Stdio::null()).status(),
+        };
+        assert!(std::thread::panicking() || gone.is_ok_and(|gone| gone.success()), "{} is still there", self.name);
     }
 }
 
