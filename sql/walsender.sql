@@ -1,4 +1,5 @@
--- Whether a standby is sent WAL over its slot, and has caught up. $1: its application_name; $2: its slot.
+-- Whether a standby is sent WAL over its slot. $1: its application_name; $2: its slot. One that is still catching up must have
+-- confirmed some: the state is `catchup` also just before the sender finds that the WAL is gone.
 -- Asked of its upstream, beside receiver.sql: the standby's receiver is shown as `streaming` as soon as it has connected,
 -- also where the upstream then refuses it (its slot is gone, lost or taken), for a moment at each try.
 -- psql: PREPARE walsender (text, name) AS
@@ -8,4 +9,4 @@ SELECT EXISTS (SELECT
                  JOIN pg_replication_slots AS slot ON slot.active_pid = sender.pid
                 WHERE sender.application_name = $1
                   AND slot.slot_name = $2
-                  AND sender.state = 'streaming')
+                  AND (sender.state = 'streaming' OR sender.state = 'catchup' AND sender.flush_lsn IS NOT NULL))

@@ -159,7 +159,7 @@ fn a_paused_standby_shows_a_growing_bound_and_its_whole_lag_when_it_goes_on() {
     let begun = "SELECT EXISTS (SELECT FROM understudy.heartbeat WHERE beat > 0)";
     until_true("the first beat", SOON, LOOK, || on_primary.value(begun, &[])).unwrap();
     let first_beat = Instant::now();
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_millis(1_500)); // the lag itself: nothing is waited for
     let made_us = first_beat.elapsed().as_micros() as u64;
     lab.resume("node2");
     let most_us = first_beat.elapsed().as_micros() as u64 + 2_000_000; // the rest is for a busy machine

@@ -10,7 +10,7 @@ use crate::slots;
 use crate::standby::{Upstream, wait_streaming};
 
 /// Time for a rewound or cloned node to stream: it replays what came since its checkpoint, then connects.
-const STREAM_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const STREAM_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Time for a checkpoint on the primary: it writes all dirty buffers.
 const CHECKPOINT_DEADLINE: Duration = Duration::from_secs(300);

@@ -110,8 +110,8 @@ impl Receiver {
     }
 }
 
-/// Whether the standby streams from `upstream`, on `timeline` if that is given, and has caught up. Both sides must say so:
-/// a receiver is shown as streaming while its upstream still may refuse it, and a walsender may be a base backup's.
+/// Whether the standby streams from `upstream`, on `timeline` if that is given; it may still be catching up. Both sides must
+/// say so: a receiver is shown as streaming while its upstream still may refuse it, and a walsender may be a base backup's.
 /// `primary` is a session on the upstream.
 ///
 /// # Errors
@@ -154,7 +154,7 @@ pub fn wait_streaming(
         Ok(match now {
             _ if streams => Look::Done(()),
             Some(r) if r.is_of(upstream) => {
-                Look::NotYet(format!("it receives on timeline {:?}, and is not seen to have caught up", r.timeline))
+                Look::NotYet(format!("it receives on timeline {:?}, and its upstream is not seen to send", r.timeline))
             }
             Some(r) => {
                 Look::NotYet(format!("its receiver is {} from {:?}:{:?}", r.status, r.sender_host, r.sender_port))

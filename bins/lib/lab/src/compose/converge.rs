@@ -275,8 +275,8 @@ impl Converging<'_> {
     /// until it is made one.
     fn up(&self, primary: &str, standbys: &[String], data: &BTreeMap<String, Data>) -> Result<()> {
         self.progress.step("starting the containers");
-        let was_primary = |name: &&String| data.get(*name).is_some_and(|data| !data.is_standby);
-        if !standbys.iter().any(|name| was_primary(&name)) {
+        let was_primary = |name: &String| data.get(name).is_some_and(|data| !data.is_standby);
+        if !standbys.iter().any(was_primary) {
             return self.compose(&["up", "--detach"]);
         }
         self.compose(&["up", "--no-start"])?;
@@ -343,7 +343,7 @@ impl Converging<'_> {
                 Err(lost) => Ok(Look::Never(self.lab.with_log(&upstream.node, lost))),
             },
         })
-        .and_then(|()| wait_streaming(on_primary, open, upstream, STREAM_DEADLINE))
+        .and_then(|()| wait_streaming(on_primary, open, upstream, rejoin::STREAM_DEADLINE))
         .map_err(|error| self.lab.with_log(name, error))
     }
 
