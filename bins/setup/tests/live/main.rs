@@ -4,6 +4,7 @@
 
 mod command_line;
 mod compose;
+mod compose_by_hand;
 mod converge;
 mod down;
 mod interrupted;
