@@ -3,3 +3,5 @@
 SET enable_indexscan = off;
 SET enable_indexonlyscan = off;
 SET enable_bitmapscan = off;
+-- A table that somebody has locked is not waited for: what cannot be read is said to be so.
+SET lock_timeout = '15s';

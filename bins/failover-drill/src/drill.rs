@@ -28,17 +28,22 @@ pub(crate) fn play(stage: &mut dyn Stage, plan: Plan) -> Result<()> {
     stage.check()?;
     stage.begin_load()?;
     stage.load_for(plan.before)?;
-    if let Some(time) = plan.cut {
-        stage.cut_standbys()?;
-        stage.load_for(time)?;
-    }
-    if let Err(error) = take_over(stage, plan) {
+    if let Err(error) = cut_and_take_over(stage, plan) {
         program::stop::check()?;
         stage.could_not(&error);
     }
     stage.end_load()?;
     go_on(stage, |stage| stage.final_read())?;
     go_on(stage, |stage| stage.final_check())
+}
+
+fn cut_and_take_over(stage: &mut dyn Stage, plan: Plan) -> Result<()> {
+    stage.wait_flowing()?;
+    if let Some(time) = plan.cut {
+        stage.cut_standbys()?;
+        stage.load_for(time)?;
+    }
+    take_over(stage, plan)
 }
 
 fn take_over(stage: &mut dyn Stage, plan: Plan) -> Result<()> {
@@ -57,8 +62,8 @@ fn take_over(stage: &mut dyn Stage, plan: Plan) -> Result<()> {
     go_on(stage, |stage| stage.read_old_end())?;
     go_on(stage, |stage| stage.read_divergent())?;
     go_on(stage, |stage| stage.rejoin())?;
-    stage.restore_sync()?;
-    stage.load_for(plan.after)
+    go_on(stage, |stage| stage.restore_sync())?;
+    go_on(stage, |stage| stage.load_for(plan.after))
 }
 
 /// Takes a step; a failure is noted, and does not keep the next step from being taken.
@@ -98,6 +103,9 @@ mod tests {
         }
         fn load_for(&mut self, _time: Duration) -> Result<()> {
             self.step("load_for")
+        }
+        fn wait_flowing(&mut self) -> Result<()> {
+            self.step("wait_flowing")
         }
         fn cut_standbys(&mut self) -> Result<()> {
             self.step("cut_standbys")
@@ -170,6 +178,7 @@ mod tests {
                 "check",
                 "begin_load",
                 "load_for",
+                "wait_flowing",
                 "inject",
                 "choose",
                 "promote",
@@ -238,6 +247,14 @@ mod tests {
             assert!(place(&done, "rejoin") > place(&done, "promote"), "{step}");
             assert!(place(&done, "restore_sync") > place(&done, "promote"), "{step}");
         }
+    }
+
+    #[test]
+    fn a_load_that_does_not_flow_is_not_cut_off_and_nobody_is_killed() {
+        let (result, done) = played(Some("wait_flowing"), Some(Duration::from_secs(1)));
+        result.unwrap();
+        assert!(!done.iter().any(|step| step == "cut_standbys" || step == "inject"), "{done:?}");
+        assert!(place(&done, "end_load") < place(&done, "final_read"));
     }
 
     #[test]

@@ -25,10 +25,12 @@ pub(crate) fn measure(live: &mut Live<'_>) -> Option<u64> {
         return None;
     }
     live.progress.step("measuring the raw floor on the same nodes");
-    let measured = live.events.now(Mark::FloorBegun, None, "").and_then(|_| try_measure(live));
-    let measured = measured.and_then(|us| live.events.now(Mark::FloorDone, None, "").map(|_| us));
-    match measured {
-        Ok(floor_us) => Some(floor_us),
+    live.events.now(Mark::FloorBegun, None, "");
+    match try_measure(live) {
+        Ok(floor_us) => {
+            live.events.now(Mark::FloorDone, None, "");
+            Some(floor_us)
+        }
         Err(error) => {
             live.progress.warn(&format!("the raw floor was not measured: {error:#}"));
             None

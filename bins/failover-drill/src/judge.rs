@@ -6,11 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use program::sink::Sink;
-use report::drill::{DrillRow, Findings, verdict};
+use report::drill::{DrillRow, Findings, Flow, verdict};
 use report::fate::{self, Fate, FateRow, Fates, rpo_span_us};
 use report::ledger::{Ledger, Outcome};
-use report::marks::{Marks, Seen, marks};
+use report::marks::{Marks, Seen, marks, silence_allowed_us, silence_us};
+use report::verdict::Verdict;
 
+use crate::check::is_sync;
 use crate::live::{Facts, Live};
 
 /// A drill, judged.
@@ -20,20 +22,25 @@ pub(crate) struct Judged {
     pub(crate) fates: Fates,
 }
 
+impl Judged {
+    /// Something could not be done after the verdict was found.
+    pub(crate) fn could_not(&mut self, error: &anyhow::Error) {
+        self.row.verdict = self.row.verdict.join(Verdict::Unknown);
+        self.reasons.push(format!("{}: {error:#}", Verdict::Unknown));
+    }
+}
+
 /// Judges a drill by its ledger and what it saw.
 pub(crate) fn judge(live: &Live<'_>, rate: &str, fault: &str, max_lost: u64) -> Result<Judged> {
     let path = live.dir.join("ledger.csv");
     let file = File::open(&path).with_context(|| path.display().to_string())?;
     let ledger = Ledger::read(BufReader::new(file)).with_context(|| path.display().to_string())?;
     let facts = &live.facts;
-    let seen = Seen {
-        t0_us: facts.t0_us.unwrap_or(u64::MAX),
-        out_of_recovery_us: facts.out_of_recovery_us,
-        redundant_us: facts.redundant_us,
-    };
+    let seen =
+        Seen { t0_us: facts.t0_us, out_of_recovery_us: facts.out_of_recovery_us, redundant_us: facts.redundant_us };
     let marks = marks(&ledger, seen);
     let fates = facts.present.as_ref().map(|present| fate::judge(&ledger, present)).unwrap_or_default();
-    let (verdict, reasons) = verdict(&findings(facts, &ledger, &marks, &fates, max_lost));
+    let (verdict, reasons) = verdict(&findings(live, &ledger, &marks, &fates, max_lost));
     let mut row = row(live, &ledger, &marks, &fates);
     row.rate_per_s = rate.parse().ok();
     row.fault = fault.to_owned();
@@ -41,8 +48,17 @@ pub(crate) fn judge(live: &Live<'_>, rate: &str, fault: &str, max_lost: u64) -> 
     Ok(Judged { row, reasons, fates })
 }
 
-fn findings(facts: &Facts, ledger: &Ledger, marks: &Marks, fates: &Fates, max_lost: u64) -> Findings {
+/// How the load flowed when it mattered. After a cut in a sync mode silence is what is promised.
+fn flow(live: &Live<'_>, ledger: &Ledger) -> Flow {
+    let cut_us = live.facts.cut_us.filter(|_| is_sync(live.lab));
+    let silent_us = cut_us.or(live.facts.t0_us).and_then(|moment| silence_us(&ledger.acks, moment));
+    Flow { silent_us, allowed_us: silence_allowed_us(live.plan.rate.parse().ok()), at_cut: cut_us.is_some() }
+}
+
+fn findings(live: &Live<'_>, ledger: &Ledger, marks: &Marks, fates: &Fates, max_lost: u64) -> Findings {
+    let facts = &live.facts;
     Findings {
+        flow: flow(live, ledger),
         fault_proven: facts.fault_proven,
         final_read: facts.present.is_some(),
         ledger_complete: ledger.complete,
@@ -60,7 +76,7 @@ fn findings(facts: &Facts, ledger: &Ledger, marks: &Marks, fates: &Fates, max_lo
         primaries: facts.primaries,
         rejoined: facts.rejoined.as_ref().map(Result::is_ok),
         not_streaming: facts.not_streaming.clone(),
-        could_not: facts.could_not.clone(),
+        could_not: facts.could_not.iter().cloned().chain(live.events.failure()).collect(),
     }
 }
 
@@ -109,7 +125,7 @@ fn row(live: &Live<'_>, ledger: &Ledger, marks: &Marks, fates: &Fates) -> DrillR
         rpo_wal_bytes: facts.old_end.zip(facts.fork).map(|(end, fork)| end.bytes_since(fork)),
         rejoin: facts.rejoined.as_ref().map(|how| how.as_ref().map_or("failed", |how| how.as_str()).to_owned()),
         rejoin_us: facts.rejoin_us,
-        verdict: report::verdict::Verdict::Unknown,
+        verdict: Verdict::Unknown,
         outage_kind: outage_us.map(|_| if at_least { "at_least" } else { "exact" }.to_owned()),
         longest_gap_before_us: marks.longest_gap_before_us,
         holes: read.map(|_| fates.holes),
@@ -119,6 +135,8 @@ fn row(live: &Live<'_>, ledger: &Ledger, marks: &Marks, fates: &Fates) -> DrillR
         new_primary: facts.new_primary.clone(),
         well_us: since_t0(marks.t5_us),
         stranded: marks.t4_us.map(|_| marks.workers_stranded),
+        outage_before_us: marks.outage_before_us().filter(|_| facts.fault_proven),
+        connecting_us: marks.connecting_us,
     }
 }
 

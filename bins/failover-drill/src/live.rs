@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::slice;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use cluster::args::{Cluster, Node};
@@ -21,7 +21,9 @@ use program::run::Run;
 use report::event::Mark;
 use report::fate::Present;
 use report::lsn::Lsn;
+use report::marks::silence_allowed_us;
 
+use crate::check;
 use crate::events::Events;
 use crate::load::{Load, LoadPlan};
 use crate::read;
@@ -43,11 +45,11 @@ const SILENCE: Duration = Duration::from_millis(100);
 /// Time for a standby to stream from its new primary.
 const STREAM_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Time for the quorum to show after it was set.
-const QUORUM_DEADLINE: Duration = Duration::from_secs(30);
-
 /// Time for the backends of the load to be gone after the load has ended.
 const DRAINED_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Time for the new primary to be back after one of its backends crashed: it replays since its last checkpoint.
+const RESTART_DEADLINE: Duration = Duration::from_secs(30);
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,8 @@ pub(crate) struct Facts {
     pub(crate) server_version: String,
     pub(crate) new_primary: Option<String>,
     pub(crate) standbys: u64,
+    /// When cutting the standbys off began.
+    pub(crate) cut_us: Option<u64>,
     pub(crate) t0_us: Option<u64>,
     pub(crate) fault_proven: bool,
     /// A standby took the order to promote.
@@ -126,7 +130,7 @@ impl<'a> Live<'a> {
 
     /// The session on a node; a new one if the old one is gone.
     fn session(&mut self, name: &str) -> Result<&Session> {
-        if self.sessions.get(name).is_none_or(Session::is_closed) {
+        if self.sessions.get(name).is_none_or(Session::has_ended) {
             let session = self.open(self.cluster.node(name)?)?;
             self.sessions.insert(name.to_owned(), session);
         }
@@ -169,12 +173,12 @@ impl<'a> Live<'a> {
             looked.map(|()| missing.is_empty())
         });
         if let (None, Some((at_us, standby))) = (self.facts.redundant_us, first) {
-            self.events.at(at_us, Mark::T6, Some(&standby), "")?;
+            self.events.at(at_us, Mark::T6, Some(&standby), "");
             self.facts.redundant_us = Some(at_us);
         }
         if let Err(error) = waited {
             program::stop::check()?;
-            self.events.now(Mark::Note, None, &format!("{error:#}"))?;
+            self.events.now(Mark::Note, None, &format!("{error:#}"));
         }
         Ok(missing)
     }
@@ -213,51 +217,33 @@ impl<'a> Live<'a> {
     }
 
     fn wait_quorum(&mut self, primary: &str) -> Result<()> {
-        let quorum = i64::from(self.lab.quorum);
-        until_true("the quorum to show in pg_stat_replication", QUORUM_DEADLINE, LOOK, || {
-            Ok(self.session(primary)?.value::<i64>(cluster::sql!("quorum"), &[])? >= quorum)
-        })
+        let lab = self.lab;
+        check::wait_quorum(lab, || self.session(primary)?.value(cluster::sql!("quorum"), &[]))
     }
 
-    fn is_sync(&self) -> bool {
-        self.lab.sync != conf::SyncMode::Async
+    /// The rate in writes per second; `None` for `max`.
+    fn rate_per_s(&self) -> Option<u64> {
+        self.plan.rate.parse().ok()
     }
 }
 
 impl Stage for Live<'_> {
     fn check(&mut self) -> Result<()> {
         self.progress.step("checking the cluster");
-        let asked = topology::ask(self.cluster, Role::Admin, "understudy failover-drill")?;
-        if let Some((_, error)) = asked.unreachable.first() {
-            bail!("a node does not answer: {error:#}; `setup` brings it back");
-        }
-        ensure!(!asked.standbys.is_empty(), "there is no standby to take over");
-        let (primary, on_primary) = asked.primary;
-        self.old_timeline = timeline_of(&on_primary)?;
-        for (node, session) in asked.standbys {
-            let upstream = self.lab.upstream(&primary.name, &node.name)?;
-            let streams = streams_from(&on_primary, &session, &upstream, Some(self.old_timeline))?;
-            ensure!(streams, "{} does not stream from {}: `setup` mends that", node.name, primary.name);
-            self.facts.standbys += 1;
-            self.sessions.insert(node.name, session);
-        }
-        self.facts.old_primary.clone_from(&primary.name);
-        self.sessions.insert(primary.name, on_primary);
-        let version: String = self.session(&self.facts.old_primary.clone())?.value("SHOW server_version", &[])?;
-        self.facts.server_version = version.split_whitespace().next().unwrap_or_default().to_owned();
-        read::settings(&self.dir, self.run, &self.sessions)?;
-        if self.is_sync() {
-            let primary = self.facts.old_primary.clone();
-            self.wait_quorum(&primary).context("a sync run needs its quorum before T0")?;
-        }
-        Ok(())
+        let fit = check::check(self.lab, self.cluster)?;
+        self.old_timeline = fit.timeline;
+        self.facts.standbys = fit.standbys.len() as u64;
+        self.facts.old_primary = fit.primary;
+        self.facts.server_version = fit.server_version;
+        self.sessions = fit.sessions;
+        read::settings(&self.dir, self.run, &self.sessions)
     }
 
     fn begin_load(&mut self) -> Result<()> {
         self.progress.step(format!("writing at {} per second with {} clients", self.plan.rate, self.plan.clients));
-        self.events.now(Mark::LoadStarted, None, &format!("rate {}", self.plan.rate))?;
+        self.events.now(Mark::LoadStarted, None, &format!("rate {}", self.plan.rate));
         self.load = Some(Load::begin(&self.dir, &self.plan, self.run)?);
-        self.events.now(Mark::Steady, None, "first ack")?;
+        self.events.now(Mark::Steady, None, "first ack");
         Ok(())
     }
 
@@ -266,29 +252,39 @@ impl Stage for Live<'_> {
         self.load()?.run_for(time, &dir)
     }
 
+    fn wait_flowing(&mut self) -> Result<()> {
+        self.progress.step("seeing that the load flows");
+        let (dir, clock, rate) = (self.dir.clone(), self.run.clock, self.rate_per_s());
+        self.load()?.wait_flowing(clock, silence_allowed_us(rate), &dir)
+    }
+
     fn cut_standbys(&mut self) -> Result<()> {
         self.progress.step("cutting the standbys off");
         for standby in self.others() {
-            self.events.now(Mark::CutBegun, Some(&standby), "")?;
+            let begun_us = self.events.now(Mark::CutBegun, Some(&standby), "");
+            self.facts.cut_us.get_or_insert(begun_us);
             let cut = self.lab.backend.cut(&standby)?;
             self.wait_cut(&standby, cut)?;
-            self.events.now(Mark::Cut, Some(&standby), "it receives no more WAL")?;
+            self.events.now(Mark::Cut, Some(&standby), "it receives no more WAL");
         }
         Ok(())
     }
 
     fn inject(&mut self) -> Result<()> {
         let node = self.facts.old_primary.clone();
+        if let Some(why) = self.events.failure() {
+            bail!("{why}; nothing was killed");
+        }
         self.progress.step(format!("killing {node}"));
         let (clock, mut t0_us) = (self.run.clock, None);
         let killed = self.lab.backend.kill(&node, &mut || t0_us = Some(clock.now_us()));
         self.facts.t0_us = t0_us;
         if let Some(at_us) = t0_us {
-            self.events.at(at_us, Mark::T0, Some(&node), "kill")?;
+            self.events.at(at_us, Mark::T0, Some(&node), "kill");
         }
         killed?;
         self.facts.fault_proven = true;
-        self.events.now(Mark::FaultProven, Some(&node), "none of its processes is left")?;
+        self.events.now(Mark::FaultProven, Some(&node), "none of its processes is left");
         self.sessions.remove(&node);
         Ok(())
     }
@@ -315,7 +311,7 @@ impl Stage for Live<'_> {
             }
         }
         let (has, chosen) = best.context("there is no standby to promote")?;
-        self.events.now(Mark::Chosen, Some(&chosen), &format!("it has WAL up to {has}"))?;
+        self.events.now(Mark::Chosen, Some(&chosen), &format!("it has WAL up to {has}"));
         self.facts.new_primary = Some(chosen);
         Ok(())
     }
@@ -323,7 +319,7 @@ impl Stage for Live<'_> {
     fn promote(&mut self) -> Result<()> {
         let chosen = self.new_primary()?;
         self.progress.step(format!("promoting {chosen}"));
-        self.events.now(Mark::PromoteCalled, Some(&chosen), "")?;
+        self.events.now(Mark::PromoteCalled, Some(&chosen), "");
         let limit = self.promotion_limit;
         // Not waited for: the function itself polls every 100 ms, and would tell up to that much too late.
         let accepted: bool = self.session(&chosen)?.value("SELECT pg_promote(false)", &[])?;
@@ -336,7 +332,7 @@ impl Stage for Live<'_> {
                 false => cluster::wait::Look::NotYet("in recovery".to_owned()),
             })
         })?;
-        self.facts.out_of_recovery_us = Some(self.events.now(Mark::T3, Some(&chosen), "")?);
+        self.facts.out_of_recovery_us = Some(self.events.now(Mark::T3, Some(&chosen), ""));
         Ok(())
     }
 
@@ -361,7 +357,7 @@ impl Stage for Live<'_> {
         // Unreadable: the column stays empty; the takeover does not depend on it.
         if let Err(error) = self.try_read_old_end(&old) {
             program::stop::check()?;
-            self.note(Mark::Note, &old, &format!("the end of its WAL was not read: {error:#}"))?;
+            self.note(Mark::Note, &old, &format!("the end of its WAL was not read: {error:#}"));
         }
         Ok(())
     }
@@ -372,9 +368,9 @@ impl Stage for Live<'_> {
         for standby in &others {
             self.progress.step(format!("pointing {standby} at {new}"));
             slots::ensure(self.session(&new)?, standby)?;
-            self.events.now(Mark::SlotCreated, Some(standby), "")?;
+            self.events.now(Mark::SlotCreated, Some(standby), "");
             self.lab.backend.follow(standby, Some(&self.lab.upstream(&new, standby)?))?;
-            self.events.now(Mark::Repointed, Some(standby), "")?;
+            self.events.now(Mark::Repointed, Some(standby), "");
         }
         let missing = self.wait_redundant(&others)?;
         ensure!(missing.is_empty(), "{} did not come to stream from {new}", missing.join(" and "));
@@ -387,11 +383,11 @@ impl Stage for Live<'_> {
         let rows = read::alone(self.lab.backend.as_ref(), &old, self.cluster, self.run);
         match rows {
             Ok(rows) => {
-                self.events.now(Mark::DivergentRead, Some(&old), &format!("{} rows of this run", rows.len()))?;
+                self.events.now(Mark::DivergentRead, Some(&old), &format!("{} rows of this run", rows.len()));
                 self.facts.of_old_primary = Some(rows);
             }
             // Not read: the column stays empty.
-            Err(error) => self.note(Mark::Note, &old, &format!("its rows were not read: {error:#}"))?,
+            Err(error) => self.note(Mark::Note, &old, &format!("its rows were not read: {error:#}")),
         }
         Ok(())
     }
@@ -399,16 +395,28 @@ impl Stage for Live<'_> {
     fn rejoin(&mut self) -> Result<()> {
         let (old, new) = (self.facts.old_primary.clone(), self.new_primary()?);
         self.progress.step(format!("making {old} a standby of {new}"));
-        let begun_us = self.events.now(Mark::RejoinBegun, Some(&old), "")?;
+        let begun_us = self.events.now(Mark::RejoinBegun, Some(&old), "");
         let upstream = self.lab.upstream(&new, &old)?;
         let node = self.cluster.node(&old)?;
-        let primary = self.open(self.cluster.node(&new)?)?;
-        let rejoined =
-            rejoin(self.lab.backend.as_ref(), &old, &upstream, &primary, &|| self.open(node)).and_then(|how| {
-                let missing = self.wait_redundant(slice::from_ref(&old))?;
-                ensure!(missing.is_empty(), "after a {} it does not stream from {new}", how.as_str());
-                Ok(how)
-            });
+        let try_once =
+            |primary: &Session| rejoin(self.lab.backend.as_ref(), &old, &upstream, primary, &|| self.open(node));
+        let mut primary = self.open(self.cluster.node(&new)?)?;
+        let mut rejoined = try_once(&primary);
+        let begun = Instant::now();
+        // A backend that crashed takes all sessions with it, also one that was just opened, and the server is back within a
+        // second.
+        while primary.has_ended() && begun.elapsed() < RESTART_DEADLINE {
+            program::stop::check()?;
+            primary = until(&format!("{new} to be back"), RESTART_DEADLINE, LOOK, || {
+                Ok(cluster::wait::Look::Done(self.open(self.cluster.node(&new)?)?))
+            })?;
+            rejoined = try_once(&primary);
+        }
+        let rejoined = rejoined.and_then(|how| {
+            let missing = self.wait_redundant(slice::from_ref(&old))?;
+            ensure!(missing.is_empty(), "after a {} it does not stream from {new}", how.as_str());
+            Ok(how)
+        });
         match rejoined {
             Ok(how) => {
                 let mut detail = how.as_str().to_owned();
@@ -416,13 +424,13 @@ impl Stage for Live<'_> {
                     self.progress.warn(&format!("{old} needed a fresh base backup: {because}"));
                     detail += &format!(": {because}");
                 }
-                let at_us = self.events.now(Mark::Rejoined, Some(&old), &detail)?;
+                let at_us = self.events.now(Mark::Rejoined, Some(&old), &detail);
                 self.facts.rejoin_us = Some(at_us - begun_us);
                 self.facts.rejoined = Some(Ok(how));
             }
             Err(error) => {
                 program::stop::check()?;
-                self.note(Mark::RejoinFailed, &old, &format!("{error:#}"))?;
+                self.note(Mark::RejoinFailed, &old, &format!("{error:#}"));
                 self.facts.rejoined = Some(Err(format!("{error:#}")));
             }
         }
@@ -436,7 +444,7 @@ impl Stage for Live<'_> {
 
     fn end_load(&mut self) -> Result<()> {
         self.progress.step("ending the load");
-        self.events.now(Mark::LoadEnding, None, "")?;
+        self.events.now(Mark::LoadEnding, None, "");
         if let Some(load) = &mut self.load {
             self.facts.load_lived = load.lives();
             let ended = load.end();
@@ -445,7 +453,7 @@ impl Stage for Live<'_> {
                 self.could_not(&error);
             }
         }
-        self.events.now(Mark::LoadEnded, None, "")?;
+        self.events.now(Mark::LoadEnded, None, "");
         Ok(())
     }
 
@@ -455,12 +463,17 @@ impl Stage for Live<'_> {
         self.facts.primaries = count_primaries(self.cluster);
         let (primary, session) = asked?.primary;
         let writers = format!("understudy {}", self.run.name);
-        until_true("the load's backends to be gone", DRAINED_DEADLINE, LOOK, || {
+        let drained = until_true("the load's backends to be gone", DRAINED_DEADLINE, LOOK, || {
             Ok(session.value::<i64>(cluster::sql!("writers_left"), &[&writers])? == 0)
-        })?;
-        self.events.now(Mark::FinalRead, Some(&primary.name), "")?;
+        });
+        if let Err(error) = drained {
+            program::stop::check()?;
+            // What is acknowledged and gone stays gone, so the losses are counted all the same; but a row may still come.
+            self.could_not(&error);
+        }
+        self.events.now(Mark::FinalRead, Some(&primary.name), "");
         let present = read::present(&session, self.run)?;
-        self.events.now(Mark::FinalReadDone, Some(&primary.name), &format!("{} rows of this run", present.len()))?;
+        self.events.now(Mark::FinalReadDone, Some(&primary.name), &format!("{} rows of this run", present.len()));
         self.facts.present = Some(present);
         Ok(())
     }
@@ -474,31 +487,59 @@ impl Stage for Live<'_> {
         }
         self.facts.not_streaming = self.wait_redundant(&standbys)?;
         for standby in self.facts.not_streaming.clone() {
-            self.note(Mark::Defect, &standby, &format!("it does not stream from {new}"))?;
+            self.note(Mark::Defect, &standby, &format!("it does not stream from {new}"));
         }
         Ok(())
     }
 
     fn could_not(&mut self, error: &anyhow::Error) {
         self.facts.could_not.push(format!("{error:#}"));
-        // The note must not stop what the drill still can find out.
-        let _ = self.events.now(Mark::Note, None, &format!("{error:#}"));
+        self.events.now(Mark::Note, None, &format!("{error:#}"));
     }
 }
 
 impl Live<'_> {
     /// In a sync mode: lets commits on `primary` wait for the others, and sees that enough of them count.
     pub(crate) fn restore_sync_on(&mut self, primary: &str) -> Result<()> {
-        if !self.is_sync() {
+        if !check::is_sync(self.lab) {
             return Ok(());
         }
         let mut standbys: Vec<String> = self.cluster.nodes.iter().map(|node| node.name.clone()).collect();
         standbys.retain(|name| name != primary);
+        let timeline = timeline_of(self.session(primary)?)?;
+        let streaming =
+            standbys.iter().filter(|name| self.streams_from(primary, name, timeline).unwrap_or(false)).count();
+        ensure!(
+            streaming >= self.lab.quorum as usize,
+            "synchronous_standby_names was not set on {primary}: {streaming} of {} standbys stream, {} must, and every commit \
+             would hang",
+            standbys.len(),
+            self.lab.quorum
+        );
         let names = conf::sync_names(self.lab.sync, self.lab.quorum, &standbys);
         self.lab.backend.sync_names(primary, &names)?;
-        self.wait_quorum(primary)?;
-        self.events.now(Mark::SyncRestored, Some(primary), &names)?;
+        if let Err(error) = self.wait_quorum(primary) {
+            program::stop::check()?;
+            // Or every commit would hang from here on, and the load could not be drained and read back.
+            self.lab.backend.sync_names(primary, "")?;
+            return Err(error.context(format!("{primary} does not wait for its standbys")));
+        }
+        self.events.now(Mark::SyncRestored, Some(primary), &names);
         Ok(())
+    }
+
+    /// What state an interrupted drill leaves, and what to type next.
+    pub(crate) fn left_behind(&self) -> String {
+        let (facts, name) = (&self.facts, self.cluster.file.as_ref().map_or("", |file| file.name.as_str()));
+        let state = match (facts.t0_us, &facts.new_primary, facts.cut_us) {
+            (Some(_), Some(new), _) => format!("{} was killed and {new} was to take over", facts.old_primary),
+            (Some(_), None, _) => format!("{} was killed and nobody was promoted", facts.old_primary),
+            (None, _, Some(_)) => "the standbys were cut off".to_owned(),
+            (None, _, None) => return format!("nothing was done to lab {name} yet"),
+        };
+        format!(
+            "lab {name} is left as it is: {state}; `setup --name {name}` mends it, `setup --name {name} --down` removes it"
+        )
     }
 
     fn try_read_old_end(&mut self, old: &str) -> Result<()> {
@@ -510,16 +551,15 @@ impl Live<'_> {
         let fork = report::timeline::fork_lsn(&history, old_timeline);
         let fork = fork.with_context(|| format!("timeline {timeline} does not descend from {old_timeline}"))?;
         self.facts.fork = Some(fork);
-        self.events.now(Mark::ForkRead, Some(&new), &format!("timeline {timeline} left {old_timeline} at {fork}"))?;
+        self.events.now(Mark::ForkRead, Some(&new), &format!("timeline {timeline} left {old_timeline} at {fork}"));
         self.facts.old_end = old_timeline::end(self.lab.backend.as_ref(), old, old_timeline, fork)?;
         let detail = self.facts.old_end.map_or("unreadable".to_owned(), |end| format!("it ends at {end}"));
-        self.events.now(Mark::OldEndRead, Some(old), &detail)?;
+        self.events.now(Mark::OldEndRead, Some(old), &detail);
         Ok(())
     }
 
-    fn note(&mut self, mark: Mark, node: &str, detail: &str) -> Result<()> {
-        self.events.now(mark, Some(node), detail)?;
-        Ok(())
+    fn note(&mut self, mark: Mark, node: &str, detail: &str) {
+        self.events.now(mark, Some(node), detail);
     }
 }
 

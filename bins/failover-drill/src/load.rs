@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use cluster::wait::{Look, until};
 use program::child::Program;
+use program::clock::Clock;
 use program::run::Run;
 use report::ledger::{Event, parse_line};
 
@@ -18,6 +19,9 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Time for the load to begin: it looks for the primary and connects all clients.
 const BEGIN_DEADLINE: Duration = Duration::from_secs(35);
+
+/// Time for a load that is silent to flow again: a checkpoint or a busy machine holds it up for less.
+const FLOW_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How many acks in a row make a client well again.
 const ACKS_IN_A_ROW: u32 = 5;
@@ -45,6 +49,7 @@ pub(crate) struct Load {
 #[derive(Debug, Default)]
 struct Seen {
     acks: u64,
+    last_ack_us: u64,
     newest_timeline: u32,
     /// Acks in a row on the newest timeline, per worker that ever had an ack.
     in_a_row: BTreeMap<u32, u32>,
@@ -117,6 +122,15 @@ impl Load {
         })
     }
 
+    /// Waits until a write was acknowledged within the last half of `allowed_us` microseconds: the other half is for
+    /// what comes next.
+    pub(crate) fn wait_flowing(&mut self, clock: Clock, allowed_us: u64, dir: &Path) -> Result<()> {
+        let limit = FLOW_DEADLINE + Duration::from_micros(allowed_us);
+        self.wait("the load to flow (is its table locked?)", limit, dir, |seen| {
+            clock.now_us().saturating_sub(seen.last_ack_us) <= allowed_us / 2
+        })
+    }
+
     /// Whether it still runs.
     pub(crate) fn lives(&mut self) -> bool {
         matches!(self.program.ended(), Ok(None))
@@ -170,6 +184,7 @@ impl Seen {
                     self.in_a_row.values_mut().for_each(|row| *row = 0);
                 }
                 self.acks += 1;
+                self.last_ack_us = self.last_ack_us.max(row.at_us);
                 let row = self.in_a_row.entry(worker).or_default();
                 *row = if timeline == self.newest_timeline { *row + 1 } else { 0 };
             }

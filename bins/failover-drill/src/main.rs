@@ -6,6 +6,7 @@
 //! `fates.csv`, `settings.csv`, `log/`. Exit code 0: the takeover held; 1: commits were lost beyond `--max-lost`, or
 //! something else broke; 2: it could not be found out.
 
+mod check;
 mod drill;
 mod events;
 mod floor;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
 use cluster::args::{Cluster, ClusterArgs};
 use program::progress::Progress;
@@ -69,13 +70,13 @@ struct Args {
     /// Time for the promotion, and again for the clients to be well
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
     promotion_timeout: Duration,
-    /// A new folder for what is measured [default: a folder named after the run, in this directory]
+    /// A new or empty folder for what is measured [default: a folder named after the run, in this directory]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Measure the raw floor afterwards, on the same nodes: SIGKILL, `pg_ctl promote -w`, first write by a waiting client
     #[arg(long)]
     floor: bool,
-    /// Say what would be done, and do nothing
+    /// Check that the drill could begin, say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
     /// Say nothing but warnings and errors
@@ -119,14 +120,16 @@ fn run() -> Result<Verdict> {
     let cluster = args.cluster.open()?;
     let file = cluster.file.clone().context("a drill needs a cluster file: faults are for labs that `setup` made")?;
     let plan = drill::Plan { before: args.before, cut: args.cut, decide: args.decide, after: args.after };
+    let lab = lab::open::open(&file)?;
     if args.dry_run {
         Sink::<DrillRow>::stdout()?; // the header is there even when no row is
-        dry_run(&file.name, plan, &args.rate, args.clients);
-        return Ok(Verdict::Unknown); // nothing was seen
+        let fit = check::check(&lab, &cluster)?;
+        out_dir_fits(&out_dir(args.out.as_deref(), &run), &run)?;
+        say_plan(&file.name, &fit, plan, &args.rate, args.clients);
+        return Ok(Verdict::Held); // it could begin
     }
-    let lab = lab::open::open(&file)?;
-    let dir = out_dir(args.out.as_deref(), &run)?;
-    let mut row = Sink::stdout()?;
+    let dir = make_out_dir(&out_dir(args.out.as_deref(), &run), &run)?;
+    let mut rows = Rows::open(&dir)?;
     let progress = Progress::new(args.quiet);
     let load = LoadPlan {
         cluster_file: copy_cluster_file(&cluster, &dir)?,
@@ -138,17 +141,22 @@ fn run() -> Result<Verdict> {
     let mut live = Live::new(&lab, &cluster, &run, dir.clone(), load, args.promotion_timeout, progress.clone())?;
     let played = drill::play(&mut live, plan);
     progress.finish();
-    played?;
+    if let Err(error) = played {
+        progress.warn(&live.left_behind());
+        return Err(error);
+    }
     let mut judged = judge::judge(&live, &args.rate, args.fault.as_str(), args.max_lost)?;
-    judge::write_fates(&dir, &judged.fates)?;
+    if let Err(error) = judge::write_fates(&dir, &judged.fates) {
+        judged.could_not(&error); // the row must come out all the same: stdout may lead elsewhere
+    }
     for reason in &judged.reasons {
-        live.events.now(Mark::Verdict, None, reason)?;
+        live.events.now(Mark::Verdict, None, reason);
     }
     if args.floor {
         judged.row.floor_us = floor::measure(&mut live);
         progress.finish();
     }
-    let written = row.row(&judged.row);
+    let written = rows.write(&judged.row);
     progress.say(&report::summary::drill(&judged.row, &judged.fates.named, &judged.reasons));
     stop::check()?;
     match judged.row.verdict {
@@ -164,15 +172,55 @@ fn parse_rate(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err("give 1 to 1000000 writes per second, or `max`".to_owned()) }
 }
 
-/// The folder for what is measured. It may exist (the runner makes it), but not with the files of a drill in it.
-fn out_dir(asked: Option<&Path>, run: &Run) -> Result<PathBuf> {
-    let dir = asked.map_or_else(|| PathBuf::from(&run.name), Path::to_owned);
-    std::fs::create_dir_all(&dir).with_context(|| format!("--out {}", dir.display()))?;
-    for name in ["cluster.toml", "events.csv", "ledger.csv", "load.csv", "fates.csv", "settings.csv"] {
-        let taken = dir.join(name).exists();
-        ensure!(!taken, "--out {}: {name} is there already, and nothing is ever overwritten", dir.display());
+/// Where the row of the drill goes: to stdout and, if that does not lead there already, to `drill.csv` in its folder.
+struct Rows {
+    stdout: Sink<DrillRow>,
+    file: Option<Sink<DrillRow>>,
+}
+
+impl Rows {
+    fn open(dir: &Path) -> Result<Rows> {
+        let path = dir.join("drill.csv");
+        // Whoever made the folder for this run has sent our stdout there.
+        let file = if path.exists() { None } else { Some(Sink::create_new(&path)?) };
+        Ok(Rows { stdout: Sink::stdout()?, file })
     }
-    dir.canonicalize().with_context(|| format!("--out {}", dir.display()))
+
+    /// Writes the row to both, also if one of them cannot take it.
+    fn write(&mut self, row: &DrillRow) -> Result<()> {
+        let kept = self.file.as_mut().map_or(Ok(()), |file| file.row(row));
+        self.stdout.row(row).and(kept)
+    }
+}
+
+/// The folder for what is measured.
+fn out_dir(asked: Option<&Path>, run: &Run) -> PathBuf {
+    asked.map_or_else(|| PathBuf::from(&run.name), Path::to_owned)
+}
+
+/// Sees that nothing is in the folder, if it exists, or that somebody made it for this very run (the runner does) and no
+/// file of a drill is in it.
+fn out_dir_fits(dir: &Path, run: &Run) -> Result<()> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(|| format!("--out {}", dir.display()))?,
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>();
+    let names = names.with_context(|| format!("--out {}", dir.display()))?;
+    let told = std::fs::read_to_string(dir.join("run.toml")).unwrap_or_default();
+    let of_this_run = told.lines().any(|line| line == format!("run = {:?}", run.name));
+    let ours = ["cluster.toml", "events.csv", "ledger.csv", "load.csv", "fates.csv", "settings.csv"];
+    let taken = names.iter().find(|name| !of_this_run || ours.iter().any(|ours| name == ours));
+    if let Some(name) = taken {
+        let (dir, name) = (dir.display(), name.display());
+        bail!("--out {dir}: {name} is in it already, and nothing is ever mixed or overwritten: name a new folder");
+    }
+    Ok(())
+}
+
+fn make_out_dir(dir: &Path, run: &Run) -> Result<PathBuf> {
+    out_dir_fits(dir, run)?;
+    std::fs::create_dir_all(dir).and_then(|()| dir.canonicalize()).with_context(|| format!("--out {}", dir.display()))
 }
 
 /// The cluster as the load is told of it. It holds no secret, and says later what was drilled.
@@ -186,14 +234,19 @@ fn copy_cluster_file(cluster: &Cluster, dir: &Path) -> Result<PathBuf> {
 }
 
 /// Says what a drill would do.
-fn dry_run(lab: &str, plan: drill::Plan, rate: &str, clients: u32) {
-    let cut = plan.cut.map_or(String::new(), |time| format!("cut the standbys off and write for {time:?} more; "));
+fn say_plan(lab: &str, fit: &check::Fit, plan: drill::Plan, rate: &str, clients: u32) {
+    let (primary, standbys) = (&fit.primary, fit.standbys.join(" and "));
+    let cut = plan.cut.map_or(String::new(), |time| format!("cut {standbys} off and write for {time:?} more; "));
     let decide = plan.decide.map_or(String::new(), |time| format!("wait {time:?}; "));
+    let promote = match &fit.standbys[..] {
+        [only] => format!("promote {only}"),
+        _ => format!("promote the one of {standbys} with the most WAL and point the others at it"),
+    };
     eprintln!(
-        "on lab {lab}: check that every standby streams; write at {rate} per second with {clients} clients for {:?}; \
-         {cut}SIGKILL all processes of the primary; {decide}promote the standby with the most WAL; point the others at \
-         it; bring the old primary back by pg_rewind, else by a base backup; write for {:?} more; read everything back \
-         and judge it. Nothing was done.",
-        plan.before, plan.after
+        "the drill could begin on lab {lab}: {primary} is the primary (PostgreSQL {}), {standbys} streams from it.\n\
+         It would write at {rate} per second with {clients} clients for {:?}; {cut}SIGKILL all processes of {primary}; \
+         {decide}{promote}; bring {primary} back by pg_rewind, else by a base backup; write for {:?} more; read everything \
+         back and judge it. Nothing was done.",
+        fit.server_version, plan.before, plan.after
     );
 }

@@ -13,6 +13,9 @@ pub(crate) trait Stage {
     fn begin_load(&mut self) -> Result<()>;
     /// Lets the load run; fails if it ends by itself.
     fn load_for(&mut self, time: Duration) -> Result<()>;
+    /// Waits until the load is being acknowledged, as it must be when the standbys are cut off or the fault comes: what
+    /// is lost while the load is silent, nobody sees.
+    fn wait_flowing(&mut self) -> Result<()>;
     /// Cuts the standbys off from the primary, and sees that they are.
     fn cut_standbys(&mut self) -> Result<()>;
     /// T0, and the fault; returns when it is proven to have fired.

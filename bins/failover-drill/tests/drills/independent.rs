@@ -312,7 +312,8 @@ pub(crate) fn check(drill: &Fields, ledger: &Ledger, events: &Events, present: &
     let outages = marks.worker_outages_us(ledger);
     let split = marks.split(ledger);
     let since_t0 = |mark: Option<u64>| mark.map(|at| at - marks.t0);
-    let expected: [(&str, Option<u64>); 28] = [
+    let last_before_t0 = ledger.acks.iter().map(|ack| ack.at_us).filter(|at| *at <= marks.t0).max();
+    let expected: [(&str, Option<u64>); 29] = [
         ("acked", Some(ledger.with("acked").len() as u64)),
         ("acked_local", Some(ledger.with("acked_local").len() as u64)),
         ("failed", Some(ledger.with("failed").len() as u64)),
@@ -331,7 +332,14 @@ pub(crate) fn check(drill: &Fields, ledger: &Ledger, events: &Events, present: &
         ("outage_worker_p50_us", Some(lower_median(outages.clone()))),
         ("outage_worker_max_us", outages.last().copied()),
         ("longest_gap_us", gaps_us(ledger, |_| true).into_iter().max()),
-        ("longest_gap_before_us", gaps_us(ledger, |ack| ack.at_us < marks.t0).into_iter().max()),
+        (
+            "longest_gap_before_us",
+            gaps_us(ledger, |ack| ack.at_us < marks.t0)
+                .into_iter()
+                .max()
+                .max(last_before_t0.map(|last| marks.t0 - last)),
+        ),
+        ("outage_before_us", marks.t1.map(|t1| marks.t0.saturating_sub(t1))),
         ("detection_us", since_t0(marks.t2)),
         ("promotion_us", since_t0(marks.t3)),
         ("reroute_us", marks.t4.zip(marks.t3).map(|(t4, t3)| t4 - t3)),
@@ -398,9 +406,9 @@ r,3950,rejoined,a,rewind
 ";
     const DRILL: &str = "\
 acked,acked_local,failed,unknown,skipped,lost,lost_local,recovered,phantom,unexpected,duplicate,corrupt,holes,divergent,\
-outage_us,outage_worker_min_us,outage_worker_p50_us,outage_worker_max_us,longest_gap_us,longest_gap_before_us,\
+outage_us,outage_before_us,outage_worker_min_us,outage_worker_p50_us,outage_worker_max_us,longest_gap_us,longest_gap_before_us,\
 detection_us,promotion_us,reroute_us,redundancy_us,split_us,split_acked,rpo_span_us,rpo_wal_bytes,rejoin_us,rejoin,verdict
-15,0,1,1,1,2,0,1,0,0,0,0,0,2,750,750,750,1200,800,800,100,600,200,1500,0,0,350,256,150,rewind,broken
+15,0,1,1,1,2,0,1,0,0,0,0,0,2,750,0,750,750,1200,800,800,100,600,200,1500,0,0,350,256,150,rewind,broken
 ";
     let mut text = "run,at_us,worker,seq,event,scheduled_us,latency_us,sqlstate,node,timeline\n".to_owned();
     let mut row = |at: u64, worker: &str, seq: u64, event: &str, timeline: &str| {

@@ -2,7 +2,7 @@
 
 use lab::conf::SyncMode;
 
-use crate::support::{Lab, programs_of};
+use crate::support::{LOOK, Lab, SOON, programs_of};
 
 #[test]
 fn what_must_not_begin_touches_nothing() {
@@ -16,14 +16,42 @@ fn what_must_not_begin_touches_nothing() {
     assert_eq!(std::fs::read_to_string(out.path().join("ledger.csv")).unwrap(), "somebody's");
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1, "nothing was added to a folder that is refused");
     let dry = lab.drill(&["--dry-run", "--cut", "1s", "--decide", "2s"]);
-    assert!(dry.stderr.contains("cut") && dry.stderr.contains("Nothing was done"), "{}", dry.stderr);
-    assert_eq!((dry.code, dry.out.exists()), (Some(2), false), "nothing was seen, so nothing is held");
+    for words in ["cut node2 off", "processes of node1", "promote node2", "Nothing was done"] {
+        assert!(dry.stderr.contains(words), "{words:?}: {}", dry.stderr);
+    }
+    assert_eq!((dry.code, dry.out.exists()), (Some(0), false), "the drill could begin: {}", dry.stderr);
+    let strange = tempfile::tempdir().unwrap();
+    std::fs::write(strange.path().join("thesis.tex"), "somebody's").unwrap();
+    for more in [&[][..], &["--dry-run"]] {
+        let mixed = lab.drill(&[&["--out", strange.path().to_str().unwrap()], more].concat());
+        assert_eq!(mixed.code, Some(2), "{}", mixed.stderr);
+        assert!(mixed.stderr.contains("thesis.tex"), "{}", mixed.stderr);
+    }
     for wrong in [&["--rate", "0"][..], &["--clients", "0"], &["--before", "10"], &["--fault", "unplug"]] {
         let refused = lab.drill(wrong);
         assert_eq!((refused.code, refused.out.exists()), (Some(2), false), "{wrong:?}");
         assert!(refused.stderr.contains(wrong[0]), "{wrong:?}: {}", refused.stderr);
     }
     assert_eq!(lab.state(), before, "no server was restarted, reloaded, promoted or written to");
+}
+
+#[test]
+fn a_dry_run_checks_what_a_drill_would() {
+    let lab = Lab::new(1, SyncMode::Async);
+    // Not fit: the standby follows nobody.
+    let (local, standby) = (crate::rejoin::local(&lab), "node2");
+    let section = lab.file.node.iter().find(|node| node.name == lab.primary()).unwrap();
+    let right = lab::standby::upstream(section, standby, &lab.dir.join(standby).join("passfile"));
+    lab::backend::Backend::follow(&local, standby, None).unwrap();
+    let receives = || Ok(lab::standby::receiver(&lab.session(standby))?.is_none());
+    cluster::wait::until_true("the receiver to stop", SOON, LOOK, receives).unwrap();
+    let unfit = lab.drill(&["--dry-run"]);
+    assert_eq!(unfit.code, Some(2), "{}", unfit.stderr);
+    assert!(unfit.stderr.contains("node2 does not stream from node1"), "{}", unfit.stderr);
+    lab::backend::Backend::follow(&local, standby, Some(&right)).unwrap();
+    lab::standby::wait_streaming(&lab.session("node1"), || Ok(lab.session(standby)), &right, SOON).unwrap();
+    let fit = lab.drill(&["--dry-run"]);
+    assert_eq!(fit.code, Some(0), "{}", fit.stderr);
 }
 
 #[test]

@@ -93,10 +93,11 @@ impl Lab {
 
     /// An administrator's session on a node.
     pub(crate) fn session(&self, node: &str) -> Session {
-        self.open(node).unwrap()
+        self.try_session(node).unwrap()
     }
 
-    fn open(&self, node: &str) -> anyhow::Result<Session> {
+    /// The same where the node may not answer.
+    pub(crate) fn try_session(&self, node: &str) -> anyhow::Result<Session> {
         let cluster = Cluster::from_file(self.file.clone());
         Session::open(node, &cluster.info(cluster.node(node)?, Role::Admin)?, "test")
     }
@@ -188,6 +189,14 @@ impl Lab {
         let run = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let out = self.out.path().join(&run);
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.out.path().join(format!("{run}.{name}")));
+        let mut command = self.command(more, &run);
+        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        Drill { of: PhantomData, child: command.spawn().unwrap(), run, out, stdout, stderr }
+    }
+
+    /// A drill of this name with short times of load; `more` comes last, and its options win.
+    fn command(&self, more: &[&str], run: &str) -> Command {
+        let out = self.out.path().join(run);
         let mut command = Command::new(env!("CARGO_BIN_EXE_failover-drill"));
         command.arg("--cluster").arg(&self.path);
         for (option, value) in [("--before", "2s"), ("--after", "1s")] {
@@ -198,9 +207,27 @@ impl Lab {
         if !more.contains(&"--out") {
             command.arg("--out").arg(&out);
         }
-        command.args(more).env_remove("UNDERSTUDY_CLUSTER").env_remove("UNDERSTUDY_ORIGIN").env("UNDERSTUDY_RUN", &run);
-        command.stdin(Stdio::null()).stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
-        Drill { of: PhantomData, child: command.spawn().unwrap(), run, out, stdout, stderr }
+        command.args(more).env_remove("UNDERSTUDY_CLUSTER").env_remove("UNDERSTUDY_ORIGIN").env("UNDERSTUDY_RUN", run);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a drill into a pipe: what came out of it, and whether the pipe was closed when the drill had ended.
+    pub(crate) fn drill_piped(&self, more: &[&str]) -> (String, bool) {
+        let mut command = self.command(more, &format!("test-{}-piped", std::process::id()));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut pipe = child.stdout.take().unwrap();
+        let (send, read) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = std::io::Read::read_to_string(&mut pipe, &mut text).map(|_| send.send(text));
+        });
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < DRILL, "the drill does not end");
+            std::thread::sleep(LOOK);
+        }
+        read.recv_timeout(SOON).map_or((String::new(), false), |text| (text, true))
     }
 
     /// Runs a drill to its end.
@@ -295,6 +322,10 @@ impl Drill<'_> {
         if let Err(status) = waited.unwrap() {
             panic!("it ended ({status}) before {mark}: {}", std::fs::read_to_string(&self.stderr).unwrap());
         }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        Pid::from_child(&self.child).as_raw_nonzero().get()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -44,6 +44,12 @@ impl Session {
         self.client.is_closed()
     }
 
+    /// Whether the connection is gone, found out by asking: [`Session::is_closed`] knows only what the last question met.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.is_closed() || (self.script("").is_err() && self.is_closed())
+    }
+
     /// The rows that a statement returns.
     ///
     /// # Errors

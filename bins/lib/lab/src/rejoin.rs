@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use cluster::session::Session;
 
 use crate::backend::Backend;
@@ -62,6 +62,8 @@ pub fn rejoin(
             Err(error) => format!("{error:#}"),
         };
     program::stop::check()?;
+    // No fault of the rewind's, and nothing can be seen over this session any more: the caller may try again.
+    ensure!(!primary.has_ended(), "the session on {} has ended: {because}", upstream.node);
     backend.stop(node)?;
     clone(backend, node, upstream, primary, open)
         .with_context(|| format!("after pg_rewind did not help ({because})"))?;

@@ -148,7 +148,13 @@ pub fn wait_streaming(
             Some(current) => current,
             None => open()?,
         };
-        let streams = streams_from(primary, &current, upstream, Some(timeline))?;
+        let streams = match streams_from(primary, &current, upstream, Some(timeline)) {
+            // The server may be back, this session never is.
+            Err(error) if primary.is_closed() => {
+                return Ok(Look::Never(error.context(format!("the session on {} has ended", upstream.node))));
+            }
+            streams => streams?,
+        };
         let now = if streams { None } else { receiver(&current)? };
         session = Some(current);
         Ok(match now {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::show::us;
 use crate::verdict::Verdict;
 
 /// One drill. What each figure means is DESIGN's section "What the figures mean", retold in `reports/README.md`.
@@ -85,7 +86,8 @@ pub struct DrillRow {
     pub verdict: Verdict,
     /// `exact`, or `at_least` if no ack came on the new timeline until the deadline.
     pub outage_kind: Option<String>,
-    /// Longest gap between two acks before T0: what the outage has to be compared with.
+    /// Longest time without an ack before T0, one that was open at T0 counted up to T0: what the outage has to be
+    /// compared with.
     pub longest_gap_before_us: Option<u64>,
     /// Lost writes that have a later surviving ack of the same worker and timeline.
     pub holes: Option<u64>,
@@ -102,6 +104,10 @@ pub struct DrillRow {
     pub well_us: Option<u64>,
     /// Clients that acked before the fault and never on the new timeline.
     pub stranded: Option<u64>,
+    /// The part of the outage that lies before T0.
+    pub outage_before_us: Option<u64>,
+    /// The part of `reroute_us` in which the client with the first ack was connecting: the load's own share.
+    pub connecting_us: Option<u64>,
 }
 
 /// What the verdict on a drill depends on.
@@ -121,6 +127,8 @@ pub struct Findings {
     pub acked_on_new_timeline: bool,
     /// Whether the load ran until it was told to end: if not, a missing ack says nothing about the cluster.
     pub load_lived: bool,
+    /// Whether the load was flowing when it mattered; what a ledger does not see, it cannot judge.
+    pub flow: Flow,
     /// Lost writes and how many are allowed.
     pub lost: u64,
     /// How many lost writes are allowed.
@@ -143,6 +151,36 @@ pub struct Findings {
     pub not_streaming: Vec<String>,
     /// Why something could not be found out, in words.
     pub could_not: Vec<String>,
+}
+
+/// For how long nothing had been acknowledged when it mattered: at T0, and after a cut in a sync mode, which promises
+/// silence, at the cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// The silence in microseconds; `None`: nothing was acknowledged before.
+    pub silent_us: Option<u64>,
+    /// The longest silence of a load that counts as flowing, in microseconds.
+    pub allowed_us: u64,
+    /// Whether that moment was the cut and not T0.
+    pub at_cut: bool,
+}
+
+impl Flow {
+    /// Why the load was not flowing; `None`: it was.
+    #[must_use]
+    pub fn why_not(&self) -> Option<String> {
+        let what = if self.at_cut { "cut" } else { "fault" };
+        match self.silent_us {
+            Some(silent) if silent <= self.allowed_us => None,
+            Some(silent) => Some(format!(
+                "the load was not flowing: nothing was acknowledged in the last {} before the {what} (allowed: {}), and a \
+                 ledger cannot see what was lost then",
+                us(silent),
+                us(self.allowed_us)
+            )),
+            None => Some(format!("the load was not flowing: nothing was acknowledged before the {what}")),
+        }
+    }
 }
 
 /// The verdict on a drill, with a reason for each thing that keeps it from `held`.
@@ -180,6 +218,9 @@ pub fn verdict(findings: &Findings) -> (Verdict, Vec<String>) {
     say(!f.final_read, Unknown, "there was no final read".to_owned());
     say(!f.ledger_complete, Unknown, "the ledger is torn: it does not end with `end`".to_owned());
     say(f.acks == 0, Unknown, "no write was acknowledged at all".to_owned());
+    if let Some(why) = f.flow.why_not().filter(|_| f.fault_proven) {
+        say(true, Unknown, why);
+    }
     for why in &f.could_not {
         say(true, Unknown, why.clone());
     }
@@ -200,6 +241,7 @@ mod tests {
             acked_on_new_timeline: true,
             load_lived: true,
             primaries: 1,
+            flow: Flow { silent_us: Some(2_000), allowed_us: 250_000, at_cut: false },
             rejoined: Some(true),
             ..Findings::default()
         }
@@ -239,6 +281,13 @@ mod tests {
         assert_eq!(after(|f| (f.load_lived, f.acked_on_new_timeline) = (false, false)), Verdict::Unknown);
         assert_eq!(after(|f| (f.promotion_ordered, f.acked_on_new_timeline) = (false, false)), Verdict::Unknown);
         assert_eq!(after(|f| f.could_not.push("the sync wait".into())), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_load_that_did_not_flow_when_it_mattered_saw_nothing() {
+        assert_eq!(after(|f| f.flow.silent_us = Some(250_001)), Verdict::Unknown);
+        assert_eq!(after(|f| f.flow.silent_us = None), Verdict::Unknown);
+        assert_eq!(after(|f| (f.flow.silent_us, f.lost) = (None, 1)), Verdict::Broken, "what was seen counts");
     }
 
     #[test]

@@ -133,6 +133,17 @@ pub struct Failure {
     pub worker: u32,
 }
 
+/// A session that a worker got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connect {
+    /// When it was there, in microseconds since the run's origin.
+    pub at_us: u64,
+    /// The worker that it belongs to.
+    pub worker: u32,
+    /// How long the attempt took that succeeded, in microseconds; `None` in ledgers that do not say.
+    pub took_us: Option<u64>,
+}
+
 /// A whole ledger, read back.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -144,6 +155,8 @@ pub struct Ledger {
     pub acks: Vec<Ack>,
     /// All failures in the order of the file.
     pub failures: Vec<Failure>,
+    /// All sessions in the order of the file.
+    pub connects: Vec<Connect>,
     /// Time of the last row.
     pub last_us: u64,
     /// Whether the last row is `end` with the right count of keys. If not, the ledger is torn.
@@ -181,7 +194,10 @@ impl Ledger {
                 ensure!(keys == self.writes.len() as u64, "`end` counts {keys} keys, there are {}", self.writes.len());
                 self.complete = true;
             }
-            Event::Connected => {}
+            Event::Connected => {
+                let worker = row.worker.context("an event of connecting has no worker")?;
+                self.connects.push(Connect { at_us: row.at_us, worker, took_us: row.latency_us });
+            }
             Event::ConnectFailed | Event::Disconnected => {
                 let worker = row.worker.context("an event of connecting has no worker")?;
                 self.failures.push(Failure { at_us: row.at_us, worker });

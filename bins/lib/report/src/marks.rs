@@ -15,8 +15,8 @@ const RECOVERY_WINDOW_US: u64 = 1_000_000;
 /// What the drill saw by itself. All times in microseconds since the run's origin.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    /// T0: just before the first act of the fault.
-    pub t0_us: u64,
+    /// T0: just before the first act of the fault; `None`: there was none.
+    pub t0_us: Option<u64>,
     /// The first `false` of `pg_is_in_recovery()`; `None` without a promotion.
     pub out_of_recovery_us: Option<u64>,
     /// T6: a standby streams from the new primary.
@@ -27,7 +27,7 @@ pub struct Seen {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// Just before the first act of the fault.
-    pub t0_us: u64,
+    pub t0_us: Option<u64>,
     /// Last ack of the old timeline before T4.
     pub t1_us: Option<u64>,
     /// First failure that a client saw after T0.
@@ -48,10 +48,12 @@ pub struct Marks {
     pub longest_gap_us: Option<u64>,
     /// The longest gap between acks that ends after T0.
     pub longest_gap_after_us: Option<u64>,
-    /// The longest gap between acks that ends before T0.
+    /// The longest time without an ack before T0, the one that was still open at T0 counted up to T0.
     pub longest_gap_before_us: Option<u64>,
     /// From T0 until acks came again at 90 % of the rate before it.
     pub recover90_us: Option<u64>,
+    /// How much of T3 → T4 the client with the first ack on the new timeline spent connecting: the load's own share.
+    pub connecting_us: Option<u64>,
     /// From T4 to the last ack of the old timeline after it; 0 if there is none.
     pub split_us: u64,
     /// Acks of the old timeline after T4.
@@ -63,6 +65,12 @@ impl Marks {
     #[must_use]
     pub fn outage_us(&self, promoted: bool) -> Option<u64> {
         if promoted { Some(self.t4_us? - self.t1_us?) } else { self.longest_gap_after_us }
+    }
+
+    /// The part of the outage that lies before T0, when nothing had been done to the cluster yet.
+    #[must_use]
+    pub fn outage_before_us(&self) -> Option<u64> {
+        Some(self.t0_us?.saturating_sub(self.t1_us?))
     }
 
     /// Shortest, median and longest outage of a worker.
@@ -78,7 +86,9 @@ impl Marks {
 pub fn marks(ledger: &Ledger, seen: Seen) -> Marks {
     let mut acks = ledger.acks.clone();
     acks.sort_by_key(|ack| ack.at_us);
-    let old = acks.iter().filter(|ack| ack.at_us < seen.t0_us).map(|ack| ack.timeline).max();
+    // Without a fault all of the run lies before it.
+    let t0_us = seen.t0_us.unwrap_or(u64::MAX);
+    let old = acks.iter().filter(|ack| ack.at_us < t0_us).map(|ack| ack.timeline).max();
     let is_new = |ack: &&Ack| old.is_some_and(|old| ack.timeline > old);
     let t4_us = acks.iter().find(is_new).map(|ack| ack.at_us);
     let before_t4 = |ack: &&Ack| !is_new(ack) && t4_us.is_none_or(|t4| ack.at_us < t4);
@@ -86,14 +96,15 @@ pub fn marks(ledger: &Ledger, seen: Seen) -> Marks {
         Some(t4) => acks.iter().filter(|ack| !is_new(ack) && ack.at_us >= t4).map(|ack| ack.at_us).collect(),
         None => Vec::new(),
     };
-    let (worker_outages_us, workers_stranded) = worker_outages(&acks, old, seen.t0_us);
+    let t3_us = seen.out_of_recovery_us.map(|t3| t4_us.map_or(t3, |t4| t4.min(t3)));
+    let (worker_outages_us, workers_stranded) = worker_outages(&acks, old, t0_us);
     let gaps: Vec<(u64, u64)> = acks.windows(2).map(|pair| (pair[1].at_us, pair[1].at_us - pair[0].at_us)).collect();
-    let longest = |after: bool| gaps.iter().filter(|(end, _)| (*end >= seen.t0_us) == after).map(|(_, gap)| *gap).max();
+    let longest = |after: bool| gaps.iter().filter(|(end, _)| (*end >= t0_us) == after).map(|(_, gap)| *gap).max();
     Marks {
         t0_us: seen.t0_us,
         t1_us: acks.iter().filter(before_t4).map(|ack| ack.at_us).max(),
-        t2_us: ledger.failures.iter().map(|failure| failure.at_us).filter(|at| *at >= seen.t0_us).min(),
-        t3_us: seen.out_of_recovery_us.map(|t3| t4_us.map_or(t3, |t4| t4.min(t3))),
+        t2_us: ledger.failures.iter().map(|failure| failure.at_us).filter(|at| *at >= t0_us).min(),
+        t3_us,
         t4_us,
         t5_us: t4_us.and_then(|_| all_well(ledger, &acks, old)),
         t6_us: seen.redundant_us,
@@ -101,11 +112,36 @@ pub fn marks(ledger: &Ledger, seen: Seen) -> Marks {
         workers_stranded,
         longest_gap_us: gaps.iter().map(|(_, gap)| *gap).max(),
         longest_gap_after_us: longest(true),
-        longest_gap_before_us: longest(false),
-        recover90_us: recover90_us(&acks, seen.t0_us, t4_us, ledger.last_us),
+        longest_gap_before_us: longest(false).max(seen.t0_us.and_then(|t0| silence_us(&acks, t0))),
+        connecting_us: connecting_us(ledger, &acks, t3_us, old),
+        recover90_us: recover90_us(&acks, t0_us, t4_us, ledger.last_us),
         split_us: split.last().zip(t4_us).map_or(0, |(last, t4)| last - t4),
         split_acked: split.len() as u64,
     }
+}
+
+/// For how long nothing had been acknowledged at the moment `at_us`, in microseconds; `None`: nothing ever was.
+#[must_use]
+pub fn silence_us(acks: &[Ack], at_us: u64) -> Option<u64> {
+    let last = acks.iter().map(|ack| ack.at_us).filter(|ack| *ack <= at_us).max()?;
+    Some(at_us - last)
+}
+
+/// How long the load may be silent and still count as flowing, in microseconds: ten writes in a row that were due and
+/// not acknowledged, and no less than what a busy machine makes a load stumble.
+#[must_use]
+pub fn silence_allowed_us(rate_per_s: Option<u64>) -> u64 {
+    const STUMBLE_US: u64 = 250_000;
+    rate_per_s.map_or(STUMBLE_US, |rate| (10 * 1_000_000 / rate.max(1)).max(STUMBLE_US))
+}
+
+/// The part of T3 → T4 that the client with the first ack spent on getting its session.
+fn connecting_us(ledger: &Ledger, acks: &[Ack], t3_us: Option<u64>, old: Option<u32>) -> Option<u64> {
+    let (t3_us, first) = (t3_us?, acks.iter().find(|ack| old.is_some_and(|old| ack.timeline > old))?);
+    let mut own = ledger.connects.iter().filter(|c| c.worker == first.worker && c.at_us <= first.at_us);
+    let connect = own.next_back()?;
+    let begun_us = connect.at_us.saturating_sub(connect.took_us?);
+    Some(connect.at_us.saturating_sub(begun_us.max(t3_us)))
 }
 
 /// The outage of each worker (its own T4 − its own T1), and how many never came back.
@@ -165,7 +201,7 @@ fn recover90_us(acks: &[Ack], t0_us: u64, t4_us: Option<u64>, last_us: u64) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Failure;
+    use crate::ledger::{Connect, Failure};
 
     /// Two workers, an ack each per 10 ms, a kill at 1 s, acks of timeline 2 from 1.2 s on.
     fn drill() -> (Ledger, Seen) {
@@ -176,7 +212,7 @@ mod tests {
             ledger.acks.push(Ack { at_us: at_ms * 1_000 + 3_000, worker: 1, timeline });
         }
         ledger.failures.push(Failure { at_us: 1_001_000, worker: 0 });
-        let seen = Seen { t0_us: 1_000_000, out_of_recovery_us: Some(1_150_000), redundant_us: Some(2_500_000) };
+        let seen = Seen { t0_us: Some(1_000_000), out_of_recovery_us: Some(1_150_000), redundant_us: Some(2_500_000) };
         (ledger, seen)
     }
 
@@ -193,7 +229,8 @@ mod tests {
         assert_eq!(marks.outage_us(true), Some(207_000));
         assert_eq!(marks.worker_outage_us(), Some((210_000, 210_000, 210_000)));
         assert_eq!(marks.longest_gap_us, Some(207_000));
-        assert_eq!(marks.longest_gap_before_us, Some(7_000));
+        // Acks come 3 and 7 ms apart; the last one before the kill is 7 ms old when it comes.
+        assert_eq!((marks.longest_gap_before_us, marks.outage_before_us()), (Some(7_000), Some(7_000)));
         assert_eq!(marks.recover90_us, Some(200_000));
         assert_eq!((marks.split_us, marks.split_acked, marks.workers_stranded), (0, 0, 0));
     }
@@ -248,8 +285,38 @@ mod tests {
     }
 
     #[test]
+    fn a_silence_that_is_open_at_t0_counts_before_it() {
+        let (mut ledger, seen) = drill();
+        ledger.acks.retain(|ack| ack.at_us < 600_000 || ack.at_us > 1_000_000);
+        let marks = marks(&ledger, seen);
+        assert_eq!((marks.t1_us, marks.outage_us(true)), (Some(593_000), Some(607_000)));
+        assert_eq!((marks.outage_before_us(), marks.longest_gap_before_us), (Some(407_000), Some(407_000)));
+        assert_eq!(silence_us(&ledger.acks, 1_000_000), Some(407_000));
+        assert_eq!(silence_us(&[], 1_000_000), None, "nothing ever was acknowledged");
+    }
+
+    #[test]
+    fn a_load_may_stumble_by_ten_writes_or_a_quarter_of_a_second() {
+        assert_eq!(silence_allowed_us(Some(500)), 250_000);
+        assert_eq!(silence_allowed_us(Some(5)), 2_000_000);
+        assert_eq!(silence_allowed_us(None), 250_000);
+    }
+
+    #[test]
+    fn the_share_of_connecting_lies_between_promotion_and_first_ack() {
+        let (mut ledger, seen) = drill();
+        let connect = |at_us, worker, took_us| Connect { at_us, worker, took_us };
+        assert_eq!(marks(&ledger, seen).connecting_us, None, "nobody connected: nothing is known");
+        ledger.connects =
+            vec![connect(1_000, 0, Some(900)), connect(1_190_000, 0, Some(30_000)), connect(1_195_000, 1, Some(1))];
+        assert_eq!(marks(&ledger, seen).connecting_us, Some(30_000));
+        ledger.connects[1].took_us = Some(100_000); // begun before the promotion
+        assert_eq!(marks(&ledger, seen).connecting_us, Some(40_000));
+    }
+
+    #[test]
     fn no_acks_no_marks() {
-        let marks = marks(&Ledger::default(), Seen { t0_us: 5, ..Seen::default() });
+        let marks = marks(&Ledger::default(), Seen { t0_us: Some(5), ..Seen::default() });
         assert_eq!((marks.t1_us, marks.t4_us, marks.outage_us(true), marks.outage_us(false)), (None, None, None, None));
     }
 }

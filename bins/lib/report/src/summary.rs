@@ -72,16 +72,26 @@ fn outage(row: &DrillRow) -> Vec<String> {
             seen(row.promotion_us)
         ),
         format!(
-            "          first ack {} after the promotion; a standby again {} after the fault",
+            "          first ack {} after the promotion{}; a standby again {} after the fault",
             seen(row.reroute_us),
+            some(row.connecting_us.map_or(String::new(), us), " (", " of it the client's own connecting)"),
             seen(row.redundancy_us)
         ),
     ];
+    lines.extend(before_the_fault(row));
     if let Some(floor) = row.floor_us {
         let times = row.outage_us.map_or(String::new(), |o| format!(" (× {:.1})", o as f64 / floor.max(1) as f64));
         lines.push(format!("          raw floor of these nodes: {}{times}", us(floor)));
     }
     lines
+}
+
+/// The part of the outage that lies before the fault, where it is more than the load's own rhythm.
+fn before_the_fault(row: &DrillRow) -> Option<String> {
+    let (outage, before) = (row.outage_us?, row.outage_before_us?);
+    let rhythm_us = row.rate_per_s.map_or(0, |rate| 3 * 1_000_000 / rate.max(1));
+    (before > rhythm_us && before * 10 > outage)
+        .then(|| format!("          {} of the outage lie before the fault", us(before)))
 }
 
 fn loss(row: &DrillRow) -> String {

@@ -93,8 +93,9 @@ fn the_figures_follow_from_the_ledger_and_the_events() {
         assert!(ledger.complete, "{folder}");
 
         let at = |mark: Mark| events.iter().find(|event| event.mark == mark).map(|event| event.at_us);
-        let seen = Seen { t0_us: at(Mark::T0).unwrap(), out_of_recovery_us: at(Mark::T3), redundant_us: at(Mark::T6) };
+        let seen = Seen { t0_us: at(Mark::T0), out_of_recovery_us: at(Mark::T3), redundant_us: at(Mark::T6) };
         let marks = marks(&ledger, seen);
+        let t0 = seen.t0_us.unwrap();
         let workers = marks.worker_outage_us().unwrap();
         assert_eq!(marks.outage_us(true), row.outage_us, "{folder}");
         assert_eq!(Some(workers.0), row.outage_worker_min_us, "{folder}");
@@ -102,10 +103,14 @@ fn the_figures_follow_from_the_ledger_and_the_events() {
         assert_eq!(Some(workers.2), row.outage_worker_max_us, "{folder}");
         assert_eq!(marks.longest_gap_us, row.longest_gap_us, "{folder}");
         assert_eq!(marks.longest_gap_before_us, row.longest_gap_before_us, "{folder}");
-        assert_eq!(marks.t2_us.map(|t2| t2 - seen.t0_us), row.detection_us, "{folder}");
-        assert_eq!(marks.t3_us.map(|t3| t3 - seen.t0_us), row.promotion_us, "{folder}");
+        assert_eq!(marks.outage_before_us(), row.outage_before_us, "{folder}");
+        assert_eq!(marks.t5_us.map(|t5| t5 - t0), row.well_us, "{folder}");
+        assert_eq!(Some(marks.workers_stranded), row.stranded, "{folder}");
+        assert_eq!(marks.connecting_us, row.connecting_us, "{folder}");
+        assert_eq!(marks.t2_us.map(|t2| t2 - t0), row.detection_us, "{folder}");
+        assert_eq!(marks.t3_us.map(|t3| t3 - t0), row.promotion_us, "{folder}");
         assert_eq!(marks.t4_us.zip(marks.t3_us).map(|(t4, t3)| t4 - t3), row.reroute_us, "{folder}");
-        assert_eq!(marks.t6_us.map(|t6| t6 - seen.t0_us), row.redundancy_us, "{folder}");
+        assert_eq!(marks.t6_us.map(|t6| t6 - t0), row.redundancy_us, "{folder}");
         assert_eq!(marks.recover90_us, row.recover90_us, "{folder}");
         assert_eq!(Some(marks.split_acked), row.split_acked, "{folder}");
 
