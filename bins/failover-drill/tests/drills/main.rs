@@ -16,3 +16,4 @@ mod lossy;
 mod refused;
 mod rejoin;
 mod support;
+mod witness;

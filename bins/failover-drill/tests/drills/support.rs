@@ -16,6 +16,7 @@ use cluster::session::Session;
 use cluster::wait::{Look, until, until_true};
 use lab::conf::SyncMode;
 use lab::scratch::Scratch;
+use program::clock::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::independent::{self, Events, Fields, Ledger, Present};
@@ -62,6 +63,8 @@ pub(crate) struct Lab {
     pub(crate) dir: PathBuf,
     pub(crate) home: PathBuf,
     pub(crate) path: PathBuf,
+    /// All drills on it count from here, and whoever watches them.
+    pub(crate) clock: Clock,
     scratch: Option<Scratch>,
     /// Where drills write to.
     out: tempfile::TempDir,
@@ -72,6 +75,11 @@ impl Lab {
     pub(crate) fn new(standbys: u32, sync: SyncMode) -> Lab {
         let turn = Turn::take();
         Lab::of(Scratch::new(standbys, sync).unwrap(), turn)
+    }
+
+    pub(crate) fn with(standbys: u32, sync: SyncMode, settings: &[(&str, &str)]) -> Lab {
+        let turn = Turn::take();
+        Lab::of(Scratch::with(standbys, sync, settings).unwrap(), turn)
     }
 
     pub(crate) fn of_containers(standbys: u32, sync: SyncMode) -> Lab {
@@ -85,6 +93,7 @@ impl Lab {
             dir: scratch.dir.canonicalize().unwrap(),
             home: scratch.home().to_owned(),
             path: scratch.cluster.clone(),
+            clock: Clock::starting_now(),
             scratch: Some(scratch),
             out: tempfile::tempdir().unwrap(),
             _turn: turn,
@@ -207,8 +216,8 @@ impl Lab {
         if !more.contains(&"--out") {
             command.arg("--out").arg(&out);
         }
-        command.args(more).env_remove("UNDERSTUDY_CLUSTER").env_remove("UNDERSTUDY_ORIGIN").env("UNDERSTUDY_RUN", run);
-        command.stdin(Stdio::null());
+        command.args(more).env_remove("UNDERSTUDY_CLUSTER").env("UNDERSTUDY_RUN", run);
+        command.env("UNDERSTUDY_ORIGIN", self.clock.origin_ns().to_string()).stdin(Stdio::null());
         command
     }
 

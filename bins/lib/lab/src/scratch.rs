@@ -29,8 +29,17 @@ impl Scratch {
     /// # Errors
     /// If it cannot be made: a machine without PostgreSQL is a failure, not a skip.
     pub fn new(standbys: u32, sync: SyncMode) -> Result<Scratch> {
+        Scratch::with(standbys, sync, &[])
+    }
+
+    /// The same with settings, as `setup --set` takes them.
+    ///
+    /// # Errors
+    /// As [`Scratch::new`].
+    pub fn with(standbys: u32, sync: SyncMode, settings: &[(&str, &str)]) -> Result<Scratch> {
         let home = home()?;
-        let wanted = Wanted { standbys: Some(standbys), sync: Some(sync), ..wanted(&home) };
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let wanted = Wanted { standbys: Some(standbys), sync: Some(sync), settings, ..wanted(&home) };
         let cluster = converge(&wanted, &Progress::new(true))?;
         Ok(Scratch { cluster, dir: wanted.dir(), home })
     }
