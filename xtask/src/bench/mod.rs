@@ -6,6 +6,7 @@ mod load;
 mod outage;
 mod rusage;
 mod verify;
+mod witness;
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub(crate) enum Bench {
     Verify(Args),
     /// Takeovers, each beside the raw floor of the same nodes
     Outage(Args),
+    /// Takeovers beside an independent writer: outage and loss must agree
+    Witness(Args),
     /// The same takeover on local servers and on containers, in pairs
     Backends(Args),
 }
@@ -86,6 +89,7 @@ pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
         Bench::Load(args) => ("bench-load", args),
         Bench::Verify(args) => ("bench-verify", args),
         Bench::Outage(args) => ("bench-outage", args),
+        Bench::Witness(args) => ("bench-witness", args),
         Bench::Backends(args) => ("bench-backends", args),
     };
     let progress = Progress::new(false);
@@ -99,6 +103,7 @@ pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
         Bench::Load(_) => load::run(sh, &bed),
         Bench::Verify(_) => verify::run(sh, &bed),
         Bench::Outage(_) => outage::run(&bed),
+        Bench::Witness(_) => witness::run(sh, &bed),
         Bench::Backends(_) => backends::run(&bed),
     };
     let done = step::down(&bed.lab, &bed.run, done);

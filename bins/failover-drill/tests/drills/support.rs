@@ -333,10 +333,6 @@ impl Drill<'_> {
         }
     }
 
-    pub(crate) fn pid(&self) -> i32 {
-        Pid::from_child(&self.child).as_raw_nonzero().get()
-    }
-
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap(); // not reaped: the pid is its own
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::verdict::Verdict;
+
 /// `bench-lag.csv`: one timed workload of `bench lag`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LagBenchRow {
@@ -84,4 +86,31 @@ pub struct BackendBenchRow {
     pub rejoin_us: Option<u64>,
     /// Until everything was removed, in microseconds; `setup --down` as a whole.
     pub down_us: u64,
+}
+
+/// `bench-witness.csv`: one takeover of `bench witness`, beside an independent writer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WitnessBenchRow {
+    /// The run of the drill.
+    pub run: String,
+    /// Which of the repetitions, from 1.
+    pub pair: u64,
+    /// The sync mode.
+    pub sync: String,
+    /// Clients of the drill's load.
+    pub clients: u64,
+    /// Whether the standby was cut off before the fault.
+    pub cut: bool,
+    /// As in `drill.csv`.
+    pub outage_us: Option<u64>,
+    /// The longest time without an ack of the witness that was open between T0 and T4.
+    pub witness_gap_us: Option<u64>,
+    /// As in `drill.csv`.
+    pub lost: Option<u64>,
+    /// Acknowledged writes of the witness that the new primary lacks.
+    pub witness_lost: u64,
+    /// As in `drill.csv`.
+    pub verdict: Verdict,
+    /// Whether the two times are within 20 % of the witness's or 50 ms of each other.
+    pub within: Option<bool>,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use report::bench::{BackendBenchRow, LagBenchRow, LoadBenchRow, VerifyBenchRow};
+use report::bench::{BackendBenchRow, LagBenchRow, LoadBenchRow, VerifyBenchRow, WitnessBenchRow};
 use report::columns::columns;
 use report::drill::DrillRow;
 use report::event::{EventRow, Mark};
@@ -95,6 +95,7 @@ fn every_column_has_its_entry_in_its_order_and_no_entry_is_without_a_column() {
         ("settings.csv", columns::<SettingRow>()),
         ("seed.csv", columns::<SeedRow>()),
         ("bench-backends.csv", columns::<BackendBenchRow>()),
+        ("bench-witness.csv", columns::<WitnessBenchRow>()),
         ("bench-lag.csv", columns::<LagBenchRow>()),
         ("bench-load.csv", columns::<LoadBenchRow>()),
         ("bench-verify.csv", columns::<VerifyBenchRow>()),
@@ -143,6 +144,7 @@ fn every_row_type_is_in_the_dictionary() {
         "Setting",
         "Verify",
         "VerifyBench",
+        "WitnessBench",
     ];
     assert_eq!(found, known);
 }

@@ -1,0 +1,244 @@
+//! `bench witness`: takeovers beside an independent writer. It is psql on one plain connection, to a table of its own, on
+//! our clock: what it saw of outage and loss must agree with what the drill says.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use program::clock::Clock;
+use program::run::Run;
+use program::sink::Sink;
+use report::bench::WitnessBenchRow;
+use report::drill::DrillRow;
+use report::event::{EventRow, Mark};
+use report::show::us;
+use xshell::{Shell, cmd};
+
+use super::Bed;
+use crate::step;
+
+/// Sizes of the load beside the witness.
+const CLIENTS: [u64; 4] = [1, 8, 64, 300];
+
+/// How long the standby is cut off before the fault, where it is.
+const CUT: &str = "800ms";
+
+/// Pause between two writes of the witness: it knows of an outage to within this and the time of a commit.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Longest time for a statement or a connection of the witness beyond what an outage may take.
+const GIVE_UP: &str = "120";
+
+pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
+    let mut sink = Sink::create_new(&bed.dir.join("bench-witness.csv"))?;
+    let port = two_free_ports()?;
+    let mut rows = Vec::new();
+    for sync in ["on", "async"] {
+        bed.progress.step(format!("setting up, sync {sync}"));
+        let cluster = bed.setup(&["--port", &port.to_string(), "--sync", sync, "--set", "max_connections=400"])?;
+        let psql = Psql { port, passfile: Path::new(&cluster).with_file_name("passfile") };
+        for pair in 1..=bed.args.pairs {
+            for (clients, cut) in CLIENTS.into_iter().flat_map(|clients| [(clients, false), (clients, true)]) {
+                bed.progress.step(format!("{clients} clients, sync {sync}{}", if cut { ", cut off" } else { "" }));
+                let asked = Asked { pair, sync, clients, cut, number: rows.len() + 1 };
+                let row = takeover(sh, bed, &cluster, &psql, &asked)?;
+                sink.row(&row)?;
+                rows.push(row);
+            }
+        }
+    }
+    Ok(table(&rows))
+}
+
+struct Asked<'a> {
+    pair: u64,
+    sync: &'a str,
+    clients: u64,
+    cut: bool,
+    number: usize,
+}
+
+fn takeover(sh: &Shell, bed: &Bed<'_>, cluster: &str, psql: &Psql, asked: &Asked<'_>) -> Result<WitnessBenchRow> {
+    psql.ask(sh, "CREATE TABLE IF NOT EXISTS public.witness (number bigint NOT NULL); TRUNCATE public.witness")?;
+    let run = Run { name: format!("{}-{}", bed.run.name, asked.number), clock: bed.run.clock };
+    let (out, half) = (bed.dir.join(format!("drill-{}", asked.number)), half(bed.args.duration));
+    let (clients, file) = (asked.clients.to_string(), format!("drill-{}.csv", asked.number));
+    let out_arg = out.display().to_string();
+    let mut args = vec!["--cluster", cluster, "--out", &out_arg, "--before", &half, "--after", &half, "--quiet"];
+    args.extend(["--clients", &clients]);
+    if asked.cut {
+        args.extend(["--cut", CUT]);
+    }
+    let stop = AtomicBool::new(false);
+    let (acks, drilled) = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| write(psql, bed.run.clock, &stop));
+        let drilled = step::run("failover-drill", &args, &run, bed.dir, &file);
+        stop.store(true, Ordering::Relaxed);
+        (writing.join(), drilled)
+    });
+    drilled?;
+    let acks = acks.map_err(|_| anyhow::anyhow!("the witness panicked"))??;
+    let drill: DrillRow = step::rows(bed.dir, &file)?.pop().context("the drill left no row")?;
+    let there = psql.ask(sh, "SELECT number FROM public.witness")?;
+    let there: BTreeSet<u64> = there.lines().filter_map(|line| line.parse().ok()).collect();
+    let lost = acks.iter().filter(|(number, _)| !there.contains(number)).count() as u64;
+    let events: Vec<EventRow> = step::rows(&out, "events.csv")?;
+    let t0 = events.iter().find(|event| event.mark == Mark::T0).map(|event| event.at_us);
+    let gap_us = t0.and_then(|t0| gap_around(&acks, t0, t0 + drill.promotion_us? + drill.reroute_us?));
+    Ok(WitnessBenchRow {
+        run: run.name,
+        pair: asked.pair,
+        sync: asked.sync.to_owned(),
+        clients: asked.clients,
+        cut: asked.cut,
+        outage_us: drill.outage_us,
+        witness_gap_us: gap_us,
+        lost: drill.lost,
+        witness_lost: lost,
+        verdict: drill.verdict,
+        within: drill.outage_us.zip(gap_us).map(|(outage, gap)| outage.abs_diff(gap) <= (gap / 5).max(50_000)),
+    })
+}
+
+/// The longest gap between two acks that is open at some moment from T0 to T4.
+fn gap_around(acks: &[(u64, u64)], t0_us: u64, t4_us: u64) -> Option<u64> {
+    let gaps = acks.windows(2).map(|pair| (pair[0].1, pair[1].1));
+    gaps.filter(|(begin, end)| *end >= t0_us && *begin <= t4_us).map(|(begin, end)| end - begin).max()
+}
+
+/// Writes numbers, one after the other, until it is told to stop; returns which were acknowledged, and when.
+fn write(psql: &Psql, clock: Clock, stop: &AtomicBool) -> Result<Vec<(u64, u64)>> {
+    let (mut acks, mut number, mut session) = (Vec::new(), 0, None);
+    while !stop.load(Ordering::Relaxed) {
+        let mut on = match session.take() {
+            Some(on) => on,
+            None => psql.open()?,
+        };
+        number += 1; // a number is used once, whatever becomes of it
+        if on.insert(number) {
+            acks.push((number, clock.now_us()));
+            session = Some(on);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(acks)
+}
+
+/// How psql finds the node that takes writes.
+struct Psql {
+    /// The port of the first node; the second one has the next.
+    port: u16,
+    passfile: PathBuf,
+}
+
+impl Psql {
+    fn conninfo(&self) -> String {
+        let (one, other) = (self.port, self.port + 1);
+        format!(
+            "host=127.0.0.1,127.0.0.1 port={one},{other} user=understudy_admin dbname=understudy \
+             target_session_attrs=read-write connect_timeout=2 application_name=witness"
+        )
+    }
+
+    fn ask(&self, sh: &Shell, sql: &str) -> Result<String> {
+        let conninfo = self.conninfo();
+        let asking = cmd!(sh, "psql -XqAt --set ON_ERROR_STOP=1 --command {sql} {conninfo}");
+        asking
+            .env("PGPASSFILE", &self.passfile)
+            .quiet()
+            .read()
+            .context("psql failed; it comes with PostgreSQL's client")
+    }
+
+    fn open(&self) -> Result<Talking> {
+        let mut command = Command::new("timeout");
+        command.args([GIVE_UP, "psql", "-XqAt", "--set", "ON_ERROR_STOP=1", &self.conninfo()]);
+        command.env("PGPASSFILE", &self.passfile).stderr(Stdio::null()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().context("cannot start psql")?;
+        let answers = BufReader::new(child.stdout.take().context("psql has no stdout")?);
+        Ok(Talking { child, answers })
+    }
+}
+
+/// A psql that waits for statements.
+struct Talking {
+    child: Child,
+    answers: BufReader<std::process::ChildStdout>,
+}
+
+impl Talking {
+    /// Whether the number was acknowledged.
+    fn insert(&mut self, number: u64) -> bool {
+        let Some(stdin) = &mut self.child.stdin else { return false };
+        let mut answer = String::new();
+        writeln!(stdin, "INSERT INTO public.witness VALUES ({number}) RETURNING number;").is_ok()
+            && self.answers.read_line(&mut answer).is_ok()
+            && answer.trim().parse() == Ok(number)
+    }
+}
+
+impl Drop for Talking {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take()); // psql ends at the end of its input
+        let _ = self.child.wait();
+    }
+}
+
+fn half(duration: Duration) -> String {
+    format!("{}ms", (duration.as_millis() / 2).max(1))
+}
+
+/// The first of two free ports in a row, below those that outgoing connections take.
+fn two_free_ports() -> Result<u16> {
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let first = (16_000 + (std::process::id() % 700) as u16 * 10..32_000).step_by(2);
+    let found = first.into_iter().find(|port| free(*port) && free(port + 1));
+    let found = found.context("there are no two free ports in a row below 32000")?;
+    ensure!(found < 32_000);
+    Ok(found)
+}
+
+fn table(rows: &[WitnessBenchRow]) -> String {
+    let show = |figure: Option<u64>| figure.map_or("-".to_owned(), us);
+    let mut lines = vec!["sync   clients  cut   outage      witness's gap  lost  witness lost  agree".to_owned()];
+    for row in rows {
+        let agree = match (row.within, row.lost) {
+            (Some(within), Some(lost)) => {
+                if within && (lost > 0) == (row.witness_lost > 0) {
+                    "yes"
+                } else {
+                    "NO"
+                }
+            }
+            _ => "-",
+        };
+        lines.push(format!(
+            "{:<5}  {:>7}  {:<4}  {:<10}  {:<13}  {:>4}  {:>12}  {agree}",
+            row.sync,
+            row.clients,
+            if row.cut { CUT } else { "-" },
+            show(row.outage_us),
+            show(row.witness_gap_us),
+            row.lost.map_or("-".to_owned(), |lost| lost.to_string()),
+            row.witness_lost
+        ));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gap_around;
+
+    #[test]
+    fn the_gap_that_is_open_around_the_fault() {
+        let acks = [(1, 0), (2, 900), (3, 1_000), (4, 1_400), (5, 1_450), (6, 9_000)];
+        assert_eq!(gap_around(&acks, 1_100, 1_380), Some(400), "neither what was before nor what came later");
+        assert_eq!(gap_around(&acks[..3], 1_100, 1_380), None, "it was never acknowledged again");
+    }
+}
