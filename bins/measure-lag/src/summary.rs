@@ -100,20 +100,21 @@ impl Standby {
 
     /// What is known of its lag, and why that is not good. A bound says that the lag is more, and never that it is less.
     fn verdict(&self, max_lag_us: Option<u64>) -> (Verdict, Option<String>) {
-        let longest_open_us = self.open.values().max().copied();
-        match max_lag_us {
-            Some(limit) if self.longest_us.is_some_and(|longest| longest > limit) => {
-                let (longest, limit) = (show_us(self.longest_us.unwrap_or_default()), show_us(limit));
-                (Verdict::Broken, Some(format!("a beat's lag came to {longest}, --max-lag is {limit}")))
-            }
-            _ if self.seen == 0 => (Verdict::Unknown, Some("not one beat was seen there".to_owned())),
-            Some(limit) if let Some(open) = longest_open_us => {
-                let (open, limit) = (show_us(open), show_us(limit));
-                let why = format!("a beat was not seen to the end, after {open}: that may come to more than {limit}");
-                (Verdict::Unknown, Some(why))
-            }
-            _ => (Verdict::Held, None),
+        if let (Some(limit), Some(longest)) = (max_lag_us, self.longest_us)
+            && longest > limit
+        {
+            let why = format!("a beat's lag came to {}, --max-lag is {}", show_us(longest), show_us(limit));
+            return (Verdict::Broken, Some(why));
         }
+        if self.seen == 0 {
+            return (Verdict::Unknown, Some("not one beat was seen there".to_owned()));
+        }
+        if let (Some(limit), Some(open)) = (max_lag_us, self.open.values().max().copied()) {
+            let (open, limit) = (show_us(open), show_us(limit));
+            let why = format!("a beat was not seen to the end, after {open}: that may come to more than {limit}");
+            return (Verdict::Unknown, Some(why));
+        }
+        (Verdict::Held, None)
     }
 
     /// Its line under [`HEADER`]. `≥` marks what would be more if the open beats were seen later.

@@ -161,7 +161,7 @@ pub fn check_home(home: &Path) -> Result<()> {
     ensure!(home.is_absolute(), "--home {shown}: it must be an absolute path");
     let odd = home.components().any(|part| matches!(part, std::path::Component::ParentDir));
     ensure!(!odd, "--home {shown}: write it without `..`");
-    ensure!(home != *"/", "--home /: name a directory of its own");
+    ensure!(home != Path::new("/"), "--home /: name a directory of its own");
     ensure!(Some(&home) != std::env::home_dir().as_ref(), "--home {shown}: that is your home directory");
     match fs::symlink_metadata(&home) {
         Ok(metadata) if metadata.is_symlink() => {
