@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use program::duration;
 use program::progress::Progress;
 use program::run::Run;
-use program::{sink, stop};
+use program::sink;
 use report::drill::DrillRow;
 use report::event::{EventRow, Mark};
 use report::fate::FateRow;
@@ -15,6 +15,7 @@ use report::summary;
 use report::verdict::Verdict;
 use xshell::Shell;
 
+use crate::cargo::explain_interrupt;
 use crate::{build, run_folder, step};
 
 /// Time for `measure-lag` to finish: one last look at each standby.
@@ -115,15 +116,16 @@ fn words(words: &[&str]) -> Vec<String> {
 /// Holds a drill and returns its verdict. The lab is taken down whatever happens, unless it is to be kept.
 pub(crate) fn drill(sh: &Shell, args: &Args) -> Result<Verdict> {
     let progress = Progress::new(args.quiet);
-    build::programs(sh)?;
+    build::programs()?;
     build::ensure_postgresql(&args.which_postgresql())?; // or an image
-    stop::listen(false)?;
     let (run, dir) = run_folder::make(sh, "drill")?;
     let lab = step::own_lab("drill");
     let held = hold(args, &lab, &run, &dir, &progress);
     let held = if args.keep {
         progress.say(&format!("the lab {lab} is kept: `cargo xtask down --name {lab}` removes it"));
-        held
+        let state =
+            format!("the lab {lab} is left as it was: `cargo xtask up --name {lab}` mends what a node of it lacks");
+        explain_interrupt(held, &state)
     } else {
         progress.step("taking the lab down");
         step::down(&lab, &run, held)

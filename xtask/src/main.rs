@@ -4,6 +4,7 @@
 
 mod bench;
 mod build;
+mod cargo;
 mod drill;
 mod image;
 mod lab;
@@ -14,8 +15,9 @@ mod test;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use program::stop;
 use report::verdict::Verdict;
 use xshell::Shell;
 
@@ -36,7 +38,7 @@ enum Command {
     Bench(bench::Bench),
     /// A lab that stays: `setup` with its arguments
     Up(lab::Forwarded),
-    /// Takes labs down: all of them, or with --name one
+    /// Takes labs down: all of them, or with --name one; builds nothing
     Down(lab::Forwarded),
     /// Builds an image of PostgreSQL from Debian's packages, where no registry can be reached
     Image(image::Args),
@@ -54,18 +56,19 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<Verdict> {
     let sh = Shell::new()?;
-    // The programs work where the caller stands; everything else works in the workspace.
-    if let Command::Program(words) = &command {
-        return lab::forward_program(&sh, words);
-    }
+    // What the shell runs works in the workspace; the programs that are called by their names, where the caller stands.
     sh.change_dir(build::workspace());
+    // mmdebstrap and docker, which make an image, are to hear a Ctrl-C as always. All else is ended by us.
+    if !matches!(command, Command::Image(_)) {
+        stop::listen(false)?;
+    }
     match command {
         Command::Drill(args) => drill::drill(&sh, &args),
         Command::Bench(bench) => bench::bench(&sh, &bench),
-        Command::Up(args) => lab::up(&sh, &args),
-        Command::Down(args) => lab::down(&sh, &args),
+        Command::Up(args) => lab::up(&args),
+        Command::Down(args) => lab::down(&args),
         Command::Image(args) => image::image(&sh, &args),
         Command::Test(args) => test::test(&sh, &args),
-        Command::Program(_) => Err(anyhow::anyhow!("forwarded above")).context("a program's name"),
+        Command::Program(words) => lab::forward_program(&words),
     }
 }

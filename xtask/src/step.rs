@@ -7,9 +7,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use program::child::{self, Program};
 use program::run::Run;
+use program::stop;
 use report::verdict::Verdict;
 
 /// Runs a program to its end; its stdout becomes `rows`, its stderr `log/NAME.log`. Its verdict may be any of the three.
@@ -51,15 +52,36 @@ pub(crate) fn own_lab(what: &str) -> String {
 }
 
 /// Takes a lab down after `work` was done with it, also when that failed or a signal came: that is why this does not
-/// go through [`Program::run`]. The work's own error outweighs one of taking down.
+/// go through [`Program::run`]. The work's own error outweighs one of taking down, which is then said.
 pub(crate) fn down<T>(name: &str, run: &Run, work: Result<T>) -> Result<T> {
+    let interrupted = stop::check().is_err();
+    if interrupted {
+        // Said before: a second Ctrl-C ends us at once.
+        eprintln!(
+            "interrupted: taking the lab {name} down; if you end that too, `cargo xtask down --name {name}` does it"
+        );
+    }
+    match (take_down(name, run), work) {
+        (Ok(()), work) => {
+            if interrupted {
+                eprintln!("the lab {name} is gone, and nothing of it runs");
+            }
+            work
+        }
+        (Err(error), Ok(_)) => Err(error),
+        (Err(error), Err(of_work)) => {
+            eprintln!("warning: {error:#}");
+            Err(of_work)
+        }
+    }
+}
+
+fn take_down(name: &str, run: &Run) -> Result<()> {
     let mut command = child::command("setup", run)?;
     command.args(["--down", "--quiet", "--name", name]).stdin(Stdio::null()).process_group(0);
     let status = command.status().context("cannot run setup --down")?;
-    match work {
-        Ok(_) if !status.success() => bail!("lab {name} was not taken down: run `cargo xtask down`"),
-        work => work,
-    }
+    ensure!(status.success(), "the lab {name} was not taken down: `cargo xtask down --name {name}` tries again");
+    Ok(())
 }
 
 /// The rows of a file in the run's folder.

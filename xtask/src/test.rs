@@ -1,11 +1,14 @@
 //! `cargo xtask test`.
 
-use anyhow::{Context as _, Result};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
 use program::child;
 use report::verdict::Verdict;
 use xshell::{Shell, cmd};
 
 use crate::build;
+use crate::cargo::{cargo, explain_interrupt, to_its_end};
 
 /// Arguments of `test`.
 #[derive(clap::Args)]
@@ -17,12 +20,13 @@ pub(crate) struct Args {
 
 /// All tests. The programs are built first: a test of one program starts others.
 pub(crate) fn test(sh: &Shell, args: &Args) -> Result<Verdict> {
-    build::programs(sh)?;
+    build::programs()?;
     build::ensure_postgresql(&["--backend".to_owned(), "local".to_owned()])?;
-    let (args, workspace) =
-        (&args.args, if args.args.iter().any(|arg| arg == "-p") { None } else { Some("--workspace") });
-    cmd!(sh, "cargo test --release {workspace...} {args...}").run().context("tests failed")?;
-    if args.is_empty() {
+    let mut words = vec!["test", "--release"];
+    words.extend((!args.args.iter().any(|arg| arg == "-p")).then_some("--workspace"));
+    words.extend(args.args.iter().map(String::as_str));
+    ensure!(cargo_test(&words)?, "tests failed");
+    if args.args.is_empty() {
         of_containers(sh)?;
     }
     Ok(Verdict::Held)
@@ -34,13 +38,24 @@ fn of_containers(sh: &Shell) -> Result<()> {
         eprintln!("\nWARNING: the tests of `--backend compose` did NOT run: no Docker engine answers here");
         return Ok(());
     }
-    let setup = child::path("setup")?;
-    cmd!(sh, "{setup} --install-only --backend compose")
-        .quiet()
-        .run()
-        .context("a Docker engine answers, and the tests of `--backend compose` need an image")?;
+    let mut setup = Command::new(child::path("setup")?);
+    setup.args(["--install-only", "--backend", "compose"]);
+    let has_image = to_its_end(setup, None)?.success();
+    ensure!(has_image, "a Docker engine answers, and the tests of `--backend compose` need an image");
     // One after the other: they start a dozen servers as it is.
-    cmd!(sh, "cargo test --release -p setup -p failover-drill --test live --test drills -- --ignored --test-threads 1 compose")
-        .run()
-        .context("tests of `--backend compose` failed")
+    let words =
+        "test --release -p setup -p failover-drill --test live --test drills -- --ignored --test-threads 1 compose";
+    ensure!(cargo_test(&words.split(' ').collect::<Vec<_>>())?, "tests of `--backend compose` failed");
+    Ok(())
+}
+
+/// `cargo test`, shown as it is typed; whether all tests passed.
+fn cargo_test(words: &[&str]) -> Result<bool> {
+    eprintln!("$ cargo {}", words.join(" "));
+    let state = format!(
+        "cargo and the tests were ended. A lab that a test had up is left, in a home of its own: \
+         `UNDERSTUDY_HOME=HOME cargo xtask down` with each HOME of `ls -d {}/understudy-*` removes it",
+        std::env::temp_dir().display()
+    );
+    Ok(explain_interrupt(to_its_end(cargo(words), None), &state)?.success())
 }

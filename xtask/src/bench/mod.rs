@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Result;
 use program::progress::Progress;
 use program::run::Run;
-use program::{duration, sink, stop};
+use program::{duration, sink};
 use report::verdict::Verdict;
 use xshell::Shell;
 
@@ -93,9 +93,8 @@ pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
         Bench::Backends(args) => ("bench-backends", args),
     };
     let progress = Progress::new(false);
-    build::programs(sh)?;
+    build::programs()?;
     build::ensure_postgresql(&["--backend".to_owned(), "local".to_owned()])?;
-    stop::listen(false)?;
     let (run, dir) = run_folder::make(sh, what)?;
     let bed = Bed { args, lab: step::own_lab("bench"), run, dir: &dir, progress: progress.clone() };
     let done = match bench {
