@@ -20,9 +20,9 @@ struct RunFile {
     origin_utc: String,
     /// CLOCK_MONOTONIC at the origin: with the boot id, times of other programs on this machine can be compared.
     origin_monotonic_ns: u64,
-    boot_id: String,
-    kernel: String,
-    cpus: usize,
+    boot_id: Option<String>,
+    kernel: Option<String>,
+    cpus: Option<usize>,
 }
 
 /// Makes the folder `reports/runs/<UTC time>-<what>` with its `run.toml`.
@@ -37,7 +37,7 @@ pub(crate) fn make(sh: &Shell, what: &str) -> Result<(Run, PathBuf)> {
         origin_monotonic_ns: run.clock.origin_ns(),
         boot_id: system_file("/proc/sys/kernel/random/boot_id"),
         kernel: system_file("/proc/sys/kernel/osrelease"),
-        cpus: std::thread::available_parallelism().map_or(0, Into::into),
+        cpus: std::thread::available_parallelism().ok().map(Into::into),
     };
     let path = dir.join("run.toml");
     std::fs::write(&path, toml::to_string(&file)?).with_context(|| format!("cannot write {}", path.display()))?;
@@ -56,6 +56,6 @@ fn commit(sh: &Shell) -> String {
     read(cmd!(sh, "git rev-parse --short HEAD")) + if changes.is_empty() { "" } else { "+" }
 }
 
-fn system_file(path: &str) -> String {
-    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+fn system_file(path: &str) -> Option<String> {
+    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
 }

@@ -1,5 +1,7 @@
 //! What `cargo xtask` does with cargo, and what a signal leaves. A script stands for cargo where that makes the moment exact.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;

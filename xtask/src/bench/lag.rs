@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use program::sink::Sink;
 use report::bench::LagBenchRow;
 use report::lag::{LagRow, LagSummary};
@@ -76,6 +76,7 @@ fn one(bed: &Bed<'_>, cluster: &str, mode: &str, rate: &str) -> Result<LagBenchR
     let (visible, _) = summary.finish();
     let (commit, elapsed_us) = commit_times(bed, &name("ledger"))?;
     let acked = ledger.count(Outcome::Acked);
+    ensure!(acked > 0, "sync {mode}, {rate} writes/s: not one write was acknowledged; see the log in the run's folder");
     Ok(LagBenchRow {
         run: bed.run.name.clone(),
         sync: mode.to_owned(),
@@ -102,7 +103,7 @@ fn commit_times(bed: &Bed<'_>, ledger: &str) -> Result<(Percentiles, u64)> {
             report::ledger::Event::Sent => first = first.min(row.at_us),
             report::ledger::Event::Acked => {
                 last = last.max(row.at_us);
-                commit.record(row.latency_us.unwrap_or_default());
+                row.latency_us.into_iter().for_each(|us| commit.record(us));
             }
             _ => {}
         }

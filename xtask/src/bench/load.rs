@@ -3,14 +3,13 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use program::sink::Sink;
 use report::bench::LoadBenchRow;
 use report::load::LoadRow;
-use report::percentiles::median;
 use xshell::{Shell, cmd};
 
-use super::{Bed, rusage};
+use super::{Bed, mid, rusage};
 use crate::step;
 
 /// How many clients write.
@@ -70,6 +69,7 @@ fn ours(bed: &Bed<'_>, cluster: &str, clients: u64, pair: u64) -> Result<LoadBen
     let cpu_us = rusage::children_us()? - before;
     let seconds: Vec<LoadRow> = step::rows(bed.dir, &format!("rows/{rows}"))?;
     let acked: u64 = seconds.iter().map(|row| row.acked).sum();
+    let cpu_per_write_us = per_write(cpu_us, acked).context("write-load")?;
     std::fs::remove_file(&ledger)?; // tens of megabytes, and it has done its work
     Ok(LoadBenchRow {
         run: bed.run.name.clone(),
@@ -77,7 +77,7 @@ fn ours(bed: &Bed<'_>, cluster: &str, clients: u64, pair: u64) -> Result<LoadBen
         pair,
         program: "write-load".to_owned(),
         per_s: acked as f64 / bed.args.duration.as_secs_f64(),
-        client_cpu_us: cpu_us as f64 / acked.max(1) as f64,
+        client_cpu_us: cpu_per_write_us,
     })
 }
 
@@ -106,18 +106,22 @@ fn pgbench(
         .read()
         .context("pgbench failed; it comes with PostgreSQL's client or contrib package")?;
     let cpu_us = rusage::children_us()? - before;
-    let number_after = |what: &str| -> Option<f64> {
-        said.lines().find_map(|line| line.strip_prefix(what)?.split_whitespace().next()?.parse().ok())
-    };
-    let transactions = number_after("number of transactions actually processed:").context("pgbench says no count")?;
+    let word_after = |what: &str| said.lines().find_map(|line| line.strip_prefix(what)?.split_whitespace().next());
+    let transactions = word_after("number of transactions actually processed:").and_then(|word| word.parse().ok());
     Ok(LoadBenchRow {
         run: bed.run.name.clone(),
         clients,
         pair,
         program: "pgbench".to_owned(),
-        per_s: number_after("tps =").context("pgbench says no tps")?,
-        client_cpu_us: cpu_us as f64 / transactions.max(1.0),
+        per_s: word_after("tps =").and_then(|word| word.parse().ok()).context("pgbench says no tps")?,
+        client_cpu_us: per_write(cpu_us, transactions.context("pgbench says no count")?).context("pgbench")?,
     })
+}
+
+/// CPU time of the client for each write, in microseconds. Without a write there is no such figure.
+fn per_write(cpu_us: u64, writes: u64) -> Result<f64> {
+    ensure!(writes > 0, "not one write was acknowledged: there is nothing to compare");
+    Ok(cpu_us as f64 / writes as f64)
 }
 
 fn table(rows: &[(LoadBenchRow, LoadBenchRow)]) -> String {
@@ -125,16 +129,16 @@ fn table(rows: &[(LoadBenchRow, LoadBenchRow)]) -> String {
         vec!["medians      write-load/s  pgbench/s  ratio of pairs  CPU µs per write: ours, pgbench".to_owned()];
     for clients in CLIENTS {
         let pairs = || rows.iter().filter(|(ours, _)| ours.clients == clients);
-        let mid = |figure: &dyn Fn(&(LoadBenchRow, LoadBenchRow)) -> f64| {
-            median(&pairs().map(figure).collect::<Vec<_>>()).unwrap_or(0.0)
+        let mid = |digits: usize, figure: &dyn Fn(&(LoadBenchRow, LoadBenchRow)) -> f64| {
+            mid(&pairs().map(figure).collect::<Vec<_>>(), |figure| format!("{figure:.digits$}"))
         };
         lines.push(format!(
-            "{clients:>2} clients  {:>13.0}  {:>9.0}  {:>14.2}  {:>22.1}, {:.1}",
-            mid(&|(ours, _)| ours.per_s),
-            mid(&|(_, peer)| peer.per_s),
-            mid(&|(ours, peer)| ours.per_s / peer.per_s),
-            mid(&|(ours, _)| ours.client_cpu_us),
-            mid(&|(_, peer)| peer.client_cpu_us)
+            "{clients:>2} clients  {:>13}  {:>9}  {:>14}  {:>22}, {}",
+            mid(0, &|(ours, _)| ours.per_s),
+            mid(0, &|(_, peer)| peer.per_s),
+            mid(2, &|(ours, peer)| ours.per_s / peer.per_s),
+            mid(1, &|(ours, _)| ours.client_cpu_us),
+            mid(1, &|(_, peer)| peer.client_cpu_us)
         ));
     }
     lines.join("\n")
@@ -143,4 +147,25 @@ fn table(rows: &[(LoadBenchRow, LoadBenchRow)]) -> String {
 /// A port that nobody listens on now.
 pub(super) fn free_port() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLIENTS, per_write, table};
+
+    #[test]
+    fn no_write_has_no_cost() {
+        assert!(per_write(5_000, 0).unwrap_err().to_string().contains("not one write"));
+        assert!((per_write(5_000, 2).unwrap() - 2_500.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_table_without_rows_shows_no_figure() {
+        let text = table(&[]);
+        assert_eq!(text.lines().count(), 1 + CLIENTS.len());
+        for line in text.lines().skip(1) {
+            let figures = line.split_once("clients").unwrap().1;
+            assert!(figures.contains('-') && !figures.contains('0'), "{line}");
+        }
+    }
 }

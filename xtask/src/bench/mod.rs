@@ -15,6 +15,7 @@ use anyhow::Result;
 use program::progress::Progress;
 use program::run::Run;
 use program::{duration, sink};
+use report::percentiles::median;
 use report::verdict::Verdict;
 use xshell::Shell;
 
@@ -80,6 +81,11 @@ impl Bed<'_> {
         std::fs::create_dir_all(self.dir.join("rows"))?;
         step::run(name, args, &self.run, self.dir, &format!("rows/{rows}"))
     }
+}
+
+/// The median of some figures as `show` writes it; `-` where there are none.
+fn mid<T: Copy + PartialOrd>(figures: &[T], show: impl FnOnce(T) -> String) -> String {
+    median(figures).map_or("-".to_owned(), show)
 }
 
 /// Runs a benchmark; the lab goes when it is done.

@@ -6,11 +6,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use program::sink::Sink;
 use report::bench::VerifyBenchRow;
-use report::percentiles::median;
 use report::verify::VerifyRow;
 use xshell::{Shell, cmd};
 
-use super::{Bed, load};
+use super::{Bed, load, mid};
 use crate::step;
 
 /// The raw scan: every row hashed once, nothing compared.
@@ -40,10 +39,10 @@ pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
         scans_per_s.push(scan.rows_per_s);
     }
     Ok(format!(
-        "medians: verify-replication {} rows/s, raw scan of one node {} rows/s; time in pairs × {:.2}",
-        median(&ours_per_s).unwrap_or(0),
-        median(&scans_per_s).unwrap_or(0),
-        median(&ratios).unwrap_or(0.0)
+        "medians: verify-replication {} rows/s, raw scan of one node {} rows/s; time in pairs × {}",
+        mid(&ours_per_s, |per_s| per_s.to_string()),
+        mid(&scans_per_s, |per_s| per_s.to_string()),
+        mid(&ratios, |ratio| format!("{ratio:.2}"))
     ))
 }
 
@@ -51,8 +50,16 @@ fn ours(bed: &Bed<'_>, cluster: &str, pair: u64) -> Result<VerifyBenchRow> {
     let file = format!("verify-{pair}.csv");
     bed.step("verify-replication", &["--cluster", cluster, "--quiet", "--table", "orders", "--sample", "0"], &file)?;
     let rows: Vec<VerifyRow> = step::rows(bed.dir, &format!("rows/{file}"))?;
+    let (counted, elapsed_us) = compared(&rows)?;
+    Ok(figures(bed, pair, "verify-replication", counted, elapsed_us))
+}
+
+/// How many rows of the table were compared, and in which time. What was not compared has no count, and is no figure.
+fn compared(rows: &[VerifyRow]) -> Result<(u64, u64)> {
     let row = rows.iter().find(|row| row.table.ends_with("orders")).context("orders was not compared")?;
-    Ok(figures(bed, pair, "verify-replication", row.rows_primary.unwrap_or(0), row.elapsed_us))
+    let counted =
+        row.rows_primary.context("verify-replication did not count orders: see its log in the run's folder")?;
+    Ok((counted, row.elapsed_us))
 }
 
 fn scan(sh: &Shell, bed: &Bed<'_>, port: &str, passfile: &Path, pair: u64) -> Result<VerifyBenchRow> {
@@ -76,5 +83,23 @@ fn figures(bed: &Bed<'_>, pair: u64, program: &str, rows: u64, elapsed_us: u64) 
         rows,
         elapsed_us,
         rows_per_s: rows * 1_000_000 / elapsed_us.max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compared;
+
+    const HEADER: &str = "run,table,standby,rows_primary,rows_standby,missing,extra,different,corrupt,chunks,rechecked,\
+                          elapsed_us,rows_per_s,verdict\n";
+
+    #[test]
+    fn a_table_that_was_not_compared_is_no_figure() {
+        let read = |line: &str| report::rows::read(format!("{HEADER}{line}\n").as_bytes()).unwrap();
+        let counted = read("r,public.orders,node2,20,20,0,0,0,0,1,0,9597,2083,held");
+        assert_eq!(compared(&counted).unwrap(), (20, 9597));
+        let not_counted = read("r,public.orders,node2,,,,,,,0,0,9597,0,unknown");
+        assert!(compared(&not_counted).unwrap_err().to_string().contains("did not count"));
+        assert!(compared(&[]).is_err());
     }
 }
