@@ -15,5 +15,6 @@ mod interrupted;
 mod lossy;
 mod refused;
 mod rejoin;
+mod soak;
 mod support;
 mod witness;
