@@ -26,9 +26,7 @@ impl Bed {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap(); // servers run as somebody else
         fs::create_dir(dir.path().join("bin")).unwrap();
         fs::create_dir(dir.path().join("home")).unwrap();
-        let script = dir.path().join("bin/cargo");
-        fs::write(&script, format!("#!/bin/sh\ncd {}\n{cargo}\n", dir.path().display())).unwrap();
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        script(&dir.path().join("bin/cargo"), &format!("cd {}\n{cargo}", dir.path().display()));
         Bed(dir)
     }
 
@@ -52,6 +50,11 @@ impl Bed {
         wait_for(name, || fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n')));
         fs::read_to_string(path).unwrap().trim().to_owned()
     }
+}
+
+fn script(path: &Path, text: &str) {
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -200,4 +203,16 @@ fn an_interrupted_drill_says_what_it_leaves_and_what_to_type() {
     assert!(bed.path("home").join(&lab).exists());
     let down = bed.xtask(&["down", "--name", &lab]).output().unwrap();
     assert!(down.status.success() && !bed.path("home").join(&lab).exists(), "{}", stderr(&down));
+}
+
+/// It takes as long as `setup` waits for an engine's answer: ten seconds.
+#[test]
+fn an_engine_that_is_too_slow_does_not_make_nodes_local() {
+    let bed = Bed::new("");
+    script(&bed.path("bin/docker"), "[ \"$1\" = compose ] && exec sleep 600\necho 20.10");
+    script(&bed.path("bin/docker-compose"), "exit 127");
+    let output = bed.xtask(&["up", "--backend", "auto"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("does not answer in time"), "{}", stderr(&output));
+    assert!(fs::read_dir(bed.path("home")).unwrap().next().is_none(), "a lab was made");
 }

@@ -20,6 +20,7 @@ use lab::down::down;
 use lab::wanted::{Wanted, check_home};
 use lab::{local, marker};
 use program::progress::Progress;
+use program::tool::TimedOut;
 use program::{sink, stop};
 use report::show::count;
 use report::verdict::Verdict;
@@ -199,6 +200,10 @@ fn choose_engine(args: &Args, wanted: &Wanted, progress: &Progress) -> Result<Op
         Ok(engine) => {
             progress.say("backend compose: a Docker engine answers (--backend local runs servers on this machine)");
             Ok(Some(engine))
+        }
+        // Whether containers can be had is not known then, and which backend runs a lab is not to hang on a slow moment.
+        Err(error) if error.is::<TimedOut>() => {
+            Err(error.context("--backend auto cannot choose (--backend local does without an engine)"))
         }
         Err(error) => {
             stop::check()?;

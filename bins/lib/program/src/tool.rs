@@ -1,5 +1,6 @@
 //! Running somebody else's tool to its end, with a deadline.
 
+use std::fmt;
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -27,6 +28,18 @@ pub struct Output {
     pub status: ExitStatus,
 }
 
+/// The error of a tool that was not done by its deadline: it is there, and what it would have said is not known.
+#[derive(Debug)]
+pub struct TimedOut(String);
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TimedOut {}
+
 /// Runs a tool to its end and returns its stdout, without the last newline.
 ///
 /// # Errors
@@ -45,7 +58,7 @@ pub fn run(command: Command, deadline: Duration) -> Result<String> {
 /// It runs in its own process group (a Ctrl-C reaches us alone) and is killed at the deadline or when a signal comes.
 ///
 /// # Errors
-/// If it cannot be run or is not done by the deadline. The command line is never shown.
+/// If it cannot be run, or [`TimedOut`]. The command line is never shown.
 pub fn output(mut command: Command, deadline: Duration) -> Result<Output> {
     output_with_stdin(&mut command, Stdio::null(), deadline)
 }
@@ -69,7 +82,10 @@ pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration
     let (stdout, stderr) = (text(stdout), text(stderr));
     match status? {
         Some(status) => Ok(Output { stdout, stderr, status }),
-        None => bail!("{name} was not done after {deadline:?} and was killed; it last said: {}", tail(&stderr)),
+        None => {
+            let said = tail(&stderr);
+            Err(TimedOut(format!("{name} was not done after {deadline:?} and was killed; it last said: {said}")).into())
+        }
     }
 }
 
@@ -136,13 +152,14 @@ mod tests {
     fn the_deadline_kills() {
         let begun = Instant::now();
         // the shell's child keeps the pipe open: it has to go, too
-        let error = run(sh("sleep 60; true"), Duration::from_millis(100)).unwrap_err().to_string();
-        assert!(error.contains("not done"), "{error}");
+        let error = run(sh("sleep 60; true"), Duration::from_millis(100)).unwrap_err();
+        assert!(error.is::<TimedOut>() && error.to_string().contains("not done"), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
     fn a_tool_that_is_not_there_is_named() {
-        assert!(format!("{:#}", run(Command::new("no-such-tool"), LOOK).unwrap_err()).contains("no-such-tool"));
+        let error = run(Command::new("no-such-tool"), LOOK).unwrap_err();
+        assert!(!error.is::<TimedOut>() && format!("{error:#}").contains("no-such-tool"), "{error:#}");
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use program::tool::{self, Output};
+use program::tool::{self, Output, TimedOut};
 
 use crate::marker::LabId;
 
@@ -82,10 +82,17 @@ impl Engine {
     /// The engine of this machine.
     ///
     /// # Errors
-    /// If there is none, it does not answer, or compose is missing; the error says what to do.
+    /// If there is none, or compose is missing; the error says what to do. With [`TimedOut`] below, it is not known
+    /// whether they are there: they did not answer in time.
     pub fn find() -> Result<Engine> {
         let asked = tool::run(docker(&["version", "--format", "{{.Server.Version}}"]), ANSWER_DEADLINE);
-        let version = asked.context("no Docker engine answers (is it installed and running, and may you use it?)")?;
+        let version = asked.map_err(|error| {
+            let why = match error.is::<TimedOut>() {
+                true => "the Docker engine is there or was, and does not answer in time",
+                false => "no Docker engine answers (is it installed and running, and may you use it?)",
+            };
+            error.context(why)
+        })?;
         Ok(Engine { version, compose: find_compose()?, dir: PathBuf::from("/"), lab: String::new() })
     }
 
@@ -201,16 +208,56 @@ fn find_compose() -> Result<Vec<String>> {
     } else {
         vec![words(&asked)]
     };
-    for candidate in &candidates {
-        let mut command = Command::new(&candidate[0]);
-        command.args(&candidate[1..]).arg("version");
-        if tool::run(command, ANSWER_DEADLINE).is_ok() {
-            return Ok(candidate.clone());
-        }
-        program::stop::check()?;
+    if let Some(found) = first_that_runs(&candidates, ANSWER_DEADLINE)? {
+        return Ok(found);
     }
     if !asked.trim().is_empty() {
         bail!("{COMPOSE_VARIABLE}={asked}: it does not run");
     }
     bail!("Docker answers, but there is neither `docker compose` nor `docker-compose`: install the compose plugin")
+}
+
+/// The first of some compose commands that says its version; `None` if none of them is there. That one was too slow to
+/// say it proves nothing: if no other does, this is the error.
+fn first_that_runs(candidates: &[Vec<String>], deadline: Duration) -> Result<Option<Vec<String>>> {
+    let mut slow = None;
+    for candidate in candidates {
+        let (program, words) = candidate.split_first().context("no compose command")?;
+        let mut command = Command::new(program);
+        command.args(words).arg("version");
+        match tool::run(command, deadline) {
+            Ok(_) => return Ok(Some(candidate.clone())),
+            Err(error) if error.is::<TimedOut>() => {
+                let why = format!(
+                    "`{} version` does not answer in time: try again on a quieter machine",
+                    candidate.join(" ")
+                );
+                slow = slow.or(Some(error.context(why)));
+            }
+            Err(_) => program::stop::check()?, // it is not there
+        }
+    }
+    slow.map_or(Ok(None), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command that runs a script; `version` comes after it.
+    fn script(text: &str) -> Vec<String> {
+        ["sh", "-c", text, "sh"].map(str::to_owned).to_vec()
+    }
+
+    /// Longer than a shell needs to start, shorter than anybody waits for `sleep`.
+    const DEADLINE: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn a_compose_that_is_too_slow_is_not_one_that_is_missing() {
+        let (missing, slow, there) = (script("exit 127"), script("sleep 600"), script("echo $1"));
+        let error = first_that_runs(&[missing.clone(), slow.clone()], DEADLINE).unwrap_err();
+        assert!(error.is::<TimedOut>() && error.to_string().contains("does not answer in time"), "{error:#}");
+        assert_eq!(first_that_runs(&[slow, there.clone()], DEADLINE).unwrap(), Some(there));
+        assert_eq!(first_that_runs(&[missing, vec!["no-such-compose".to_owned()]], DEADLINE).unwrap(), None);
+    }
 }
