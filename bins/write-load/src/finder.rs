@@ -8,10 +8,10 @@ use anyhow::{Result, anyhow};
 use cluster::connect::{connect, describe};
 use program::alarm::Alarm;
 use program::clock::Clock;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
 
-use crate::session::Settings;
+use crate::session::{Settings, cannot_heal};
 
 /// Pause between two questions to a standby that may be promoted any moment, in microseconds.
 const ASK_PAUSE_US: u64 = 1_000;
@@ -23,17 +23,28 @@ const CONNECT_PAUSE_US: u64 = 5_000;
 /// Time for a node to answer a probe: a frozen one must not keep its probe for long.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
 
+/// Out of recovery is not writable: some managers keep a node read-only for a while after its promotion.
+const IS_WRITABLE: &str = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool";
+
 /// Looks for the primary among the nodes.
 pub(crate) struct Finder {
     current: watch::Sender<Option<usize>>,
     last_seen: RefCell<Vec<String>>,
+    /// Which nodes said what cannot heal when they were asked last.
+    closed: RefCell<Vec<bool>>,
+    all_closed: Notify,
 }
 
 impl Finder {
     /// Starts to look, with one probe per node.
     pub(crate) fn start(settings: &Rc<Settings>, clock: Clock) -> Result<Rc<Finder>> {
         let last_seen = RefCell::new(vec!["not asked yet".to_owned(); settings.nodes.len()]);
-        let finder = Rc::new(Finder { current: watch::Sender::new(None), last_seen });
+        let finder = Rc::new(Finder {
+            current: watch::Sender::new(None),
+            last_seen,
+            closed: RefCell::new(vec![false; settings.nodes.len()]),
+            all_closed: Notify::new(),
+        });
         for node in 0..settings.nodes.len() {
             let probe = Probe {
                 node,
@@ -71,6 +82,24 @@ impl Finder {
         });
     }
 
+    /// Waits until every node has said something that cannot heal.
+    pub(crate) async fn all_closed(&self) {
+        self.all_closed.notified().await;
+    }
+
+    fn answered(&self, node: usize, closed: bool) {
+        let mut all = self.closed.borrow_mut();
+        all[node] = closed;
+        if all.iter().all(|closed| *closed) {
+            self.all_closed.notify_one();
+        }
+    }
+
+    /// What a node said to a client that wanted a session.
+    pub(crate) fn said(&self, node: usize, what: String) {
+        self.last_seen.borrow_mut()[node] = what;
+    }
+
     /// What each node said last, for messages.
     pub(crate) fn last_seen(&self) -> String {
         self.last_seen.borrow().join("; ")
@@ -106,7 +135,8 @@ impl Probe {
                 continue;
             }
             let (seen, pause_us) = match self.ask().await {
-                Ok(true) => {
+                Ok(None) => {
+                    self.finder.answered(self.node, false);
                     self.finder.current.send_if_modified(|current| {
                         let first = current.is_none();
                         *current = current.or(Some(self.node));
@@ -114,9 +144,10 @@ impl Probe {
                     });
                     continue;
                 }
-                Ok(false) => (format!("{} is in recovery", self.settings.nodes[self.node].0), ASK_PAUSE_US),
+                Ok(Some(why)) => (format!("{} {why}", self.settings.nodes[self.node].0), ASK_PAUSE_US),
                 Err(error) => {
                     self.client = None;
+                    self.finder.answered(self.node, cannot_heal(&error));
                     (format!("{error:#}"), CONNECT_PAUSE_US)
                 }
             };
@@ -127,8 +158,8 @@ impl Probe {
         }
     }
 
-    /// Whether the node is out of recovery.
-    async fn ask(&mut self) -> Result<bool> {
+    /// Whether the node is out of recovery and takes writes; if not, why.
+    async fn ask(&mut self) -> Result<Option<&'static str>> {
         let (name, info) = &self.settings.nodes[self.node];
         let late = || anyhow!("node {name}: no answer within {PROBE_DEADLINE:?}");
         let (client, wire) = match self.client.take().filter(|(client, _)| !client.is_closed()) {
@@ -139,9 +170,15 @@ impl Probe {
                 (client, AbortOnDrop(tokio::task::spawn_local(wire).abort_handle()))
             }
         };
-        let asking = client.query_one("SELECT pg_is_in_recovery()", &[]);
+        let asking = client.query_one(IS_WRITABLE, &[]);
         let row = tokio::time::timeout(PROBE_DEADLINE, asking).await.map_err(|_| late())?.map_err(describe)?;
         self.client = Some((client, wire));
-        Ok(!row.try_get::<_, bool>(0).map_err(describe)?)
+        let (in_recovery, read_only): (bool, bool) =
+            (row.try_get(0).map_err(describe)?, row.try_get(1).map_err(describe)?);
+        Ok(match (in_recovery, read_only) {
+            (true, _) => Some("is in recovery"),
+            (false, true) => Some("is out of recovery and read-only"),
+            (false, false) => None,
+        })
     }
 }

@@ -127,6 +127,11 @@ impl Journal {
         self.row(at_us, place, Some(seq), event, due_us, latency_us, sqlstate)
     }
 
+    /// A worker has a session; opening it took so long, in microseconds.
+    pub(crate) fn connected(&mut self, place: Place<'_>, took_us: u64) -> Result<()> {
+        self.row(self.run.clock.now_us(), place, None, Event::Connected, None, Some(took_us), None)
+    }
+
     /// Something happened to a worker's connection.
     pub(crate) fn connection(&mut self, place: Place<'_>, event: Event, sqlstate: Option<&str>) -> Result<()> {
         self.row(self.run.clock.now_us(), place, None, event, None, None, sqlstate)
@@ -227,7 +232,7 @@ impl Journal {
 
     /// Writes that were acknowledged, in any way.
     pub(crate) fn acks(&self) -> u64 {
-        self.total.acked + self.total.acked_local
+        self.total.acked + self.total.acked_local + self.second.acked + self.second.acked_local
     }
 
     /// The whole load in a line.

@@ -21,8 +21,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
-use cluster::args::ClusterArgs;
+use cluster::args::{Cluster, ClusterArgs, Node};
 use cluster::file::Role;
+use cluster::session::Session;
+use cluster::topology;
+use futures_util::future::try_join_all;
 use program::alarm::Alarm;
 use program::run::Run;
 use program::sink::Sink;
@@ -111,6 +114,7 @@ fn run() -> Result<Verdict> {
         None => None,
     };
     let seconds = if ledger_on_stdout { None } else { Some(Sink::stdout()?) };
+    refuse_two_primaries(&cluster)?;
     let journal = Arc::new(Mutex::new(Journal::new(run.clone(), ledger, seconds, args.clients)));
     let parked = journal.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -126,7 +130,24 @@ fn run() -> Result<Verdict> {
     Ok(Verdict::Held)
 }
 
-async fn load(args: &Args, run: &Run, cluster: &cluster::args::Cluster, journal: &Shared) -> Result<()> {
+/// Two nodes out of recovery: whichever the load took, its ledger would tell of half of what happens.
+fn refuse_two_primaries(cluster: &Cluster) -> Result<()> {
+    let is_primary = |node: &Node| -> Result<bool> {
+        let session = Session::open(&node.name, &cluster.info(node, Role::Application)?, "understudy write-load")?;
+        topology::is_primary(&session)
+    };
+    // All at once, or a node that does not answer would hold up the others. What cannot be asked is looked for later.
+    let primaries: Vec<&str> = std::thread::scope(|scope| {
+        let asking: Vec<_> =
+            cluster.nodes.iter().map(|node| (node, scope.spawn(move || is_primary(node).unwrap_or(false)))).collect();
+        let found = asking.into_iter().filter_map(|(node, asking)| asking.join().ok()?.then_some(node.name.as_str()));
+        found.collect()
+    });
+    ensure!(primaries.len() < 2, "{} are all out of recovery: which of them is the primary?", primaries.join(" and "));
+    Ok(())
+}
+
+async fn load(args: &Args, run: &Run, cluster: &Cluster, journal: &Shared) -> Result<()> {
     let application_name = format!("understudy {}", run.name);
     let nodes = cluster
         .nodes
@@ -136,23 +157,25 @@ async fn load(args: &Args, run: &Run, cluster: &cluster::args::Cluster, journal:
     let settings = Rc::new(session::Settings {
         application_name,
         synchronous_commit: args.synchronous_commit.clone(),
-        op_timeout: args.op_timeout,
         nodes,
+        turns: session::turns(),
     });
     let finder = Finder::start(&settings, run.clock)?;
-    let mut workers = Vec::new();
     let begin = async {
-        for number in 0..args.clients {
-            workers.push(Worker::connect(number, &settings, &finder, journal, run).await?);
-        }
-        anyhow::Ok(())
+        let clients = (0..args.clients).map(|number| Worker::connect(number, &settings, &finder, journal, run));
+        let workers = try_join_all(clients).await?;
+        anyhow::Ok(workers)
     };
-    tokio::select! {
+    let workers = tokio::select! {
         begun = tokio::time::timeout(BEGIN_DEADLINE, begin) => match begun {
             Ok(connected) => connected?,
-            Err(_) => bail!("no primary within {BEGIN_DEADLINE:?}: {}", finder.last_seen()),
+            Err(_) => bail!("no primary within {BEGIN_DEADLINE:?} that takes all {} clients: {}", args.clients, finder.last_seen()),
         },
+        () = finder.all_closed() => bail!("no node lets the load in: {}", finder.last_seen()),
         _ = stop::stopped() => return Ok(()),
+    };
+    if let Some(worker) = workers.first() {
+        worker.refuse_a_run_with_rows().await?;
     }
     write(args, run, workers, journal).await
 }

@@ -8,18 +8,32 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use cluster::connect::{Wire, connect, describe};
 use cluster::conninfo::Conninfo;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, Statement};
 
 use crate::outcome::gave_up_sync_wait;
 
+/// Time for a session to be opened: socket, authentication, checks. It has nothing to do with the time-out of a write: a
+/// server that forks hundreds of backends at once needs seconds where a write takes a millisecond.
+const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many sessions are opened at a time. The first one is there, and writes, before the last one begins; a server on two
+/// cores is not faster with more.
+const OPENED_AT_ONCE: usize = 4;
+
 /// What all sessions have in common.
 pub(crate) struct Settings {
     pub(crate) application_name: String,
     pub(crate) synchronous_commit: Option<String>,
-    pub(crate) op_timeout: Duration,
     pub(crate) nodes: Vec<(String, Conninfo)>,
+    /// Turns to open a session.
+    pub(crate) turns: Semaphore,
+}
+
+/// Turns to open sessions, for all clients of the load.
+pub(crate) fn turns() -> Semaphore {
+    Semaphore::new(OPENED_AT_ONCE)
 }
 
 /// A session on the primary.
@@ -38,6 +52,8 @@ pub(crate) struct Session {
 pub(crate) enum Unfit {
     /// The node is a standby: look again for the primary.
     InRecovery,
+    /// The node is out of recovery and takes no writes yet, as some managers keep it after a promotion.
+    ReadOnly,
     /// A setting does not hold that the meaning of an ack depends on: nothing may be concluded from such a load.
     Setting(String),
 }
@@ -46,6 +62,7 @@ impl std::fmt::Display for Unfit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Unfit::InRecovery => f.write_str("it is in recovery"),
+            Unfit::ReadOnly => f.write_str("it is read-only (default_transaction_read_only is on)"),
             Unfit::Setting(what) => f.write_str(what),
         }
     }
@@ -58,7 +75,7 @@ impl Session {
     pub(crate) async fn open(settings: &Settings, node: usize) -> Result<Session> {
         let (name, info) = &settings.nodes[node];
         let mut info = info.clone();
-        info.connect_timeout = info.connect_timeout.min(settings.op_timeout);
+        info.connect_timeout = info.connect_timeout.min(OPEN_DEADLINE);
         // Given at the start, they outweigh what a role or a database has set.
         let mut options = info.options.take().unwrap_or_default() + " -c client_min_messages=warning";
         if let Some(value) = &settings.synchronous_commit {
@@ -74,7 +91,7 @@ impl Session {
             let timeline = check(&client, settings).await?;
             anyhow::Ok((timeline, client.prepare(cluster::sql!("ledger_insert")).await.map_err(describe)?))
         };
-        match tokio::time::timeout(settings.op_timeout, opening).await {
+        match tokio::time::timeout(OPEN_DEADLINE, opening).await {
             Ok(Ok((timeline, insert))) => {
                 Ok(Session { client, insert, node, timeline, gave_up_sync_wait, driver, driven })
             }
@@ -84,7 +101,7 @@ impl Session {
             }
             Err(_) => {
                 driver.abort();
-                bail!("node {name}: no answer within {:?}", settings.op_timeout)
+                bail!("node {name}: no answer within {OPEN_DEADLINE:?}")
             }
         }
     }
@@ -132,9 +149,22 @@ async fn check(client: &Client, settings: &Settings) -> Result<u32> {
     if let Some(wanted) = settings.synchronous_commit.as_deref().filter(|wanted| *wanted != is(1)) {
         return Err(Unfit::Setting(format!("synchronous_commit was set to {wanted} and is {}", is(1))).into());
     }
-    if is(2) != "warning" {
-        let what = format!("client_min_messages was set to warning and is {}: a sync wait could hide", is(2));
+    if is(3) == "on" {
+        return Err(Unfit::ReadOnly.into());
+    }
+    if ["error", "fatal", "panic"].contains(&is(2)) {
+        let what =
+            format!("client_min_messages was set to warning and is {}: the end of a sync wait would be hidden", is(2));
         return Err(Unfit::Setting(what).into());
     }
     report::timeline::of_wal_file(wal_file).with_context(|| format!("{wal_file:?} is no WAL file's name"))
+}
+
+/// Whether a session will never be had, however long it is asked for: no such table or right, no such role, password or
+/// database, a statement or a protocol that the server (or a pooler before it) does not know.
+pub(crate) fn cannot_heal(error: &anyhow::Error) -> bool {
+    cluster::connect::sqlstate(error).is_some_and(|state| {
+        let code = state.code();
+        matches!(&code[..2], "42" | "28" | "0A") || matches!(code, "3D000" | "08P01")
+    })
 }

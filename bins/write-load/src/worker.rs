@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use cluster::connect::describe;
 use program::alarm::Alarm;
 use program::run::Run;
 use report::ledger::{Event, Outcome};
@@ -15,7 +16,7 @@ use crate::finder::Finder;
 use crate::journal::{Held as _, Place, Shared};
 use crate::outcome;
 use crate::schedule::Schedule;
-use crate::session::{Session, Settings, Unfit};
+use crate::session::{Session, Settings, Unfit, cannot_heal};
 
 /// Pause after an attempt to connect that failed, in microseconds.
 const CONNECT_PAUSE_US: u64 = 5_000;
@@ -25,6 +26,9 @@ const TIMEOUTS_IN_A_ROW: u32 = 3;
 
 /// How long a worker pauses then, in microseconds.
 const TIMEOUT_PAUSE_US: u64 = 1_000_000;
+
+/// Time to look for rows of the run: by the primary key, so it takes as long as a write.
+const RUN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Limits of the load.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +79,22 @@ impl Worker {
     /// Its number.
     pub(crate) fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Refuses a run that has written before: keys and fates of two loads would be mixed.
+    pub(crate) async fn refuse_a_run_with_rows(&self) -> Result<()> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let sql = "SELECT EXISTS (SELECT FROM understudy.ledger WHERE run = $1)";
+        let values: [&(dyn ToSql + Sync); 1] = [&self.run.name];
+        let asking = session.client.query_one(sql, &values);
+        let row = tokio::time::timeout(RUN_DEADLINE, asking).await.context("is understudy.ledger locked?")?;
+        let has_rows: bool = row.map_err(describe)?.try_get(0)?;
+        ensure!(
+            !has_rows,
+            "run {} has rows in understudy.ledger already: a run is one load; give another name (UNDERSTUDY_RUN)",
+            self.run.name
+        );
+        Ok(())
     }
 
     /// Takes writes as they become due until `ending` tells the moment of the end. What was due by then is still sent
@@ -150,19 +170,27 @@ impl Worker {
             self.alarm.pause(TIMEOUT_PAUSE_US).await?;
         }
         loop {
+            let turn = self.settings.turns.acquire().await.context("no turn to connect")?;
             let node = self.finder.find().await;
-            match Session::open(&self.settings, node).await {
+            let begun_us = self.run.clock.now_us();
+            let opened = Session::open(&self.settings, node).await;
+            drop(turn);
+            match opened {
                 Ok(session) => {
-                    self.journal.held().connection(self.place(&session), Event::Connected, None)?;
+                    let took_us = self.run.clock.now_us() - begun_us;
+                    self.journal.held().connected(self.place(&session), took_us)?;
                     self.session = Some(session);
                     return Ok(());
                 }
                 Err(error) if matches!(error.downcast_ref(), Some(Unfit::Setting(_))) => return Err(error),
+                // Before the first ack there is nothing to live through: what cannot heal is said at once.
+                Err(error) if cannot_heal(&error) && self.journal.held().acks() == 0 => return Err(error),
                 Err(error) => {
                     let name = &self.settings.nodes[node].0;
                     let place = Place { worker: self.number, node: name, timeline: None };
                     let sqlstate = cluster::connect::sqlstate(&error).map(tokio_postgres::error::SqlState::code);
                     self.journal.held().connection(place, Event::ConnectFailed, sqlstate)?;
+                    self.finder.said(node, format!("{error:#}"));
                     self.finder.lost(node);
                     self.alarm.pause(CONNECT_PAUSE_US).await?;
                 }

@@ -1,7 +1,7 @@
 //! The one painter. Bars and spinners only where stderr is a terminal; plain lines elsewhere; nothing with `--quiet`.
 
 use std::borrow::Cow;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -55,17 +55,22 @@ impl Progress {
     /// Prints a line for eyes, above the bar.
     pub fn say(&self, line: &str) {
         if !self.quiet {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| tell(line));
         }
     }
 
     /// Prints a warning, with `--quiet` too.
     pub fn warn(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("warning: {line}"));
+        self.bar.suspend(|| tell(&format!("warning: {line}")));
     }
 
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Prints a line to stderr. Where that leads to a full disk the line is lost; `eprintln!` would panic.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -35,8 +35,9 @@ impl<Row: Serialize + for<'de> Deserialize<'de>> Sink<Row> {
     /// # Errors
     /// [`Closed`], or what the system says.
     pub fn stdout() -> Result<Sink<Row>> {
+        // Not inherited: a server that we start would keep the pipe of our reader open for as long as it lives.
         // Not `io::stdout()`: its line buffer would copy every row once more.
-        let stdout = rustix::io::dup(rustix::stdio::stdout()).context("cannot use stdout")?;
+        let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).context("cannot use stdout")?;
         Sink::new(Box::new(std::fs::File::from(stdout)), "stdout")
     }
 

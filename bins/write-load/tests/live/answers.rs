@@ -11,6 +11,9 @@ use crate::support::{PRIMARY, Pair, events};
 const REFUSE: &str = "
     CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = TG_ARGV[0]; END $$;
+    -- As if the key were there: to the client that proves that an earlier attempt did commit.
+    CREATE TRIGGER known BEFORE INSERT ON understudy.ledger
+        FOR EACH ROW WHEN (NEW.worker = 2 AND NEW.seq = 8) EXECUTE FUNCTION refuse('23505');
     CREATE TRIGGER fifth BEFORE INSERT ON understudy.ledger
         FOR EACH ROW WHEN (NEW.seq % 5 = 0) EXECUTE FUNCTION refuse('23514');
     CREATE CONSTRAINT TRIGGER seventh AFTER INSERT ON understudy.ledger DEFERRABLE INITIALLY DEFERRED
@@ -21,8 +24,6 @@ fn what_the_server_refuses_has_failed_and_is_not_there() {
     let pair = Pair::new(SyncMode::On);
     let admin = pair.admin(PRIMARY);
     admin.script(REFUSE).unwrap();
-    // Somebody has this key already: to the client that proves that an earlier attempt did commit.
-    admin.script("INSERT INTO understudy.ledger VALUES ('mine', 2, 8, md5('mine/2/8'))").unwrap();
     let path = pair.new_file();
     let mut command = pair.command();
     command.env("UNDERSTUDY_RUN", "mine").arg("--ledger").arg(&path);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
 
 mod answers;
+mod begin;
 mod command_line;
 mod keeping;
 mod outages;

@@ -43,7 +43,12 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(sync: SyncMode) -> Pair {
-        let lab = Scratch::new(1, sync).unwrap();
+        Pair::with(sync, &[])
+    }
+
+    /// The same with settings, as `setup --set` takes them.
+    pub(crate) fn with(sync: SyncMode, settings: &[(&str, &str)]) -> Pair {
+        let lab = Scratch::with(1, sync, settings).unwrap();
         let file = ClusterFile::read(&lab.cluster).unwrap();
         Pair { lab: Some(lab), file, out: tempfile::tempdir().unwrap() }
     }
