@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use cluster::connect::{connect, describe};
 use program::alarm::Alarm;
 use program::clock::Clock;
@@ -166,7 +166,8 @@ impl Probe {
             Some(client) => client,
             None => {
                 let connecting = connect(info, &self.settings.application_name);
-                let (client, wire) = tokio::time::timeout(PROBE_DEADLINE, connecting).await.map_err(|_| late())??;
+                let connected = tokio::time::timeout(PROBE_DEADLINE, connecting).await.map_err(|_| late())?;
+                let (client, wire) = connected.with_context(|| format!("node {name}"))?;
                 (client, AbortOnDrop(tokio::task::spawn_local(wire).abort_handle()))
             }
         };

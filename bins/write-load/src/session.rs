@@ -20,7 +20,7 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How many sessions are opened at a time. The first one is there, and writes, before the last one begins; a server on two
 /// cores is not faster with more.
-const OPENED_AT_ONCE: usize = 4;
+const OPENED_AT_ONCE: usize = 2;
 
 /// What all sessions have in common.
 pub(crate) struct Settings {

@@ -20,6 +20,7 @@ pub mod primary;
 mod process;
 pub mod rejoin;
 pub mod roles;
+mod scram;
 pub mod scratch;
 pub mod secrets;
 pub mod settings;

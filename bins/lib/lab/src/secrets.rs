@@ -84,7 +84,8 @@ impl Secrets {
     /// # Errors
     /// If the role has no password.
     pub fn verifier(&self, role: &str) -> Result<String> {
-        Ok(postgres_protocol::password::scram_sha_256(self.password(role)?.reveal().as_bytes()))
+        let salt: [u8; 16] = rand::random();
+        crate::scram::verifier(self.password(role)?.reveal(), &salt)
     }
 
     /// Writes the password file of a node's server: replication and rewind, and no more.

@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Whoever links one of these talks to PostgreSQL.
-const POSTGRES: [&str; 4] = ["postgres", "tokio-postgres", "postgres-protocol", "tokio-postgres-rustls"];
+const POSTGRES: [&str; 3] = ["postgres", "tokio-postgres", "tokio-postgres-rustls"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().expect("the workspace")
