@@ -149,7 +149,8 @@ fn a_crash_of_a_backend_during_the_rejoin_does_not_fail_it() {
     let new = lab.names().into_iter().find(|name| *name != lab.primary()).unwrap();
     let mut drill = lab.start(&["--after", "2s"]);
     drill.wait_for("rejoin_begun");
-    let victim: i32 = lab.session(&new).value("SELECT pg_backend_pid()", &[]).unwrap();
+    let session = lab.session(&new); // or the backend would be gone before it is killed
+    let victim: i32 = session.value("SELECT pg_backend_pid()", &[]).unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(victim).unwrap(), rustix::process::Signal::KILL)
         .unwrap();
     until_true("the server to be back", SOON, LOOK, || lab.try_session(&new)?.value("SELECT true", &[])).unwrap();

@@ -55,6 +55,30 @@ fn a_dry_run_checks_what_a_drill_would() {
 }
 
 #[test]
+fn a_cluster_file_that_is_not_the_labs_own_hurts_nobody() {
+    let lab = Lab::new(1, SyncMode::Async);
+    let (before, text) = (lab.state(), std::fs::read_to_string(&lab.path).unwrap());
+    let (one, other) = (lab.file.node[0].port.to_string(), lab.file.node[1].port.to_string());
+    let swapped = text.replace(&one, "PORT").replace(&other, &one).replace("PORT", &other);
+    for (wrong, word) in [
+        (text.replace("backend = \"local\"", "backend = \"kubernetes\""), "kubernetes"),
+        (text.replace("name = \"scratch\"", "name = \"production\""), "name differs"),
+        (swapped, "[[node]] differs"),
+    ] {
+        assert_ne!(wrong, text, "{word}");
+        let file = lab.path.with_file_name("another.toml");
+        std::fs::write(&file, wrong).unwrap();
+        for more in [&[][..], &["--dry-run"]] {
+            let refused = lab.drill(&[&["--cluster", file.to_str().unwrap()], more].concat());
+            assert_eq!((refused.code, refused.stdout.lines().count()), (Some(2), 0), "{}", refused.stderr);
+            assert!(refused.stderr.contains(word), "{word}: {}", refused.stderr);
+        }
+        std::fs::remove_file(file).unwrap();
+    }
+    assert_eq!(lab.state(), before);
+}
+
+#[test]
 fn a_second_drill_on_the_same_lab_is_refused() {
     let lab = Lab::new(1, SyncMode::On);
     let mut first = lab.start(&["--before", "3s"]);

@@ -207,7 +207,9 @@ impl Lab {
     fn command(&self, more: &[&str], run: &str) -> Command {
         let out = self.out.path().join(run);
         let mut command = Command::new(env!("CARGO_BIN_EXE_failover-drill"));
-        command.arg("--cluster").arg(&self.path);
+        if !more.contains(&"--cluster") {
+            command.arg("--cluster").arg(&self.path);
+        }
         for (option, value) in [("--before", "2s"), ("--after", "1s")] {
             if !more.contains(&option) {
                 command.args([option, value]);

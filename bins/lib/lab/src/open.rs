@@ -1,6 +1,8 @@
 //! From a cluster file to the lab that it describes.
 
-use anyhow::{Context as _, Result, bail};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
 use cluster::file::ClusterFile;
 
 use crate::backend::Backend;
@@ -30,21 +32,44 @@ pub struct OpenLab {
 /// # Errors
 /// If it is no lab of ours, or somebody else uses it.
 pub fn open(file: &ClusterFile) -> Result<OpenLab> {
-    let (backend, lock, state): (Box<dyn Backend>, Lock, LabState) = match (&file.local, &file.compose) {
-        (Some(local), None) => {
+    let sections = (file.backend.as_str(), &file.local, &file.compose);
+    let (backend, lock, state): (Box<dyn Backend>, Lock, LabState) = match sections {
+        ("local", Some(local), None) => {
             let lab = LocalLab::open(&local.dir, Binaries::at(&local.bin, "the lab's own")?)?;
             let (lock, state) = (lab.lock()?, lab.state()?);
+            is_of_lab(file, &local.dir)?;
             (Box::new(lab), lock, state)
         }
-        (None, Some(compose)) => {
+        ("compose", None, Some(compose)) => {
             let state = LabState::read(&compose.dir)?;
             let lab = ComposeLab::open(&compose.dir, state.image()?, Engine::find()?)?;
             let lock = lab.lock()?;
+            is_of_lab(file, &compose.dir)?;
             (Box::new(lab), lock, state)
         }
-        _ => bail!("the cluster file needs a section `local` or `compose`: backend {} cannot be hurt", file.backend),
+        (backend, ..) => bail!(
+            "the cluster file says backend = {backend:?}: a lab has \"local\" or \"compose\" there, and the section of that name \
+             alone; nothing else is ever hurt"
+        ),
     };
     Ok(OpenLab { backend, sync: state.sync, quorum: state.quorum, file: file.clone(), _lock: lock })
+}
+
+/// Sees that a cluster file says of the lab in `dir` what `setup` wrote there: it may be old, or somebody's own, and what it
+/// names would be killed.
+fn is_of_lab(file: &ClusterFile, dir: &Path) -> Result<()> {
+    let path = dir.join("cluster.toml");
+    let own = ClusterFile::read(&path).context("the lab's own cluster file; `setup` writes it anew")?;
+    for (what, same) in [
+        ("name", own.name == file.name),
+        ("backend", own.backend == file.backend),
+        ("[local]", own.local == file.local),
+        ("[compose]", own.compose == file.compose),
+        ("[[node]]", own.node == file.node),
+    ] {
+        ensure!(same, "the cluster file is not of this lab: {what} differs from {}; give that file", path.display());
+    }
+    Ok(())
 }
 
 impl OpenLab {
