@@ -8,12 +8,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 use crate::stop;
 
 /// How often a running child is looked at. A child's end is noticed no later than this.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// Time for a tool to end when it is asked to: a step of `initdb` takes half a second.
+const END_WHEN_ASKED: Duration = Duration::from_secs(3);
 
 /// How many bytes of a tool's stderr an error shows.
 const TAIL_BYTES: usize = 2_000;
@@ -55,7 +58,7 @@ pub fn run(command: Command, deadline: Duration) -> Result<String> {
 
 /// Runs a tool to its end, however it ends.
 ///
-/// It runs in its own process group (a Ctrl-C reaches us alone) and is killed at the deadline or when a signal comes.
+/// It runs in its own process group (a Ctrl-C reaches us alone). At the deadline, or when a signal comes, it is ended.
 ///
 /// # Errors
 /// If it cannot be run, or [`TimedOut`]. The command line is never shown.
@@ -75,9 +78,7 @@ pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration
     let stderr = collect(child.stderr.take());
     let status = wait(&mut child, deadline);
     if !matches!(status, Ok(Some(_))) {
-        // Its whole group: pg_rewind starts a server, which would go on and keep our pipe open.
-        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-        let _ = child.wait();
+        end(&mut child);
     }
     let (stdout, stderr) = (text(stdout), text(stderr));
     match status? {
@@ -87,6 +88,21 @@ pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration
             Err(TimedOut(format!("{name} was not done after {deadline:?} and was killed; it last said: {said}")).into())
         }
     }
+}
+
+/// Ends a tool: asked first, since `initdb` then waits for the end of the server that it feeds, which else leaves shared
+/// memory behind; then killed with its whole group, since what `pg_rewind` starts would go on and keep our pipe open.
+fn end(child: &mut Child) {
+    let group = Pid::from_child(child);
+    let _ = kill_process(group, Signal::TERM);
+    let end = Instant::now() + END_WHEN_ASKED;
+    // Not reaped until the group is killed: its number stays its own.
+    let ended = || waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG);
+    while matches!(ended(), Ok(None)) && Instant::now() < end {
+        std::thread::sleep(LOOK); // the signal that may have come is obeyed already
+    }
+    let _ = kill_process_group(group, Signal::KILL);
+    let _ = child.wait();
 }
 
 /// Waits for a child until the deadline; `None` if it still runs.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use lab::account::Account;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::shared_memory::Witness;
 use crate::support::{Home, Lab, said, wait_for};
 
 /// Moments after the start, in milliseconds: before the first file, in `initdb`, at the first start, in the base backup,
@@ -39,33 +40,40 @@ fn is_gone(home: &Home, ms: u64) {
 #[test]
 fn down_removes_what_a_killed_set_up_left() {
     let home = Home::new();
+    let witness = Witness::of(home.path());
     for ms in MOMENTS {
         ended_after(&home, ms, Signal::KILL);
         let said = home.setup(&["--down"]);
         assert_eq!(said.code, Some(0), "after {ms} ms: {said:?}");
         is_gone(&home, ms);
     }
+    assert_eq!(witness.left(), []);
 }
 
 #[test]
 fn an_interrupted_set_up_ends_its_tools_and_down_removes_the_rest() {
     let home = Home::new();
+    let witness = Witness::of(home.path());
     for (ms, signal) in [(100, Signal::INT), (400, Signal::TERM), (900, Signal::INT), (1_400, Signal::TERM)] {
         ended_after(&home, ms, signal);
         let said = home.setup(&["--down"]);
         assert_eq!(said.code, Some(0), "after {ms} ms: {said:?}");
         is_gone(&home, ms);
     }
+    assert_eq!(witness.left(), []);
 }
 
 #[test]
 fn another_set_up_mends_what_a_killed_one_left() {
     for ms in MOMENTS {
         let home = Home::new();
+        let witness = Witness::of(home.path());
         ended_after(&home, ms, Signal::KILL);
         let said = home.setup(&[]);
         assert_eq!(said.code, Some(0), "after {ms} ms: {said:?}");
         home.made(&[]).is_whole("node1");
+        assert_eq!(home.setup(&["--down"]).code, Some(0));
+        assert_eq!(witness.left(), [], "after {ms} ms");
     }
 }
 

@@ -10,5 +10,6 @@ mod down;
 mod interrupted;
 mod secrets;
 mod settings;
+mod shared_memory;
 mod support;
 mod takeover;

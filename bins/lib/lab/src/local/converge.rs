@@ -88,6 +88,7 @@ pub(super) struct Converging<'a> {
 impl Converging<'_> {
     fn run(&self) -> Result<()> {
         // The lock is ours: whatever tool still works here was left by a set-up that was killed.
+        tools::end_gently_below(self.lab.dir(), self.state.bin()?)?;
         tools::kill_orphans_below(self.lab.dir(), self.state.bin()?)?;
         let nodes = self.nodes()?;
         let primary = match self.find_primary(&nodes)? {

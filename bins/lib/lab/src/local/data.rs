@@ -92,6 +92,7 @@ impl LocalLab {
         marker::check(parent, &self.id)?;
         let running = Postmaster::of(data)?.is_some();
         ensure!(!running, "a server runs in {}: it is left alone", data.display());
+        postmaster::remove_orphaned_segment(data)?;
         fs::remove_dir_all(data).with_context(|| format!("cannot remove {}", data.display()))
     }
 

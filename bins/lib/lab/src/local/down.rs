@@ -2,11 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use program::tool;
-use xshell::{Shell, cmd};
 
 use super::postmaster::{self, Postmaster};
 use super::tools;
@@ -14,9 +11,6 @@ use crate::backend::Removed;
 use crate::files::remove_file;
 use crate::marker::{self, LabId};
 use crate::state::LabState;
-
-/// Time for `ipcrm`.
-const IPCRM_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Ends the servers of the lab in `dir`, whose lock is held, and removes its nodes.
 pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
@@ -36,7 +30,8 @@ pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
 
 /// Ends the servers of all nodes, and what a killed set-up or a killed server left running.
 fn end_processes(dir: &Path, id: &LabId) -> Result<u32> {
-    let mut ended = 0;
+    let bin = LabState::read(dir).ok().and_then(|state| state.bin); // without one no tool was ever started here
+    let mut ended = bin.as_deref().map_or(Ok(0), |bin| tools::end_gently_below(dir, bin))?;
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let node = entry?.path();
         if marker::read(&node)?.as_ref() != Some(id) {
@@ -49,10 +44,7 @@ fn end_processes(dir: &Path, id: &LabId) -> Result<u32> {
             }
         }
     }
-    match LabState::read(dir).ok().and_then(|state| state.bin) {
-        Some(bin) => Ok(ended + tools::kill_below(dir, &bin)?),
-        None => Ok(ended), // no server was ever started here, or its postmaster was found above
-    }
+    Ok(ended + bin.map_or(Ok(0), |bin| tools::kill_below(dir, &bin))?)
 }
 
 /// Removes one node's directory.
@@ -68,11 +60,7 @@ pub(super) fn remove_node(dir: &Path, id: &LabId) -> Result<()> {
         if data.is_dir() {
             let running = Postmaster::of(&data)?.is_some();
             ensure!(!running, "a server runs in {}: it is left alone", data.display());
-            if let Some(segment) = postmaster::orphaned_segment(&data)? {
-                let (sh, segment) = (Shell::new()?, segment.to_string());
-                // Without it 56 bytes of shared memory stay until the next boot: not worth failing for.
-                let _ = tool::run(cmd!(sh, "ipcrm -m {segment}").into(), IPCRM_DEADLINE);
-            }
+            postmaster::remove_orphaned_segment(&data)?;
         }
     }
     // The marker stays until all else is gone, so that an interrupted removal can be repeated.

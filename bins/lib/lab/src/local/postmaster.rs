@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use program::tool;
 use rustix::process::{Pid, Signal};
+use xshell::{Shell, cmd};
 
 use crate::process::{GONE, Process, processes};
+
+/// Time for `ipcrm`.
+const IPCRM_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The postmaster of a data directory.
 pub struct Postmaster {
@@ -88,27 +93,41 @@ impl Postmaster {
     }
 }
 
-/// Removes `postmaster.pid` if its postmaster is gone. PostgreSQL does that itself, but not while the dead process is
-/// unreaped or its number belongs to somebody else.
+/// Removes `postmaster.pid` if its postmaster is gone, and the shared memory that only this file still names. PostgreSQL
+/// does that itself at a start, but not while the dead process is unreaped or its number belongs to somebody else.
 ///
 /// # Errors
 /// If it cannot be removed.
 pub fn clear_stale_pid_file(data: &Path) -> Result<()> {
     if recorded_pid(data)?.is_some() && Postmaster::of(data)?.is_none() {
+        remove_orphaned_segment(data)?;
         let file = data.join("postmaster.pid");
         fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
     }
     Ok(())
 }
 
-/// The System V shared memory segment of a dead postmaster, which only a restart or `ipcrm` takes away.
+/// Removes the System V shared memory segment of a dead postmaster, which else stays until a start in the same
+/// directory or the next boot. To be called before the directory, or its `postmaster.pid`, is removed.
+///
+/// # Errors
+/// If it cannot be told. That `ipcrm` fails is none: 56 bytes of shared memory are not worth failing for.
+pub fn remove_orphaned_segment(data: &Path) -> Result<()> {
+    if let Some(segment) = orphaned_segment(data)? {
+        let (sh, segment) = (Shell::new()?, segment.to_string());
+        let _ = tool::run(cmd!(sh, "ipcrm -m {segment}").into(), IPCRM_DEADLINE);
+    }
+    Ok(())
+}
+
+/// The segment of a dead postmaster.
 ///
 /// `postmaster.pid` names its key and id; the system must agree that a process of that number made it, and that nobody
 /// is attached to it.
 ///
 /// # Errors
 /// If it cannot be told.
-pub fn orphaned_segment(data: &Path) -> Result<Option<u64>> {
+fn orphaned_segment(data: &Path) -> Result<Option<u64>> {
     let Some(pid) = recorded_pid(data)? else { return Ok(None) };
     let text = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
     let Some(line) = text.lines().nth(6) else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
@@ -11,6 +11,13 @@ use crate::process::{GONE, Process, processes};
 
 /// The programs that a lab starts in its directories.
 const TOOLS: [&str; 7] = ["postgres", "initdb", "pg_ctl", "pg_basebackup", "pg_rewind", "pg_waldump", "pg_controldata"];
+
+/// Time for `initdb` and the servers that tools start for themselves to end when nobody waits for them: a step of
+/// `initdb` takes half a second.
+const END_BY_THEMSELVES: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether they have.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Kills every process that runs one of PostgreSQL's programs from `bin` and works below `dir`: backends without their
 /// postmaster, and tools that a killed set-up left behind. Nobody's shell, and nothing else that only stands there.
@@ -27,23 +34,42 @@ pub(super) fn kill_below(dir: &Path, bin: &Path) -> Result<u32> {
 /// # Errors
 /// As [`kill_below`].
 pub(super) fn kill_orphans_below(dir: &Path, bin: &Path) -> Result<u32> {
-    kill_wanted(dir, bin, |process| {
-        let arguments = process.arguments();
-        let alone = arguments.iter().any(|argument| matches!(argument.as_str(), "--single" | "--boot" | "--check"));
-        alone
-            || !arguments
-                .first()
-                .is_some_and(|program| program.starts_with("postgres") || program.ends_with("/postgres"))
-    })
+    kill_wanted(dir, bin, |process| is_server_of_a_tool(process) || !is_server(process))
+}
+
+/// Lets `initdb` below `dir`, and the servers that tools started for themselves, end by themselves, for some seconds; to
+/// be called before anything is killed there. Such a server ends when its tool does; killed, it leaves shared memory that
+/// nothing names.
+///
+/// # Errors
+/// If a process cannot be looked at.
+pub(super) fn end_gently_below(dir: &Path, bin: &Path) -> Result<u32> {
+    let is_wanted = |process: &Process| is_initdb(process) || is_server_of_a_tool(process);
+    let begun = found_below(dir, bin, is_wanted)?;
+    for process in begun.iter().filter(|process| is_initdb(process)) {
+        process.signal(Signal::TERM)?; // it stops after the step that it is at
+    }
+    let end = Instant::now() + END_BY_THEMSELVES;
+    while Instant::now() < end && !found_below(dir, bin, is_wanted)?.is_empty() {
+        std::thread::sleep(LOOK);
+    }
+    let mut ended = 0;
+    for process in &begun {
+        ended += u32::from(!process.lives()?);
+    }
+    Ok(ended)
+}
+
+fn found_below(dir: &Path, bin: &Path, wanted: impl Fn(&Process) -> bool) -> Result<Vec<Process>> {
+    let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
+    processes(|_, process| Ok(process.works_in(&dir, true)? && runs_tool_of(process, bin) && wanted(process)))
 }
 
 fn kill_wanted(dir: &Path, bin: &Path, wanted: impl Fn(&Process) -> bool) -> Result<u32> {
-    let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
     let end = Instant::now() + GONE;
     let mut killed = 0;
     loop {
-        let found =
-            processes(|_, process| Ok(process.works_in(&dir, true)? && runs_tool_of(process, bin) && wanted(process)))?;
+        let found = found_below(dir, bin, &wanted)?;
         if found.is_empty() {
             return Ok(killed);
         }
@@ -60,12 +86,33 @@ fn kill_wanted(dir: &Path, bin: &Path, wanted: impl Fn(&Process) -> bool) -> Res
     }
 }
 
+fn is_initdb(process: &Process) -> bool {
+    program(process).file_name().is_some_and(|name| name == "initdb")
+}
+
+/// Whether it is a server, or a backend of one (which says what it does in place of its arguments).
+fn is_server(process: &Process) -> bool {
+    let arguments = process.arguments();
+    arguments.first().is_some_and(|program| program.starts_with("postgres") || program.ends_with("/postgres"))
+}
+
+/// Whether it is a server that `initdb` or `pg_rewind` started for itself: on its own, for one session, fed by a pipe.
+fn is_server_of_a_tool(process: &Process) -> bool {
+    is_server(process)
+        && process.arguments().iter().any(|word| matches!(word.as_str(), "--single" | "--boot" | "--check"))
+}
+
 /// Whether a process runs one of PostgreSQL's programs from `bin`.
 fn runs_tool_of(process: &Process, bin: &Path) -> bool {
-    let program = match fs::read_link(format!("/proc/{}/exe", process.pid)) {
-        Ok(exe) => exe,
-        Err(_) => process.arguments().first().map(PathBuf::from).unwrap_or_default(),
-    };
+    let program = program(process);
     let is_tool = program.file_name().is_some_and(|name| TOOLS.iter().any(|tool| *tool == name));
     is_tool && program.parent() == Some(bin)
+}
+
+/// The program that a process runs; where that may not be read, what it says that it is.
+fn program(process: &Process) -> PathBuf {
+    match fs::read_link(format!("/proc/{}/exe", process.pid)) {
+        Ok(exe) => exe,
+        Err(_) => process.arguments().first().map(PathBuf::from).unwrap_or_default(),
+    }
 }
