@@ -1,5 +1,9 @@
 //! Drills that must not begin.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
 use lab::conf::SyncMode;
 
 use crate::support::{LOOK, Lab, SOON, programs_of};
@@ -54,28 +58,53 @@ fn a_dry_run_checks_what_a_drill_would() {
     assert_eq!(fit.code, Some(0), "{}", fit.stderr);
 }
 
+/// What a directory of PostgreSQL's programs must hold, each of them a script that leaves a trace when it is run.
+fn traps(dir: &Path) -> PathBuf {
+    let trace = dir.join("trace");
+    for name in ["postgres", "initdb", "pg_ctl", "pg_basebackup", "pg_rewind", "pg_waldump", "pg_controldata"] {
+        let script = format!("#!/bin/sh\necho \"$0\" >> {}\necho \"$0 (PostgreSQL) 15.1\"\n", trace.display());
+        std::fs::write(dir.join(name), script).unwrap();
+        std::fs::set_permissions(dir.join(name), Permissions::from_mode(0o755)).unwrap();
+    }
+    trace
+}
+
 #[test]
-fn a_cluster_file_that_is_not_the_labs_own_hurts_nobody() {
+fn a_cluster_file_that_is_not_what_the_lab_is_hurts_nobody_and_runs_nothing() {
     let lab = Lab::new(1, SyncMode::Async);
     let (before, text) = (lab.state(), std::fs::read_to_string(&lab.path).unwrap());
     let (one, other) = (lab.file.node[0].port.to_string(), lab.file.node[1].port.to_string());
     let swapped = text.replace(&one, "PORT").replace(&other, &one).replace("PORT", &other);
+    let (planted, unmarked) = (lab::scratch::home().unwrap(), lab::scratch::home().unwrap());
+    let trace = traps(planted.path());
+    let local = lab.file.local.as_ref().unwrap();
+    let trapped = text.replace(&local.bin.display().to_string(), &planted.path().display().to_string());
+    let elsewhere = trapped.replace(&local.dir.display().to_string(), &unmarked.path().display().to_string());
     for (wrong, word) in [
         (text.replace("backend = \"local\"", "backend = \"kubernetes\""), "kubernetes"),
-        (text.replace("name = \"scratch\"", "name = \"production\""), "name differs"),
-        (swapped, "[[node]] differs"),
+        (text.replace("backend = \"local\"", "backend = \"external\""), "external"),
+        (text.replace("name = \"scratch\"", "name = \"production\""), "name in the cluster file"),
+        (swapped, "[[node]] in the cluster file"),
+        (text.replace("understudy_monitor", "somebody"), "[roles] in the cluster file"),
+        (trapped, "[local] in the cluster file"),
+        (elsewhere, "bears no marker"),
     ] {
         assert_ne!(wrong, text, "{word}");
-        let file = lab.path.with_file_name("another.toml");
-        std::fs::write(&file, wrong).unwrap();
-        for more in [&[][..], &["--dry-run"]] {
-            let refused = lab.drill(&[&["--cluster", file.to_str().unwrap()], more].concat());
-            assert_eq!((refused.code, refused.stdout.lines().count()), (Some(2), 0), "{}", refused.stderr);
-            assert!(refused.stderr.contains(word), "{word}: {}", refused.stderr);
+        // Another file, and the lab's own, edited in place.
+        for file in [lab.path.with_file_name("another.toml"), lab.path.clone()] {
+            std::fs::write(&file, &wrong).unwrap();
+            for more in [&[][..], &["--dry-run"]] {
+                let refused = lab.drill(&[&["--cluster", file.to_str().unwrap()], more].concat());
+                assert_eq!((refused.code, refused.stdout.lines().count()), (Some(2), 0), "{}", refused.stderr);
+                assert!(refused.stderr.contains(word), "{word}: {}", refused.stderr);
+            }
+            std::fs::remove_file(file).unwrap();
         }
-        std::fs::remove_file(file).unwrap();
+        std::fs::write(&lab.path, &text).unwrap();
     }
+    assert!(!trace.exists(), "was run: {}", std::fs::read_to_string(&trace).unwrap());
     assert_eq!(lab.state(), before);
+    assert_eq!(lab.drill(&["--dry-run"]).code, Some(0), "with its own file it could begin");
 }
 
 #[test]

@@ -13,8 +13,8 @@ use crate::ident::check_node_name;
 pub struct ClusterFile {
     /// Its name.
     pub name: String,
-    /// How its nodes are run: `local`, `compose`, `external`.
-    pub backend: String,
+    /// How its nodes are run.
+    pub backend: BackendName,
     /// What the local backend needs; only there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local: Option<LocalSection>,
@@ -25,6 +25,18 @@ pub struct ClusterFile {
     pub roles: Roles,
     /// The nodes.
     pub node: Vec<NodeSection>,
+}
+
+/// How the nodes of a cluster are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendName {
+    /// As servers of a lab on this machine.
+    Local,
+    /// As containers of a lab.
+    Compose,
+    /// By somebody else.
+    External,
 }
 
 /// What the local backend needs to act on its nodes.
@@ -172,7 +184,7 @@ mod tests {
         };
         ClusterFile {
             name: "demo".into(),
-            backend: "local".into(),
+            backend: BackendName::Local,
             local: Some(LocalSection { dir: "/l".into(), bin: "/usr/lib/postgresql/15/bin".into() }),
             compose: None,
             roles: Roles {
@@ -196,6 +208,11 @@ mod tests {
         let good = example().render().unwrap();
         for (from, to, names) in [
             ("backend =", "bakend =", "bakend"),
+            (
+                "\"local\"",
+                "\"kubernetes\"",
+                "unknown variant `kubernetes`, expected one of `local`, `compose`, `external`",
+            ),
             ("name = \"node2\"", "name = \"node1\"", "node1"),
             ("name = \"node2\"", "name = \"Node2\"", "Node2"),
             ("15433", "0", "port"),

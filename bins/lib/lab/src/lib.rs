@@ -6,6 +6,7 @@
 pub mod account;
 pub mod backend;
 pub mod binaries;
+mod cluster_file;
 pub mod compose;
 pub mod conf;
 pub mod down;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use cluster::file::ClusterFile;
+use anyhow::{Context as _, Result, bail};
+use cluster::file::{BackendName, ClusterFile};
 
 use crate::backend::Backend;
 use crate::binaries::Binaries;
@@ -14,6 +14,7 @@ use crate::local::LocalLab;
 use crate::lock::Lock;
 use crate::standby::Upstream;
 use crate::state::LabState;
+use crate::{cluster_file, marker};
 
 /// A lab that we may hurt, locked.
 pub struct OpenLab {
@@ -30,46 +31,35 @@ pub struct OpenLab {
 /// Opens and locks the lab of a cluster file.
 ///
 /// # Errors
-/// If it is no lab of ours, or somebody else uses it.
+/// If it is no lab of ours, the file says of it what is not so, or somebody else uses it.
 pub fn open(file: &ClusterFile) -> Result<OpenLab> {
-    let sections = (file.backend.as_str(), &file.local, &file.compose);
-    let (backend, lock, state): (Box<dyn Backend>, Lock, LabState) = match sections {
-        ("local", Some(local), None) => {
-            let lab = LocalLab::open(&local.dir, Binaries::at(&local.bin, "the lab's own")?)?;
-            let (lock, state) = (lab.lock()?, lab.state()?);
-            is_of_lab(file, &local.dir)?;
-            (Box::new(lab), lock, state)
-        }
-        ("compose", None, Some(compose)) => {
-            let state = LabState::read(&compose.dir)?;
-            let lab = ComposeLab::open(&compose.dir, state.image()?, Engine::find()?)?;
-            let lock = lab.lock()?;
-            is_of_lab(file, &compose.dir)?;
-            (Box::new(lab), lock, state)
-        }
-        (backend, ..) => bail!(
-            "the cluster file says backend = {backend:?}: a lab has \"local\" or \"compose\" there, and the section of that name \
-             alone; nothing else is ever hurt"
-        ),
+    let dir = lab_dir(file)?;
+    let id = marker::read(dir)?.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
+    let (lock, state) = (Lock::take(dir)?, LabState::read(dir)?);
+    cluster_file::check(file, dir, &id, &state)?;
+    // Only now is something of it run, and that is what the lab's own state names.
+    let backend: Box<dyn Backend> = match &state.bin {
+        Some(bin) => Box::new(LocalLab::open(dir, Binaries::at(bin, "the lab's own")?)?),
+        None => Box::new(ComposeLab::open(dir, state.image()?, Engine::find()?)?),
     };
     Ok(OpenLab { backend, sync: state.sync, quorum: state.quorum, file: file.clone(), _lock: lock })
 }
 
-/// Sees that a cluster file says of the lab in `dir` what `setup` wrote there: it may be old, or somebody's own, and what it
-/// names would be killed.
-fn is_of_lab(file: &ClusterFile, dir: &Path) -> Result<()> {
-    let path = dir.join("cluster.toml");
-    let own = ClusterFile::read(&path).context("the lab's own cluster file; `setup` writes it anew")?;
-    for (what, same) in [
-        ("name", own.name == file.name),
-        ("backend", own.backend == file.backend),
-        ("[local]", own.local == file.local),
-        ("[compose]", own.compose == file.compose),
-        ("[[node]]", own.node == file.node),
-    ] {
-        ensure!(same, "the cluster file is not of this lab: {what} differs from {}; give that file", path.display());
+/// Where the lab of a cluster file should be.
+fn lab_dir(file: &ClusterFile) -> Result<&Path> {
+    match (file.backend, &file.local, &file.compose) {
+        (BackendName::Local, Some(local), None) => Ok(&local.dir),
+        (BackendName::Compose, None, Some(compose)) => Ok(&compose.dir),
+        (BackendName::Local, ..) => {
+            bail!("`backend` in the cluster file is local: it needs [local], and no other section")
+        }
+        (BackendName::Compose, ..) => {
+            bail!("`backend` in the cluster file is compose: it needs [compose], and no other section")
+        }
+        (BackendName::External, ..) => {
+            bail!("`backend` in the cluster file is external: only labs that `setup` made are ever hurt")
+        }
     }
-    Ok(())
 }
 
 impl OpenLab {

@@ -28,6 +28,9 @@ pub const REWIND: &str = "understudy_rewind";
 /// Letters and digits of a password: 24 of 62 are 142 bits.
 const PASSWORD_LENGTH: usize = 24;
 
+/// The caller's password file, in the lab's directory.
+const PASSFILE: &str = "passfile";
+
 /// The passwords of one lab, and the caller's file of them.
 #[derive(Clone, Debug)]
 pub struct Secrets {
@@ -36,13 +39,26 @@ pub struct Secrets {
     entries: Vec<Entry>,
 }
 
+/// The roles of the lab in `dir`, as its cluster file names them.
+#[must_use]
+pub fn roles(dir: &Path) -> Roles {
+    let login = |role: &str| Login { user: role.to_owned(), passfile: dir.join(PASSFILE) };
+    Roles {
+        admin: login(ADMIN),
+        application: login(APPLICATION),
+        monitor: login(MONITOR),
+        replication: login(REPLICATION),
+        rewind: login(REWIND),
+    }
+}
+
 impl Secrets {
     /// The passwords of the lab in `dir`: read, or made if there are none yet.
     ///
     /// # Errors
     /// If the file can be neither read nor made.
     pub fn of_lab(dir: &Path) -> Result<Secrets> {
-        let file = dir.join("passfile");
+        let file = dir.join(PASSFILE);
         if file.exists() {
             let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             return Ok(Secrets { entries: passfile::parse(&text), file });
@@ -65,18 +81,6 @@ impl Secrets {
     #[must_use]
     pub fn login(&self, role: &str) -> Login {
         Login { user: role.to_owned(), passfile: self.file.clone() }
-    }
-
-    /// The roles of the cluster file.
-    #[must_use]
-    pub fn roles(&self) -> Roles {
-        Roles {
-            admin: self.login(ADMIN),
-            application: self.login(APPLICATION),
-            monitor: self.login(MONITOR),
-            replication: self.login(REPLICATION),
-            rewind: self.login(REWIND),
-        }
     }
 
     /// What goes into `ALTER ROLE … PASSWORD`: the verifier, so that no log can hold the password.

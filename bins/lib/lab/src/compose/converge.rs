@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cluster::file::{ClusterFile, ComposeSection, NodeSection};
+use cluster::file::NodeSection;
 use cluster::session::Session;
 use cluster::topology::is_primary;
 use cluster::wait::{Look, until, until_true};
@@ -17,7 +17,6 @@ use super::engine::Engine;
 use super::file::{self, PRIMARY, STANDBY};
 use super::process;
 use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, label};
-use crate::account::Account;
 use crate::backend::Backend as _;
 use crate::ports;
 use crate::primary::{self, Found};
@@ -26,7 +25,7 @@ use crate::roles::{self, DATABASE};
 use crate::standby::{Upstream, wait_streaming};
 use crate::state::LabState;
 use crate::wanted::{self, Wanted, wait_quorum};
-use crate::{conf, files, settings, slots};
+use crate::{cluster_file, conf, files, settings, slots};
 
 /// Time for compose to make networks, volumes and containers and to start them.
 const UP_DEADLINE: Duration = Duration::from_secs(300);
@@ -131,7 +130,7 @@ impl Converging<'_> {
         all.push(primary);
         sort(&mut all)?;
         self.check_settings(&all)?;
-        self.write_cluster_file(&all)
+        cluster_file::write(&self.lab.dir, &self.lab.id, self.state, &all)
     }
 
     /// Ends what a killed set-up left at work. The lock is ours.
@@ -361,18 +360,5 @@ impl Converging<'_> {
             }
         }
         Ok(())
-    }
-
-    fn write_cluster_file(&self, names: &[String]) -> Result<()> {
-        let section = ComposeSection { dir: self.lab.dir.clone(), project: self.lab.project.clone() };
-        let file = ClusterFile {
-            name: self.state.name.clone(),
-            backend: self.lab.name().to_owned(),
-            local: None,
-            compose: Some(section),
-            roles: self.lab.secrets.roles(),
-            node: names.iter().map(|name| self.lab.section(name, DATABASE)).collect::<Result<_>>()?,
-        };
-        Account::Own.write_private(&self.lab.dir.join("cluster.toml"), &file.render()?)
     }
 }

@@ -80,6 +80,12 @@ fn label(id: &LabId) -> String {
     format!("pg-understudy.lab={}", id.as_str())
 }
 
+/// The name of the compose project of the lab in `dir`: labs of one name in two homes must not meet.
+pub(crate) fn project(dir: &Path, id: &LabId) -> Result<String> {
+    let name = dir.file_name().and_then(std::ffi::OsStr::to_str).context("a lab has a name")?;
+    Ok(format!("{name}_{}", &id.as_str()[..8]))
+}
+
 impl ComposeLab {
     /// Opens the lab in `dir`, which must bear our marker.
     ///
@@ -88,9 +94,7 @@ impl ComposeLab {
     pub fn open(dir: &Path, image: &str, engine: Engine) -> Result<ComposeLab> {
         let id = marker::read(dir)?;
         let id = id.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
-        // Labs of one name in two homes must not meet.
-        let name = dir.file_name().and_then(std::ffi::OsStr::to_str).context("a lab has a name")?;
-        let project = format!("{name}_{}", &id.as_str()[..8]);
+        let project = project(dir, &id)?;
         let secrets = Secrets::of_lab(dir)?;
         let (engine, image) = (engine.at(&dir.join(DIR), &id), image.to_owned());
         let (ids, killing) = (Mutex::default(), Mutex::default());

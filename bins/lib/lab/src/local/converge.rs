@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use cluster::args::login_info;
-use cluster::file::{ClusterFile, LocalSection, NodeSection};
+use cluster::file::NodeSection;
 use cluster::session::Session;
 use cluster::topology::is_primary;
 use cluster::wait::until_true;
@@ -18,7 +18,6 @@ use super::LocalLab;
 use super::down::remove_node;
 use super::node::NodeDir;
 use super::tools;
-use crate::account::Account;
 use crate::backend::{Backend as _, Power};
 use crate::binaries::Binaries;
 use crate::marker;
@@ -28,7 +27,7 @@ use crate::secrets::{self, Secrets};
 use crate::standby::{Upstream, wait_streaming};
 use crate::state::{LabState, NodeState};
 use crate::wanted::{self, Wanted};
-use crate::{settings, slots, standby};
+use crate::{cluster_file, settings, slots, standby};
 
 /// How the names of nodes begin; a number follows.
 pub(super) const NODE: &str = "node";
@@ -127,7 +126,7 @@ impl Converging<'_> {
         all.push(primary);
         wanted::sort_nodes(&mut all, NODE, None)?;
         self.check_settings(&all)?;
-        self.write_cluster_file(&all)
+        cluster_file::write(&self.lab.dir, &self.lab.id, self.state, &all)
     }
 
     /// The nodes that are there, in the order of their numbers.
@@ -239,18 +238,5 @@ impl Converging<'_> {
     pub(super) fn session(&self, name: &str, dbname: &str) -> Result<Session> {
         let section = NodeSection { dbname: dbname.to_owned(), ..self.section(name)? };
         Session::open(name, &login_info(&section, &self.secrets.login(secrets::ADMIN))?, "understudy setup")
-    }
-
-    fn write_cluster_file(&self, names: &[String]) -> Result<()> {
-        let file = ClusterFile {
-            name: self.state.name.clone(),
-            backend: self.lab.name().to_owned(),
-            local: Some(LocalSection { dir: self.lab.dir().to_owned(), bin: self.state.bin()?.to_owned() }),
-            compose: None,
-            roles: self.secrets.roles(),
-            node: names.iter().map(|name| self.section(name)).collect::<Result<_>>()?,
-        };
-        let path = self.lab.dir().join("cluster.toml");
-        Account::Own.write_private(&path, &file.render()?)
     }
 }
