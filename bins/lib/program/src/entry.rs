@@ -15,6 +15,7 @@ use crate::stop::{self, Interrupted};
 /// 0 held, 1 broken, 2 could not find out (an error or a panic), 128 + n if signal n interrupted it. A reader that
 /// closed our stdout (`| head -1`) has what it wanted: a quiet 0.
 pub fn main(run: impl FnOnce() -> Result<Verdict>) -> ExitCode {
+    keep_descriptors();
     raise_descriptor_limit();
     let Ok(result) = catch_unwind(AssertUnwindSafe(run)) else { return ExitCode::from(2) }; // the hook has printed it
     match result {
@@ -29,6 +30,12 @@ pub fn main(run: impl FnOnce() -> Result<Verdict>) -> ExitCode {
             ExitCode::from(interrupted.map_or(2, Interrupted::exit_code))
         }
     }
+}
+
+/// Keeps what the caller left open beside stdin, stdout and stderr to this program: a server that is started here outlives
+/// it, and whoever waits for the end of that pipe would wait for the server.
+fn keep_descriptors() {
+    close_fds::set_fds_cloexec(3, &[]);
 }
 
 /// Lets this program open as many files as the system allows: a thousand clients need two descriptors each, and the

@@ -1,7 +1,10 @@
 //! More standbys, fewer standbys, the same again.
 
 use std::fs::{Permissions, copy as copy_file, create_dir, remove_dir_all, set_permissions};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+use std::time::Duration;
 
 use crate::support::{Home, names, said};
 
@@ -32,6 +35,25 @@ fn it_converges_to_any_count_and_asked_again_changes_nothing() {
         names(&home.lab()),
         ["cluster.toml", "lab.toml", "lock", "node1", "node2", "passfile", "pg-understudy.lab"]
     );
+}
+
+/// A server that lives on does not hold what the caller of `setup` had open: whoever reads there sees the end.
+#[test]
+fn servers_keep_nothing_that_the_caller_had_open() {
+    let home = Home::new();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let program = home.command(&[]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "exec 9<&0 0</dev/null; exec \"$0\" \"$@\""]);
+    command.arg(program.get_program()).args(program.get_args());
+    let child = command.stdin(writer).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(command); // with our own end of the pipe
+    let said = said(child);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let (told, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(reader.read_to_end(&mut Vec::new())));
+    end.recv_timeout(Duration::from_secs(10)).expect("the end of the pipe, while the servers run").unwrap();
+    home.lab_made().is_whole("node1");
 }
 
 #[test]
