@@ -100,3 +100,10 @@ fn a_lab_directory_with_somebodys_files_is_left_alone() {
     home.refused(&[], &["left alone"]);
     fs::remove_file(home.lab()).unwrap();
 }
+
+/// Debug information was five sixths of it.
+#[test]
+fn a_program_is_a_few_megabytes() {
+    let size = std::fs::metadata(env!("CARGO_BIN_EXE_setup")).unwrap().len();
+    assert!(size < 15_000_000, "{size} bytes");
+}
