@@ -16,6 +16,7 @@ use cluster::session::Session;
 use cluster::wait::{Look, until, until_true};
 use lab::conf::SyncMode;
 use lab::scratch::Scratch;
+use lab::scratch::memory::Witness;
 use program::clock::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -57,7 +58,8 @@ impl Drop for Turn {
     }
 }
 
-/// A lab. Dropping it proves that none of its processes and directories is left, and that no password was written.
+/// A lab. Dropping it proves that none of its processes, directories, ports and shared memory is left, and that no
+/// password was written.
 pub(crate) struct Lab {
     pub(crate) file: ClusterFile,
     pub(crate) dir: PathBuf,
@@ -66,6 +68,8 @@ pub(crate) struct Lab {
     /// All drills on it count from here, and whoever watches them.
     pub(crate) clock: Clock,
     scratch: Option<Scratch>,
+    /// Of the local servers' shared memory; containers have theirs to themselves.
+    memory: Option<Witness>,
     /// Where drills write to.
     out: tempfile::TempDir,
     _turn: Turn,
@@ -88,8 +92,11 @@ impl Lab {
     }
 
     fn of(scratch: Scratch, turn: Turn) -> Lab {
+        let file = ClusterFile::read(&scratch.cluster).unwrap();
+        let witness = || Witness::of(scratch.home(), Duration::from_millis(250)).unwrap();
         Lab {
-            file: ClusterFile::read(&scratch.cluster).unwrap(),
+            memory: file.local.is_some().then(witness),
+            file,
             dir: scratch.dir.canonicalize().unwrap(),
             home: scratch.home().to_owned(),
             path: scratch.cluster.clone(),
@@ -261,6 +268,13 @@ impl Drop for Lab {
         });
         gone.unwrap();
         assert!(!self.home.exists(), "{} is still there", self.home.display());
+        if let Some(memory) = self.memory.take() {
+            assert_eq!(memory.left().unwrap(), [], "shared memory");
+        }
+        for node in &self.file.node {
+            let bound = std::net::TcpListener::bind((node.host.as_str(), node.port));
+            assert!(bound.is_ok(), "port {} of {}: {bound:?}", node.port, node.name);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Labs for tests: in a directory of their own, on ports of their own, gone when dropped.
 
+pub mod memory;
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

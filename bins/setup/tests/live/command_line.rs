@@ -104,6 +104,6 @@ fn a_lab_directory_with_somebodys_files_is_left_alone() {
 /// Debug information was five sixths of it.
 #[test]
 fn a_program_is_a_few_megabytes() {
-    let size = std::fs::metadata(env!("CARGO_BIN_EXE_setup")).unwrap().len();
+    let size = fs::metadata(env!("CARGO_BIN_EXE_setup")).unwrap().len();
     assert!(size < 15_000_000, "{size} bytes");
 }

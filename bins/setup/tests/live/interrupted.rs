@@ -5,9 +5,9 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use lab::account::Account;
+use lab::scratch::memory::Witness;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::shared_memory::Witness;
 use crate::support::{Home, Lab, said, wait_for};
 
 /// Moments after the start, in milliseconds: before the first file, in `initdb`, at the first start, in the base backup,
@@ -31,6 +31,11 @@ fn ended_after(home: &Home, ms: u64, signal: Signal) {
     assert!([expected, Some(0), None].contains(&said.code), "after {ms} ms: {said:?}");
 }
 
+/// The servers of `initdb` live for some tenths of a second.
+fn witness(home: &Home) -> Witness {
+    Witness::of(home.path(), Duration::from_millis(10)).unwrap()
+}
+
 fn is_gone(home: &Home, ms: u64) {
     assert!(home.names().is_empty(), "after {ms} ms: {:?}", home.names());
     // A shell of `initdb` ends when it sees that its child was ended.
@@ -40,40 +45,40 @@ fn is_gone(home: &Home, ms: u64) {
 #[test]
 fn down_removes_what_a_killed_set_up_left() {
     let home = Home::new();
-    let witness = Witness::of(home.path());
+    let witness = witness(&home);
     for ms in MOMENTS {
         ended_after(&home, ms, Signal::KILL);
         let said = home.setup(&["--down"]);
         assert_eq!(said.code, Some(0), "after {ms} ms: {said:?}");
         is_gone(&home, ms);
     }
-    assert_eq!(witness.left(), []);
+    assert_eq!(witness.left().unwrap(), []);
 }
 
 #[test]
 fn an_interrupted_set_up_ends_its_tools_and_down_removes_the_rest() {
     let home = Home::new();
-    let witness = Witness::of(home.path());
+    let witness = witness(&home);
     for (ms, signal) in [(100, Signal::INT), (400, Signal::TERM), (900, Signal::INT), (1_400, Signal::TERM)] {
         ended_after(&home, ms, signal);
         let said = home.setup(&["--down"]);
         assert_eq!(said.code, Some(0), "after {ms} ms: {said:?}");
         is_gone(&home, ms);
     }
-    assert_eq!(witness.left(), []);
+    assert_eq!(witness.left().unwrap(), []);
 }
 
 #[test]
 fn another_set_up_mends_what_a_killed_one_left() {
     for ms in MOMENTS {
         let home = Home::new();
-        let witness = Witness::of(home.path());
+        let witness = witness(&home);
         ended_after(&home, ms, Signal::KILL);
         let said = home.setup(&[]);
         assert_eq!(said.code, Some(0), "after {ms} ms: {said:?}");
         home.made(&[]).is_whole("node1");
         assert_eq!(home.setup(&["--down"]).code, Some(0));
-        assert_eq!(witness.left(), [], "after {ms} ms");
+        assert_eq!(witness.left().unwrap(), [], "after {ms} ms");
     }
 }
 

@@ -10,6 +10,5 @@ mod down;
 mod interrupted;
 mod secrets;
 mod settings;
-mod shared_memory;
 mod support;
 mod takeover;
