@@ -9,9 +9,9 @@ use cluster::file::Role;
 use cluster::session::Session;
 use cluster::topology;
 use cluster::wait::until_true;
-use lab::conf;
 use lab::open::OpenLab;
 use lab::standby::{streams_from, timeline_of};
+use lab::{conf, settings};
 
 /// How often the quorum is looked for.
 const LOOK: Duration = Duration::from_millis(2);
@@ -31,7 +31,8 @@ pub(crate) struct Fit {
     pub(crate) sessions: BTreeMap<String, Session>,
 }
 
-/// Sees that there is one primary, that every standby streams from it, and in a sync mode that the quorum shows.
+/// Sees that there is one primary, that every standby streams from it, in a sync mode that the quorum shows, and that every
+/// node starts with the settings that it has.
 ///
 /// # Errors
 /// If it is not so, with the node's name.
@@ -43,11 +44,13 @@ pub(crate) fn check(lab: &OpenLab, cluster: &Cluster) -> Result<Fit> {
     ensure!(!asked.standbys.is_empty(), "there is no standby to take over");
     let (primary, on_primary) = asked.primary;
     let timeline = timeline_of(&on_primary)?;
+    has_its_settings(&primary.name, &on_primary)?;
     let (mut standbys, mut sessions) = (Vec::new(), BTreeMap::new());
     for (node, session) in asked.standbys {
         let upstream = lab.upstream(&primary.name, &node.name)?;
         let streams = streams_from(&on_primary, &session, &upstream, Some(timeline))?;
         ensure!(streams, "{} does not stream from {}: `setup` mends that", node.name, primary.name);
+        has_its_settings(&node.name, &session)?;
         standbys.push(node.name.clone());
         sessions.insert(node.name, session);
     }
@@ -64,6 +67,24 @@ pub(crate) fn check(lab: &OpenLab, cluster: &Cluster) -> Result<Fit> {
         standbys,
         sessions,
     })
+}
+
+/// Sees that a node starts with the settings that it has now: a drill restarts the one that is killed, and what comes to
+/// light only then is no finding about the takeover.
+fn has_its_settings(node: &str, session: &Session) -> Result<()> {
+    let refused = settings::refused(session)?;
+    ensure!(
+        refused.is_empty(),
+        "node {node} would not start again with its configuration ({}): mend the file; `setup` writes the lab's own anew",
+        refused.join("; ")
+    );
+    let pending = settings::pending(session)?;
+    ensure!(
+        pending.is_empty(),
+        "node {node}: {} will change with its next restart, which a drill would bring: restart it first; `setup` says how",
+        pending.join(", ")
+    );
+    Ok(())
 }
 
 /// Whether commits of the lab wait for standbys.

@@ -430,6 +430,7 @@ impl Stage for Live<'_> {
             }
             Err(error) => {
                 program::stop::check()?;
+                self.progress.warn(&format!("{old} could not rejoin: {error:#}"));
                 self.note(Mark::RejoinFailed, &old, &format!("{error:#}"));
                 self.facts.rejoined = Some(Err(format!("{error:#}")));
             }

@@ -3,7 +3,8 @@
 //! `measure-lag --cluster "$(setup --standbys 2)" --duration 5s`
 //!
 //! stdout holds one line, the path of the cluster file; what is done goes to stderr. Exit code 0: it is as asked;
-//! 2: it could not be made so, and `setup --down` removes what there is of it.
+//! 2: it could not be made so; of a new lab nothing
+//! is left then, and one that was there has the settings that it had.
 
 mod install;
 
@@ -14,8 +15,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use cluster::file::labs_home;
 use lab::binaries::{Asked, Binaries};
+use lab::chosen::parse_setting;
 use lab::compose::{self, engine::Engine};
-use lab::conf::{SyncMode, parse_setting};
+use lab::conf::SyncMode;
 use lab::down::down;
 use lab::wanted::{Wanted, check_home};
 use lab::{local, marker};

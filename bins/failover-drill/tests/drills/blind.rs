@@ -1,5 +1,7 @@
 //! Drills whose load saw nothing when it mattered, or whose measuring failed: never a pass, and the takeover goes on.
 
+use std::time::Duration;
+
 use cluster::wait::until_true;
 use lab::conf::SyncMode;
 
@@ -140,6 +142,26 @@ fn a_failed_rejoin_in_a_sync_mode_keeps_the_loss_figure() {
     let ending = events.first_us("load_ending").unwrap();
     let last = ledger.acks.iter().map(|ack| ack.at_us).max().unwrap();
     assert!(last + 1_000_000 > ending, "the last ack came {} µs before the end", ending - last);
+}
+
+/// The old primary does not start any more: its own log says why, and so does the drill, soon.
+#[test]
+fn a_failed_rejoin_names_its_cause_from_the_servers_log() {
+    let lab = Lab::new(1, SyncMode::Async);
+    let conf = lab.dir.join(lab.primary()).join("conf/postgresql.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    let mut drill = lab.start(&["--decide", "1s"]);
+    drill.wait_for("t0");
+    std::fs::write(&conf, text + "shared_preload_libraries = 'no_such_library'\n").unwrap();
+    let begun = std::time::Instant::now();
+    let done = drill.end();
+    assert_eq!((done.row()["rejoin"].as_str(), done.code), ("failed", Some(1)), "{}", done.stderr);
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    let cause = "could not access file \"no_such_library\"";
+    let events = done.events();
+    let noted = events.all("rejoin_failed");
+    assert!(noted.len() == 1 && noted[0]["detail"].contains(cause), "{noted:#?}");
+    assert!(done.stderr.contains(cause) && done.stderr.contains("rejoin    node1 failed\n"), "{}", done.stderr);
 }
 
 /// A backend of the new primary crashes while the old one rejoins: all sessions end, and the server is back at once.

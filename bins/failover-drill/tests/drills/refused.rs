@@ -107,6 +107,43 @@ fn a_cluster_file_that_is_not_what_the_lab_is_hurts_nobody_and_runs_nothing() {
     assert_eq!(lab.drill(&["--dry-run"]).code, Some(0), "with its own file it could begin");
 }
 
+/// Settings that a node would not start with, or that would change with its restart: nobody is hurt to find that out.
+#[test]
+fn a_node_that_would_not_start_as_it_is_is_refused() {
+    let lab = Lab::new(1, SyncMode::Async);
+    for node in ["node1", "node2"] {
+        let file = lab.dir.join(node).join("conf/postgresql.conf");
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (line, word) in [
+            ("nosuch = 1\nalso_wrong = 2", "also_wrong: unrecognized configuration parameter"),
+            (
+                "shared_preload_libraries = 'no_such_library'",
+                "shared_preload_libraries will change with its next restart",
+            ),
+        ] {
+            let reloaded = |wrong: bool| {
+                lab.session(node).script("SELECT pg_reload_conf()").unwrap();
+                let seen = "SELECT (EXISTS (SELECT FROM pg_file_settings WHERE error IS NOT NULL)
+                                 OR EXISTS (SELECT FROM pg_file_settings WHERE NOT applied AND name LIKE 'shared%')) = $1";
+                let session = lab.session(node);
+                cluster::wait::until_true("the reload", SOON, LOOK, || session.value(seen, &[&wrong])).unwrap();
+            };
+            std::fs::write(&file, format!("{text}{line}\n")).unwrap();
+            reloaded(true);
+            let before = lab.state();
+            for more in [&[][..], &["--dry-run"]] {
+                let refused = lab.drill(more);
+                assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+                assert!(refused.stderr.contains(node) && refused.stderr.contains(word), "{}", refused.stderr);
+            }
+            assert_eq!(lab.state(), before);
+            std::fs::write(&file, &text).unwrap();
+            reloaded(false);
+        }
+    }
+    assert_eq!(lab.drill(&["--dry-run"]).code, Some(0));
+}
+
 #[test]
 fn a_second_drill_on_the_same_lab_is_refused() {
     let lab = Lab::new(1, SyncMode::On);

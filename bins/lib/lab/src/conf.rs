@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::standby::Upstream;
 
@@ -162,38 +162,6 @@ pub fn setting(name: &str, value: &str) -> String {
     format!("{name} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Settings that `--set` may not touch, and what to use instead.
-const NOT_BY_SET: [(&str, &str); 12] = [
-    ("port", "--port"),
-    ("cluster_name", "nothing: it is the node's name"),
-    ("listen_addresses", "nothing: labs listen on loopback"),
-    ("unix_socket_directories", "nothing: labs listen on loopback"),
-    ("hba_file", "nothing: it is the lab's own"),
-    ("ident_file", "nothing: it is the lab's own"),
-    ("config_file", "nothing: it is the lab's own"),
-    ("data_directory", "--home"),
-    ("primary_conninfo", "nothing: setup knows whom a standby follows"),
-    ("primary_slot_name", "nothing: setup knows whom a standby follows"),
-    ("synchronous_standby_names", "--sync and --quorum"),
-    ("synchronous_commit", "--sync"),
-];
-
-/// Parses `--set name=value`.
-///
-/// # Errors
-/// If it is not of that form, or sets what another option sets.
-pub fn parse_setting(text: &str) -> Result<(String, String)> {
-    let (name, value) = text.split_once('=').with_context(|| format!("--set {text}: write it as name=value"))?;
-    let name = name.trim().to_ascii_lowercase();
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
-    ensure!(!name.is_empty() && name.chars().all(plain), "--set {text}: `{name}` is not the name of a setting");
-    ensure!(!value.contains(['\n', '\r', '\0']), "--set {name}: the value has a line break");
-    if let Some((_, instead)) = NOT_BY_SET.iter().find(|(taken, _)| *taken == name) {
-        anyhow::bail!("--set {name}: use {instead}");
-    }
-    Ok((name, value.trim().to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,15 +169,6 @@ mod tests {
     #[test]
     fn values_are_quoted() {
         assert_eq!(setting("a", r"it's \ here"), r"a = 'it''s \\ here'");
-    }
-
-    #[test]
-    fn set_takes_settings_and_nothing_else() {
-        assert_eq!(parse_setting("work_mem=8MB").unwrap(), ("work_mem".into(), "8MB".into()));
-        assert_eq!(parse_setting("search_path=a, b").unwrap().1, "a, b");
-        for text in ["work_mem", "=x", "a b=c", "x'=1", "a=b\nc=d", "port=1", "Synchronous_Commit=off"] {
-            assert!(parse_setting(text).is_err(), "{text:?}");
-        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::backend::Removed;
 use crate::files::remove_file;
 use crate::lock::Lock;
-use crate::marker;
+use crate::marker::{self, LabId};
 use crate::state::LabState;
 use crate::{compose, local};
 
@@ -24,10 +24,18 @@ pub fn down(dir: &Path) -> Result<Removed> {
     }
     let id = marker::read(dir)?.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
     marker::check(dir, &id)?;
-    let lock = Lock::take(dir)?;
+    let _lock = Lock::take(dir)?;
+    remove(dir, &id)
+}
+
+/// The same for a lab whose lock is held.
+///
+/// # Errors
+/// As [`down`].
+pub(crate) fn remove(dir: &Path, id: &LabId) -> Result<Removed> {
     // Without its file: a set-up was killed, or the file was removed by hand.
     let of_containers = LabState::read(dir).map_or(dir.join(compose::DIR).is_dir(), |state| state.image.is_some());
-    let removed = if of_containers { compose::down::down(dir, &id)? } else { local::down::down(dir, &id)? };
+    let removed = if of_containers { compose::down::down(dir, id)? } else { local::down::down(dir, id)? };
     for file in ["lab.toml", "cluster.toml", "passfile", "lab.new", "cluster.new", "passfile.new"] {
         remove_file(&dir.join(file))?;
     }
@@ -39,6 +47,5 @@ pub fn down(dir: &Path) -> Result<Removed> {
     }
     remove_file(&dir.join(marker::FILE))?;
     fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-    drop(lock);
     Ok(removed)
 }

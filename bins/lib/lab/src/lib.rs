@@ -6,6 +6,7 @@
 pub mod account;
 pub mod backend;
 pub mod binaries;
+pub mod chosen;
 mod cluster_file;
 pub mod compose;
 pub mod conf;
@@ -14,6 +15,7 @@ pub mod files;
 pub mod local;
 pub mod lock;
 pub mod marker;
+mod new_lab;
 pub mod old_timeline;
 pub mod open;
 pub mod ports;

@@ -80,6 +80,7 @@ impl Drop for Scratch {
 /// # Errors
 /// What the system says.
 pub fn home() -> Result<tempfile::TempDir> {
+    program::entry::keep_descriptors(); // servers that a killed test leaves must not hold what its caller had open
     let home = tempfile::Builder::new().prefix("understudy-").tempdir()?;
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(home.path(), open)?;

@@ -17,22 +17,36 @@ const LOOK: Duration = Duration::from_millis(5);
 /// # Errors
 /// If the server refuses one.
 pub fn taken(session: &Session, name: &str) -> Result<Vec<String>> {
-    let mut pending = Vec::new();
     // A server reads its configuration a moment after it is told to, and only then says what has to wait.
-    let refused = until(&format!("{name} to read its settings"), DEADLINE, LOOK, || {
-        pending = column(session, "SELECT name FROM pg_settings WHERE pending_restart ORDER BY name")?;
-        let mut refused = session.texts("SELECT name, error FROM pg_file_settings WHERE error IS NOT NULL")?;
-        refused.retain(|row| !pending.iter().any(|name| row[0].as_ref() == Some(name)));
-        Ok(match refused.pop() {
-            None => Look::Done(()),
-            Some(row) => Look::NotYet(row.into_iter().flatten().collect::<Vec<_>>().join(": ")),
-        })
+    let taken = until(&format!("{name} to take its settings"), DEADLINE, LOOK, || {
+        let refused = refused(session)?;
+        Ok(if refused.is_empty() { Look::Done(()) } else { Look::NotYet(refused.join("; ")) })
     });
-    refused.with_context(|| format!("node {name}: a setting is refused (`--set NAME=default` takes one back)"))?;
-    Ok(pending)
+    taken.with_context(|| format!("node {name}: a setting is refused"))?;
+    pending(session)
 }
 
-/// The first column of a query's rows.
+/// What the server's configuration files hold that it refuses: file, line, name, and its words.
+///
+/// # Errors
+/// If it cannot be asked.
+pub fn refused(session: &Session) -> Result<Vec<String>> {
+    column(session, cluster::sql!("refused_settings"))
+}
+
+/// The names of the settings that wait for the server's next restart.
+///
+/// # Errors
+/// If it cannot be asked.
+pub fn pending(session: &Session) -> Result<Vec<String>> {
+    column(session, cluster::sql!("pending_settings"))
+}
+
+/// The first column of a query over the server's configuration files. To answer, the server reads them, and logs all that
+/// it finds wrong: the log would soon hold nothing else.
 fn column(session: &Session, sql: &str) -> Result<Vec<String>> {
-    Ok(session.texts(sql)?.into_iter().filter_map(|mut row| row.swap_remove(0)).collect())
+    session.script("SET log_min_messages = panic; SET log_min_error_statement = panic")?;
+    let rows = session.texts(sql);
+    session.script("RESET log_min_messages; RESET log_min_error_statement")?;
+    Ok(rows?.into_iter().filter_map(|mut row| row.swap_remove(0)).collect())
 }

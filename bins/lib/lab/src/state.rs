@@ -42,6 +42,13 @@ pub struct NodeState {
 }
 
 impl LabState {
+    /// The same with the settings that the lab has had until now. Its file says these until the servers have taken the new
+    /// ones: what a set-up was killed over, or what was refused, does not stay.
+    #[must_use]
+    pub fn with_settings_of(&self, old: Option<&LabState>) -> LabState {
+        LabState { settings: old.map(|old| old.settings.clone()).unwrap_or_default(), ..self.clone() }
+    }
+
     /// Where the PostgreSQL of a local lab is.
     ///
     /// # Errors

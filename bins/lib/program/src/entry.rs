@@ -34,7 +34,7 @@ pub fn main(run: impl FnOnce() -> Result<Verdict>) -> ExitCode {
 
 /// Keeps what the caller left open beside stdin, stdout and stderr to this program: a server that is started here outlives
 /// it, and whoever waits for the end of that pipe would wait for the server.
-fn keep_descriptors() {
+pub fn keep_descriptors() {
     close_fds::set_fds_cloexec(3, &[]);
 }
 

@@ -30,7 +30,10 @@ pub fn drill(row: &DrillRow, fates: &[FateRow], reasons: &[String]) -> String {
     lines.push(loss(row));
     lines.extend(lost_by_name(fates));
     if let Some(how) = &row.rejoin {
-        lines.push(format!("rejoin    {} by {how} in {}", row.old_primary, seen(row.rejoin_us)));
+        lines.push(match how.as_str() {
+            "failed" => format!("rejoin    {} failed", row.old_primary),
+            how => format!("rejoin    {} by {how} in {}", row.old_primary, seen(row.rejoin_us)),
+        });
     }
     lines.push(format!("verdict   {}", row.verdict));
     lines.extend(reasons.iter().map(|reason| format!("          {reason}")));

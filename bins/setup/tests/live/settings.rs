@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Home, wait_for};
+use crate::support::{Home, said, setup, wait_for};
 
 #[test]
 fn how_commits_wait_can_be_asked_for_and_taken_back() {
@@ -51,14 +51,70 @@ fn a_setting_reaches_all_nodes_and_can_be_taken_back() {
     assert!(said.stderr.contains("max_connections") && said.stderr.contains("restart"), "{said:?}");
     assert_eq!(home.setup(&["--set", "max_connections=default"]).code, Some(0));
 
-    for wrong in ["nonsense=1", "work_mem=lots", "nonsense.'=1"] {
-        let name = wrong.split('=').next().unwrap();
-        home.refused(&["--set", wrong], &[name]);
-        home.setup(&["--set", &format!("{name}=default")]);
-    }
-    let lab = home.made(&[]);
-    lab.is_whole("node1");
     assert_eq!(lab.pids(), pids, "no server was restarted for any of this");
+}
+
+/// The lab's state and the configuration of its nodes.
+fn files(home: &Home) -> Vec<String> {
+    let names = ["lab.toml", "cluster.toml", "node1/conf/postgresql.conf", "node2/conf/postgresql.conf"];
+    names.iter().map(|name| fs::read_to_string(home.lab().join(name)).unwrap()).collect()
+}
+
+#[test]
+fn a_refused_setting_is_taken_back_at_once() {
+    let home = Home::new();
+    let lab = home.made(&["--set", "work_mem=8MB"]);
+    let (pids, before) = (lab.pids(), files(&home));
+    for (wrong, word) in [
+        ("nosuch=1", "nosuch: unrecognized configuration parameter"),
+        ("work_mem=lots", "invalid value for parameter \"work_mem\": \"lots\""),
+        ("wal_level=minimal", "--set wal_level=minimal: a lab needs replica or logical"),
+    ] {
+        home.refused(&["--set", wrong, "--set", "maintenance_work_mem=70MB"], &[word]);
+        assert_eq!(files(&home), before, "{wrong}");
+        wait_for("the servers to have read it", || {
+            lab.ask_all("SELECT count(*)::text FROM pg_file_settings WHERE error IS NOT NULL") == ["0", "0"]
+        });
+    }
+    assert_eq!(lab.ask_all("SHOW work_mem"), ["8MB"; 2]);
+    home.made(&[]).is_whole("node1");
+    assert_eq!((lab.pids(), files(&home)), (pids, before));
+}
+
+/// A set-up that is killed when it has written a refused setting leaves it to the next one to be taken back.
+#[test]
+fn a_refused_setting_that_a_killed_set_up_left_is_taken_back_by_the_next() {
+    let home = Home::new();
+    let lab = home.made(&[]);
+    let before = files(&home);
+    // What such a set-up has done until then: the lab's state is still that of before.
+    let conf = home.lab().join("node1/conf/postgresql.conf");
+    fs::write(&conf, before[2].clone() + "nosuch = '1'\n").unwrap();
+    lab.admin("node1").script("SELECT pg_reload_conf()").unwrap();
+    home.made(&[]).is_whole("node1");
+    assert_eq!(files(&home), before);
+}
+
+/// Of a new lab that cannot be made nothing is left, and that is said.
+#[test]
+fn a_new_lab_that_cannot_be_made_leaves_nothing() {
+    let home = Home::new();
+    let too_high = home.command(&[]);
+    let mut too_high: Vec<_> = too_high.get_args().map(|arg| arg.to_str().unwrap().to_owned()).collect();
+    let port = too_high.iter().position(|arg| arg == "--port").unwrap() + 1;
+    too_high[port] = "65535".to_owned();
+    for args in [
+        &["--set", "nosuch=1"][..],
+        &["--set", "shared_preload_libraries=no_such_library"],
+        &too_high.iter().map(String::as_str).collect::<Vec<_>>(),
+    ] {
+        let said = match args.len() {
+            2 => home.setup(args),
+            _ => said(setup().args(args).spawn().unwrap()),
+        };
+        assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{args:?}: {said:?}");
+        assert_eq!((home.names(), home.has_processes()), (vec![], false), "{args:?}: {said:?}");
+    }
 }
 
 #[test]
@@ -75,9 +131,6 @@ fn a_setting_that_no_server_starts_with_is_shown_by_its_log() {
         ],
     );
     assert!(!error.contains("Stack backtrace"), "{error}");
-    home.refused(&["--set", "shared_preload_libraries=default", "--set", "nonsense=1"], &["nonsense"]);
-    // Put right, it is made after all, from what is there.
-    home.made(&["--set", "nonsense=default"]).is_whole("node1");
-    assert_eq!(home.setup(&["--down"]).code, Some(0));
+    assert!(error.contains("Nothing of the new lab is left"), "{error}");
     assert!(fs::read_dir(home.path()).unwrap().next().is_none() && !home.has_processes());
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -18,6 +18,8 @@ use super::file::{self, PRIMARY, STANDBY};
 use super::process;
 use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, label};
 use crate::backend::Backend as _;
+use crate::marker;
+use crate::new_lab::NewLab;
 use crate::ports;
 use crate::primary::{self, Found};
 use crate::rejoin::{self, Rejoined};
@@ -42,22 +44,31 @@ const STATE_DEADLINE: Duration = Duration::from_secs(60);
 /// Makes the lab what was asked and returns the path of its cluster file.
 ///
 /// # Errors
-/// If it cannot; what was made so far stays, can be converged again, and `down` removes it.
+/// If it cannot. Of a new lab nothing is left then; one that was there has the settings that it had, and what was made
+/// so far.
 pub fn converge(wanted: &Wanted, engine: Engine, progress: &Progress) -> Result<PathBuf> {
     wanted.check()?;
     let dir = wanted.dir();
     let old = wanted.old_state()?;
     let image = choose_image(wanted, old.as_ref(), &engine, progress)?;
     progress.say(&format!("image {image}; Docker {}, {}", engine.version, engine.compose_command()));
-    let state = LabState { image: Some(image.clone()), ..wanted.settle(old)? };
+    let state = LabState { image: Some(image.clone()), ..wanted.settle(old.clone())? };
+    let before = state.with_settings_of(old.as_ref());
     wanted::make_lab_dir(&wanted.home, &dir)?;
     let _lock = crate::lock::Lock::take(&dir)?;
-    state.write(&dir)?;
+    let new = NewLab::is(&dir, &marker::read(&dir)?.context("the lab's marker")?)?;
+    make(&dir, engine, &state, &before, progress).map_err(|error| new.undone(error, progress))?;
+    wanted::point_latest(&wanted.home, &dir)
+}
+
+fn make(dir: &Path, engine: Engine, state: &LabState, before: &LabState, progress: &Progress) -> Result<()> {
+    before.write(dir)?;
     files::make_dir(&dir.join(DIR))?;
     files::make_dir(&dir.join(DIR).join("nodes"))?;
-    let lab = ComposeLab::open(&dir, &image, engine)?;
-    Converging { lab: &lab, state: &state, progress }.run()?;
-    wanted::point_latest(&wanted.home, &dir)
+    let lab = ComposeLab::open(dir, state.image()?, engine)?;
+    let converging = |state| Converging { lab: &lab, state, progress };
+    converging(state).run().inspect_err(|_| converging(before).take_settings_back())?;
+    state.write(dir)
 }
 
 fn choose_image(wanted: &Wanted, old: Option<&LabState>, engine: &Engine, progress: &Progress) -> Result<String> {
@@ -106,6 +117,8 @@ impl Converging<'_> {
         self.up(&primary, &standbys, &data)?;
         let to_make = self.lab.wait_accepts(&primary)?;
         ensure!(is_primary(&to_make)?, "{primary} was to be primary, and is in recovery");
+        // Before anything else is changed. Why a value is refused stands only in the log.
+        settings::taken(&to_make, &primary).map_err(|error| self.lab.with_log(&primary, error))?;
         to_make.rows(cluster::sql!("orphaned_setups"), &[])?;
         // Before anything can wait for a standby that is not there.
         let there: Vec<String> = standbys.iter().filter(|name| data.contains_key(*name)).cloned().collect();
@@ -236,11 +249,7 @@ impl Converging<'_> {
             let node_dir = self.lab.node_dir(name)?;
             files::make_dir(&node_dir)?;
             nodes.push((name.clone(), self.settle_port(name, data.contains_key(name))?));
-            let mut chosen = format!("synchronous_commit = '{}'\n", self.state.sync.synchronous_commit());
-            for (setting, value) in &self.state.settings {
-                chosen += &(conf::setting(setting, value) + "\n");
-            }
-            self.lab.write_conf(name, "settings.conf", &chosen)?;
+            self.write_settings(name)?;
             let upstream = (name != primary).then(|| self.upstream(primary, name)).transpose()?;
             file::write(&node_dir.join("sync.conf"), &conf::sync_conf(&self.sync_names_of(name)))?;
             match self.lab.find_container(name)? {
@@ -252,6 +261,22 @@ impl Converging<'_> {
         file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;
         let env: Vec<String> = self.environment().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         file::write(&dir.join(".env"), &env.concat())
+    }
+
+    fn write_settings(&self, name: &str) -> Result<()> {
+        let mut chosen = format!("synchronous_commit = '{}'\n", self.state.sync.synchronous_commit());
+        for (setting, value) in &self.state.settings {
+            chosen += &(conf::setting(setting, value) + "\n");
+        }
+        self.lab.write_conf(name, "settings.conf", &chosen)
+    }
+
+    /// Gives every node the lab's settings again, after a set-up with others has failed.
+    fn take_settings_back(&self) {
+        let write = |nodes: Vec<String>| nodes.iter().try_for_each(|name| self.write_settings(name));
+        if let Err(error) = self.nodes().and_then(write) {
+            self.progress.warn(&format!("the settings of before could not be put back: {error:#}"));
+        }
     }
 
     /// As it is now; a new node has none.

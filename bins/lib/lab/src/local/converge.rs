@@ -21,6 +21,7 @@ use super::tools;
 use crate::backend::{Backend as _, Power};
 use crate::binaries::Binaries;
 use crate::marker;
+use crate::new_lab::NewLab;
 use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
 use crate::secrets::{self, Secrets};
@@ -41,21 +42,30 @@ const SLOT_DEADLINE: Duration = Duration::from_secs(30);
 /// Makes the lab what was asked and returns the path of its cluster file.
 ///
 /// # Errors
-/// If it cannot; what was made so far stays, can be converged again, and `down` removes it.
+/// If it cannot. Of a new lab nothing is left then; one that was there has the settings that it had, and what was made
+/// so far.
 pub fn converge(wanted: &Wanted, progress: &Progress) -> Result<PathBuf> {
     wanted.check()?;
     let (dir, old_state) = (wanted.dir(), wanted.old_state()?);
     let binaries = choose_binaries(wanted, old_state.as_ref())?;
     progress.say(&format!("PostgreSQL {} from {} ({})", binaries.version, binaries.dir.display(), binaries.found_by));
-    let state = LabState { bin: Some(binaries.dir.clone()), ..wanted.settle(old_state)? };
+    let state = LabState { bin: Some(binaries.dir.clone()), ..wanted.settle(old_state.clone())? };
+    let before = state.with_settings_of(old_state.as_ref());
     wanted::make_lab_dir(&wanted.home, &dir)?;
     let lab = LocalLab::open(&dir, binaries)?;
     let _lock = lab.lock()?;
-    lab.account.check_reaches(&dir)?;
-    state.write(&dir)?;
-    let secrets = Secrets::of_lab(&dir)?;
-    Converging { lab: &lab, state: &state, secrets: &secrets, progress }.run()?;
+    let new = NewLab::is(&dir, &lab.id)?;
+    make(&lab, &state, &before, progress).map_err(|error| new.undone(error, progress))?;
     wanted::point_latest(&wanted.home, &dir)
+}
+
+fn make(lab: &LocalLab, state: &LabState, before: &LabState, progress: &Progress) -> Result<()> {
+    lab.account.check_reaches(lab.dir())?;
+    before.write(lab.dir())?;
+    let secrets = Secrets::of_lab(lab.dir())?;
+    let converging = |state| Converging { lab, state, secrets: &secrets, progress };
+    converging(state).run().inspect_err(|_| converging(before).take_settings_back())?;
+    state.write(lab.dir())
 }
 
 fn choose_binaries(wanted: &Wanted, old: Option<&LabState>) -> Result<Binaries> {
@@ -100,6 +110,8 @@ impl Converging<'_> {
             self.lab.start(&primary)?;
         }
         let to_make = self.session(&primary, "postgres")?;
+        // Before anything else is changed. Why a value is refused stands only in the log.
+        settings::taken(&to_make, &primary).map_err(|error| self.lab.with_log(&primary, error))?;
         to_make.rows(cluster::sql!("orphaned_setups"), &[])?;
         roles::ensure_database(&to_make)?;
         let on_primary = self.session(&primary, DATABASE)?;
@@ -127,6 +139,14 @@ impl Converging<'_> {
         wanted::sort_nodes(&mut all, NODE, None)?;
         self.check_settings(&all)?;
         cluster_file::write(&self.lab.dir, &self.lab.id, self.state, &all)
+    }
+
+    /// Gives every node the lab's settings again, after a set-up with others has failed.
+    fn take_settings_back(&self) {
+        let configure = |nodes: Vec<NodeDir>| nodes.iter().try_for_each(|node| self.configure(&node.name));
+        if let Err(error) = self.nodes().and_then(configure) {
+            self.progress.warn(&format!("the settings of before could not be put back: {error:#}"));
+        }
     }
 
     /// The nodes that are there, in the order of their numbers.
