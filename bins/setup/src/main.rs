@@ -20,7 +20,7 @@ use lab::compose::{self, engine::Engine};
 use lab::conf::SyncMode;
 use lab::down::down;
 use lab::wanted::{Wanted, check_home};
-use lab::{local, marker};
+use lab::{local, lost_marker, marker};
 use program::progress::Progress;
 use program::tool::TimedOut;
 use program::{sink, stop};
@@ -218,12 +218,14 @@ fn choose_engine(args: &Args, wanted: &Wanted, progress: &Progress) -> Result<Op
 
 /// Takes one lab down, or all of them.
 fn take_down(args: &Args, home: &std::path::Path) -> Result<()> {
-    let mut labs = Vec::new();
+    let (mut labs, mut failed) = (Vec::new(), Vec::new());
     if args.all {
         for entry in home.read_dir().into_iter().flatten() {
             let path = entry?.path();
             if !path.is_symlink() && marker::read(&path)?.is_some() {
                 labs.push(path);
+            } else if let Some(way_out) = lost_marker::way_out(&path) {
+                failed.push(format!("{} bears no marker and is left alone; {way_out}", path.display()));
             }
         }
     } else {
@@ -234,10 +236,9 @@ fn take_down(args: &Args, home: &std::path::Path) -> Result<()> {
         }
     }
     let progress = Progress::new(args.quiet);
-    if labs.is_empty() {
+    if labs.is_empty() && failed.is_empty() {
         progress.say("nothing to take down");
     }
-    let mut failed = Vec::new();
     for dir in labs {
         match down(&dir) {
             Ok(removed) => progress.say(&format!(

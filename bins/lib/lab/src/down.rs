@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::backend::Removed;
 use crate::files::remove_file;
 use crate::lock::Lock;
+use crate::lost_marker;
 use crate::marker::{self, LabId};
 use crate::state::LabState;
 use crate::{compose, local};
@@ -22,7 +23,7 @@ pub fn down(dir: &Path) -> Result<Removed> {
         marker::remove_blank(dir)?; // a set-up was killed before it could mark it
         return Ok(Removed::default());
     }
-    let id = marker::read(dir)?.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
+    let id = lost_marker::read(dir)?;
     marker::check(dir, &id)?;
     let _lock = Lock::take(dir)?;
     remove(dir, &id)

@@ -14,6 +14,7 @@ pub mod down;
 pub mod files;
 pub mod local;
 pub mod lock;
+pub mod lost_marker;
 pub mod marker;
 mod new_lab;
 pub mod old_timeline;

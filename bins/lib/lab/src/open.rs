@@ -14,7 +14,7 @@ use crate::local::LocalLab;
 use crate::lock::Lock;
 use crate::standby::Upstream;
 use crate::state::LabState;
-use crate::{cluster_file, marker};
+use crate::{cluster_file, lost_marker};
 
 /// A lab that we may hurt, locked.
 pub struct OpenLab {
@@ -34,7 +34,7 @@ pub struct OpenLab {
 /// If it is no lab of ours, the file says of it what is not so, or somebody else uses it.
 pub fn open(file: &ClusterFile) -> Result<OpenLab> {
     let dir = lab_dir(file)?;
-    let id = marker::read(dir)?.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
+    let id = lost_marker::read(dir)?;
     let (lock, state) = (Lock::take(dir)?, LabState::read(dir)?);
     cluster_file::check(file, dir, &id, &state)?;
     // Only now is something of it run, and that is what the lab's own state names.

@@ -15,6 +15,7 @@ use report::show::count;
 use crate::binaries::Asked;
 use crate::conf::{self, SyncMode};
 use crate::files;
+use crate::lost_marker;
 use crate::marker::{self, LabId};
 use crate::ports::{self, FIRST_PORT};
 use crate::state::LabState;
@@ -183,7 +184,9 @@ pub fn make_lab_dir(home: &Path, dir: &Path) -> Result<()> {
         Ok(metadata) => ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", dir.display()),
     }
     if marker::read(dir)?.is_none() {
-        ensure!(marker::is_blank(dir)?, "{} is not empty and no lab of ours: it is left alone", dir.display());
+        let way_out = lost_marker::way_out(dir).map_or(String::new(), |way_out| format!("; {way_out}"));
+        let blank = marker::is_blank(dir)?;
+        ensure!(blank, "{} is not empty and no lab of ours: it is left alone{way_out}", dir.display());
         marker::put(dir, &LabId::new())?;
     }
     files::make_dir(dir)

@@ -81,6 +81,37 @@ fn started_only(lab: &Lab) -> String {
 /// A server that a killed set-up did not tell of its new settings is told by the next one.
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_lab_of_containers_whose_marker_is_gone_has_a_way_out() {
+    let home = Home::new();
+    let lab = made(&home, &[]);
+    crate::down::follow_the_way_out(&home, &COMPOSE, || lab.is_whole("primary"));
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_refused_setting_is_taken_back_from_containers_and_a_new_lab_leaves_nothing() {
+    let (home, before) = (Home::new(), left("label=pg-understudy.lab"));
+    home.refused(&[&COMPOSE[..], &["--set", "nosuch=1"]].concat(), &["nosuch", "Nothing of the new lab is left"]);
+    assert_eq!((home.names(), left("label=pg-understudy.lab")), (vec![], before));
+    let lab = made(&home, &[]);
+    let files = || {
+        ["primary", "standby_1"].map(|node| {
+            std::fs::read_to_string(home.lab().join("compose/nodes").join(node).join("settings.conf")).unwrap()
+        })
+    };
+    let before = files();
+    for (wrong, word) in [("nosuch=1", "nosuch"), ("log_destination=csvlog", "--set log_destination")] {
+        home.refused(&[&COMPOSE[..], &["--set", wrong]].concat(), &[word]);
+        assert_eq!(files(), before);
+    }
+    wait_for("the servers to have read it", || {
+        lab.ask_all("SELECT count(*)::text FROM pg_file_settings WHERE error IS NOT NULL") == ["0", "0"]
+    });
+    made(&home, &[]).is_whole("primary");
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn settings_that_a_killed_set_up_only_wrote_are_read() {
     let home = Home::new();
     let asked = ["--set", "work_mem=7MB"];

@@ -59,3 +59,26 @@ fn a_strangers_directory_in_the_lab_is_reported_and_the_rest_is_gone() {
     assert_eq!(names(&home.lab()), ["another", "pg-understudy.lab"], "the rest is gone");
     fs::remove_dir_all(home.lab().join("another")).unwrap();
 }
+
+/// Nothing of it is touched, and what is said puts it right.
+#[test]
+fn a_lab_whose_marker_is_gone_has_a_way_out() {
+    let home = Home::new();
+    let lab = home.made(&[]);
+    follow_the_way_out(&home, &[], || lab.is_whole("node1"));
+}
+
+/// Takes the marker away and follows, to the letter, what `setup` says about it.
+pub(crate) fn follow_the_way_out(home: &Home, backend: &[&str], is_whole: impl Fn()) {
+    fs::remove_file(home.lab().join("pg-understudy.lab")).unwrap();
+    let said = home.refused(backend, &["left alone", "if it is yours"]);
+    for args in [&["--down"][..], &["--down", "--all"]] {
+        home.refused(args, &["bears no marker", "if it is yours"]);
+    }
+    is_whole();
+    let command = said.split('`').nth(1).expect("a command");
+    let done = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
+    assert!(done.success(), "{command}");
+    assert_eq!(home.setup(&["--down"]).code, Some(0));
+    assert_eq!((home.names(), home.has_processes()), (vec![], false));
+}

@@ -27,7 +27,8 @@ use report::lsn::Lsn;
 
 use crate::backend::{Backend, Cut, Power};
 use crate::files::remove_file;
-use crate::marker::{self, LabId};
+use crate::lost_marker;
+use crate::marker::LabId;
 use crate::secrets::{ADMIN, REWIND, Secrets};
 use crate::standby::{self, Upstream};
 use crate::state::NodeState;
@@ -92,8 +93,7 @@ impl ComposeLab {
     /// # Errors
     /// If there is no lab of ours, or no engine answers.
     pub fn open(dir: &Path, image: &str, engine: Engine) -> Result<ComposeLab> {
-        let id = marker::read(dir)?;
-        let id = id.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
+        let id = lost_marker::read(dir)?;
         let project = project(dir, &id)?;
         let secrets = Secrets::of_lab(dir)?;
         let (engine, image) = (engine.at(&dir.join(DIR), &id), image.to_owned());

@@ -31,6 +31,7 @@ use crate::account::Account;
 use crate::backend::{Backend, Cut, Power};
 use crate::binaries::Binaries;
 use crate::local::node::NodeDir;
+use crate::lost_marker;
 use crate::marker::{self, LabId};
 use crate::secrets::REWIND;
 use crate::standby::Upstream;
@@ -64,8 +65,7 @@ impl LocalLab {
     /// # Errors
     /// If there is no lab of ours.
     pub fn open(dir: &Path, binaries: Binaries) -> Result<LocalLab> {
-        let id = marker::read(dir)?;
-        let id = id.with_context(|| format!("{} is no lab of ours: it bears no marker", dir.display()))?;
+        let id = lost_marker::read(dir)?;
         Ok(LocalLab { dir: dir.to_owned(), id, binaries, account: Account::for_servers()? })
     }
 
