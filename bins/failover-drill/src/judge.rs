@@ -74,7 +74,7 @@ fn findings(live: &Live<'_>, ledger: &Ledger, marks: &Marks, fates: &Fates, max_
         corrupt: fates.count(Fate::Corrupt),
         holes: fates.holes,
         primaries: facts.primaries,
-        rejoined: facts.rejoined.as_ref().map(Result::is_ok),
+        rejoined: facts.rejoined.as_ref().filter(|_| !facts.port_taken).map(Result::is_ok),
         not_streaming: facts.not_streaming.clone(),
         could_not: facts.could_not.iter().cloned().chain(live.events.failure()).collect(),
     }

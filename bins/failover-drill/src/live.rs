@@ -13,6 +13,7 @@ use cluster::topology::{self, is_primary};
 use cluster::wait::{until, until_true};
 use lab::backend::Cut;
 use lab::open::OpenLab;
+use lab::ports::Taken;
 use lab::rejoin::{Rejoined, rejoin};
 use lab::standby::{receiver, streams_from, timeline_of};
 use lab::{conf, old_timeline, slots};
@@ -74,6 +75,8 @@ pub(crate) struct Facts {
     pub(crate) of_old_primary: Option<Present>,
     pub(crate) rejoined: Option<Result<Rejoined, String>>,
     pub(crate) rejoin_us: Option<u64>,
+    /// Somebody outside took the port of the node that was to rejoin: whether it can is not known.
+    pub(crate) port_taken: bool,
     pub(crate) present: Option<Present>,
     pub(crate) primaries: u64,
     pub(crate) not_streaming: Vec<String>,
@@ -433,6 +436,10 @@ impl Stage for Live<'_> {
                 self.progress.warn(&format!("{old} could not rejoin: {error:#}"));
                 self.note(Mark::RejoinFailed, &old, &format!("{error:#}"));
                 self.facts.rejoined = Some(Err(format!("{error:#}")));
+                if error.is::<Taken>() {
+                    self.facts.port_taken = true;
+                    self.could_not(&error.context(format!("whether {old} can rejoin was not seen")));
+                }
             }
         }
         Ok(())

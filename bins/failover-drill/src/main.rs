@@ -121,6 +121,9 @@ fn run() -> Result<Verdict> {
     let file = cluster.file.clone().context("a drill needs a cluster file: faults are for labs that `setup` made")?;
     let plan = drill::Plan { before: args.before, cut: args.cut, decide: args.decide, after: args.after };
     let lab = lab::open::open(&file)?;
+    for node in &file.node {
+        lab::ports::claim(node.port); // no set-up elsewhere takes it while its server is dead
+    }
     if args.dry_run {
         Sink::<DrillRow>::stdout()?; // the header is there even when no row is
         let fit = check::check(&lab, &cluster)?;

@@ -46,7 +46,7 @@ struct Args {
     /// How many standbys must confirm a commit [default: as it is; new: 1]
     #[arg(long, value_name = "K")]
     quorum: Option<u32>,
-    /// A server setting; `default` as its value takes it back. Repeatable
+    /// A server setting; `default` as its value takes it back. Repeatable. One that a server refuses is taken back at once
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
     /// The first port; nodes take the free ones from there on [default: 15432]
@@ -93,7 +93,8 @@ Examples:
 
 The cluster file names hosts, ports and the password file. The servers listen on 127.0.0.1
 only; as root they run as `postgres`, else `nobody`. Passwords are random and lie in the lab's
-`passfile` (0600). Exit codes: 0 it is as asked, 2 it could not be made so.";
+`passfile` (0600). Exit codes: 0 it is as asked; 2 it could not be made so: of a new lab nothing
+is left then, and one that was there has the settings that it had.";
 
 /// How nodes are run.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

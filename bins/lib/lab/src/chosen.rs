@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// Settings that `--set` may not touch, and what to use instead.
-const NOT_BY_SET: [(&str, &str); 20] = [
+const NOT_BY_SET: [(&str, &str); 22] = [
     ("port", "--port"),
     ("cluster_name", "nothing: it is the node's name"),
     ("listen_addresses", "nothing: labs listen on loopback"),
@@ -23,6 +23,8 @@ const NOT_BY_SET: [(&str, &str); 20] = [
     ("log_destination", "nothing: a lab reads its servers' logs where they are"),
     ("shared_memory_type", "nothing: a lab takes its servers' memory away after a kill"),
     ("dynamic_shared_memory_type", "nothing: a lab takes its servers' memory away after a kill"),
+    ("external_pid_file", "nothing: servers write into their own directories only"),
+    ("transaction_read_only", "nothing: a primary takes writes"),
     ("promote_trigger_file", "nothing: who is promoted is for the drill to say"),
 ];
 

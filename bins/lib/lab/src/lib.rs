@@ -12,6 +12,7 @@ pub mod compose;
 pub mod conf;
 pub mod down;
 pub mod files;
+mod holder;
 pub mod local;
 pub mod lock;
 pub mod lost_marker;

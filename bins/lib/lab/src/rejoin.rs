@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use cluster::session::Session;
 
 use crate::backend::Backend;
+use crate::ports::Taken;
 use crate::slots;
 use crate::standby::{Upstream, wait_streaming};
 
@@ -59,6 +60,7 @@ pub fn rejoin(
     let because =
         match rewind(backend, node, upstream).and_then(|()| run_as_standby(backend, node, upstream, primary, open)) {
             Ok(()) => return Ok(Rejoined::Rewind),
+            Err(error) if error.is::<Taken>() => return Err(error), // a base backup does not free the port
             Err(error) => format!("{error:#}"),
         };
     program::stop::check()?;

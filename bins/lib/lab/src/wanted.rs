@@ -76,9 +76,9 @@ impl Wanted {
         ensure!(standbys >= 1, "--standbys 0: a takeover needs at least one standby");
         // max_wal_senders is 10, and a base backup takes one or two of them.
         ensure!(standbys <= 8, "--standbys {standbys}: at most 8 on one machine");
-        match self.first_port {
-            Some(port) if !self.dir().exists() => ports::check_first(&self.home, &self.dir(), port),
-            _ => Ok(()),
+        match self.dir().exists() {
+            true => Ok(()), // its nodes have their ports, or are given some
+            false => ports::check_enough(&self.home, &self.dir(), self.first_port, standbys + 1),
         }
     }
 

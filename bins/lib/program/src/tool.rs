@@ -16,7 +16,7 @@ use crate::stop;
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Time for a tool to end when it is asked to: a step of `initdb` takes half a second.
-const END_WHEN_ASKED: Duration = Duration::from_secs(3);
+const END_WHEN_ASKED: Duration = Duration::from_secs(10);
 
 /// How many bytes of a tool's stderr an error shows.
 const TAIL_BYTES: usize = 2_000;

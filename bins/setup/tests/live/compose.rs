@@ -265,20 +265,34 @@ fn a_container_that_dies_is_shown_by_its_log() {
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn a_full_disk_is_shown_by_the_log_of_the_container_that_died_of_it() {
     let home = Home::new();
-    home.refused(&[&COMPOSE[..], &["--set", "shared_preload_libraries=nothing_like_it"]].concat(), &["primary"]);
-    let mend = [&COMPOSE[..], &["--set", "shared_preload_libraries=default"]].concat();
+    made(&home, &[]);
     let remove_containers = || docker(&["rm", "--force", &container(&home, "primary"), &container(&home, "standby_1")]);
     for (volume, node) in [("primary", "primary"), ("standby", "standby_1")] {
         remove_containers();
+        empty(&volume_of(&home, volume), &home);
         let small = SmallVolume::instead_of(&home, volume);
         let begun = Instant::now();
-        home.refused(&mend, &[&format!("the log of node {node} ends with"), "No space left on device"]);
+        home.refused(&COMPOSE, &[&format!("the log of node {node} ends with"), "No space left on device"]);
         assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
         // With room, the same lab comes up.
         remove_containers();
         drop(small);
-        made(&home, &mend[2..]).is_whole("primary");
+        made(&home, &[]).is_whole("primary");
     }
+}
+
+/// The name of one of the lab's volumes.
+fn volume_of(home: &Home, volume: &str) -> String {
+    let name = docker(&["volume", "ls", "--quiet", "--filter", &label(home), "--filter", &format!("name={volume}")]);
+    name.trim().to_owned()
+}
+
+/// Removes all that is in a volume: whoever has it has no data directory.
+fn empty(volume: &str, home: &Home) {
+    let state = std::fs::read_to_string(home.lab().join("lab.toml")).unwrap();
+    let image = state.lines().find_map(|line| line.strip_prefix("image = ")).unwrap().trim_matches('"');
+    let mount = format!("{volume}:/volume");
+    docker(&["run", "--rm", "--entrypoint", "sh", "--volume", &mount, image, "-c", "rm -rf /volume/*"]);
 }
 
 /// A volume that no data directory fits into, at the place of one of a lab's, whose containers are gone.
@@ -290,9 +304,7 @@ struct SmallVolume {
 
 impl SmallVolume {
     fn instead_of(home: &Home, volume: &str) -> SmallVolume {
-        let name =
-            docker(&["volume", "ls", "--quiet", "--filter", &label(home), "--filter", &format!("name={volume}")]);
-        let name = name.trim().to_owned();
+        let name = volume_of(home, volume);
         if !composes().contains(&"docker compose") {
             // Compose 1.29 refuses a volume with options of its own.
             let path = docker(&["volume", "inspect", "--format", "{{.Mountpoint}}", &name]).trim().to_owned();

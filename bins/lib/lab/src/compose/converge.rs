@@ -113,7 +113,7 @@ impl Converging<'_> {
         let data = self.data(&nodes)?;
         let primary = self.find_primary(&nodes, &data)?.unwrap_or_else(|| PRIMARY.to_owned());
         let standbys = self.state.choose_standbys(&nodes, &primary, STANDBY);
-        self.write_files(&primary, &standbys, &data)?;
+        self.write_files(&primary, &standbys)?;
         self.up(&primary, &standbys, &data)?;
         let to_make = self.lab.wait_accepts(&primary)?;
         ensure!(is_primary(&to_make)?, "{primary} was to be primary, and is in recovery");
@@ -240,7 +240,7 @@ impl Converging<'_> {
     }
 
     /// `compose.yaml`, `node.sh`, and for each node its port and what it is to follow.
-    fn write_files(&self, primary: &str, standbys: &[String], data: &BTreeMap<String, Data>) -> Result<()> {
+    fn write_files(&self, primary: &str, standbys: &[String]) -> Result<()> {
         let dir = self.lab.compose_dir();
         let mut nodes = Vec::new();
         let mut ordered: Vec<String> = standbys.iter().cloned().chain([primary.to_owned()]).collect();
@@ -248,7 +248,7 @@ impl Converging<'_> {
         for name in &ordered {
             let node_dir = self.lab.node_dir(name)?;
             files::make_dir(&node_dir)?;
-            nodes.push((name.clone(), self.settle_port(name, data.contains_key(name))?));
+            nodes.push((name.clone(), self.settle_port(name)?));
             self.write_settings(name)?;
             let upstream = (name != primary).then(|| self.upstream(primary, name)).transpose()?;
             file::write(&node_dir.join("sync.conf"), &conf::sync_conf(&self.sync_names_of(name)))?;
@@ -314,11 +314,15 @@ impl Converging<'_> {
         done
     }
 
-    /// A container without data may hold its port already.
-    fn settle_port(&self, name: &str, has_data: bool) -> Result<u16> {
+    /// A container that runs holds its port; one that does not is made anew with another one where its own was taken.
+    fn settle_port(&self, name: &str) -> Result<u16> {
         let home = self.lab.dir.parent().context("a lab has a parent")?;
-        let keeps = has_data || self.lab.find_container(name)?.is_some();
-        ports::settle(home, &self.lab.node_dir(name)?, self.state.first_port, keeps)
+        let runs = self.lab.runs(name)?;
+        let settled = ports::settle(home, &self.lab.node_dir(name)?, name, self.state.first_port, runs)?;
+        if let Some(moved) = settled.moved {
+            self.progress.warn(&moved);
+        }
+        Ok(settled.port)
     }
 
     fn upstream(&self, primary: &str, standby: &str) -> Result<Upstream> {

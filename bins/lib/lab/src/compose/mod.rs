@@ -32,7 +32,7 @@ use crate::marker::LabId;
 use crate::secrets::{ADMIN, REWIND, Secrets};
 use crate::standby::{self, Upstream};
 use crate::state::NodeState;
-use crate::{conf, lock};
+use crate::{conf, lock, ports};
 use engine::{Engine, Order};
 
 /// The directory, in a lab's, with what compose needs.
@@ -265,7 +265,14 @@ impl Backend for ComposeLab {
 
     fn start(&self, node: &str) -> Result<()> {
         self.finish_kill()?;
-        self.engine.order(&["start", &self.container(node)?])?;
+        let port = NodeState::read(&self.node_dir(node)?)?.port;
+        if !self.runs(node)? {
+            ports::check_free(node, port)?;
+        }
+        if let Err(error) = self.engine.order(&["start", &self.container(node)?]) {
+            ports::check_free(node, port)?; // taken in between
+            return Err(error);
+        }
         self.wait_accepts(node).map(drop)
     }
 

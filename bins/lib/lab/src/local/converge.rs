@@ -104,7 +104,7 @@ impl Converging<'_> {
             Some(primary) => primary,
             None => self.make_first()?,
         };
-        self.configure(&primary)?;
+        self.make_node(&primary)?;
         if self.lab.power(&primary)? == Power::Off {
             self.progress.step(format!("starting {primary} as primary"));
             self.lab.start(&primary)?;

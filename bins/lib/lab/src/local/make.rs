@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 
 use super::converge::{Converging, NODE};
 use super::node::NodeDir;
+use super::postmaster::Postmaster;
 
 use crate::conf;
 use crate::files;
@@ -33,7 +34,10 @@ impl Converging<'_> {
         marker::check(&node.dir, &self.lab.id)?;
         files::make_dir(&node.dir)?; // not before it is known to be ours
         let home = self.lab.dir().parent().context("a lab has a parent")?;
-        ports::settle(home, &node.dir, self.state.first_port, node.has_data())?;
+        let runs = Postmaster::of(&node.data())?.is_some();
+        if let Some(moved) = ports::settle(home, &node.dir, name, self.state.first_port, runs)?.moved {
+            self.progress.warn(&moved);
+        }
         files::make_dir(&node.conf())?;
         if !node.log_dir().exists() {
             self.lab.account.make_dir(&node.log_dir())?;

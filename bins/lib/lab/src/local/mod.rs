@@ -35,8 +35,8 @@ use crate::lost_marker;
 use crate::marker::{self, LabId};
 use crate::secrets::REWIND;
 use crate::standby::Upstream;
-use crate::state::LabState;
-use crate::{conf, lock, standby};
+use crate::state::{LabState, NodeState};
+use crate::{conf, lock, ports, standby};
 use postmaster::Postmaster;
 
 /// Time for a server to take connections. A clean start takes 0.1 s; crash recovery replays up to `max_wal_size`.
@@ -151,6 +151,10 @@ impl Backend for LocalLab {
     fn start(&self, node: &str) -> Result<()> {
         let node = self.node(node)?;
         postmaster::clear_stale_pid_file(&node.data())?;
+        let port = NodeState::read(&node.dir)?.port;
+        if Postmaster::of(&node.data())?.is_none() {
+            ports::check_free(&node.name, port)?;
+        }
         let sh = xshell::Shell::new()?;
         let (pg_ctl, data, log) = (self.binaries.path("pg_ctl"), node.data(), node.log());
         let seconds = START_DEADLINE.as_secs().to_string();
@@ -159,7 +163,10 @@ impl Backend for LocalLab {
             Ok(_) => Ok(()),
             // Somebody who was killed meanwhile had begun to start it, and that server came first.
             Err(_) if Postmaster::of(&node.data())?.is_some() => self.wait_settled(&node),
-            Err(error) => Err(error),
+            Err(error) => {
+                ports::check_free(&node.name, port)?; // taken in between
+                Err(error)
+            }
         }
         .map_err(|error| self.with_log(&node.name, error.context(format!("node {} does not start", node.name))))
     }

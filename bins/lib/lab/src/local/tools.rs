@@ -13,8 +13,8 @@ use crate::process::{GONE, Process, processes};
 const TOOLS: [&str; 7] = ["postgres", "initdb", "pg_ctl", "pg_basebackup", "pg_rewind", "pg_waldump", "pg_controldata"];
 
 /// Time for `initdb` and the servers that tools start for themselves to end when nobody waits for them: a step of
-/// `initdb` takes half a second.
-const END_BY_THEMSELVES: Duration = Duration::from_secs(3);
+/// `initdb` takes half a second, and on a busy machine many times that.
+const END_BY_THEMSELVES: Duration = Duration::from_secs(15);
 
 /// How often it is looked whether they have.
 const LOOK: Duration = Duration::from_millis(10);
