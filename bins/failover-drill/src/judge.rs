@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use program::sink::Sink;
 use report::drill::{DrillRow, Findings, Flow, verdict};
 use report::fate::{self, Fate, FateRow, Fates, rpo_span_us};
-use report::ledger::{Ledger, Outcome};
+use report::ledger::{Ledger, Outcome, Write};
 use report::marks::{Marks, Seen, marks, silence_allowed_us, silence_us};
 use report::verdict::Verdict;
 
@@ -52,14 +52,27 @@ pub(crate) fn judge(live: &Live<'_>, rate: &str, fault: &str, max_lost: u64) -> 
 fn flow(live: &Live<'_>, ledger: &Ledger) -> Flow {
     let cut_us = live.facts.cut_us.filter(|_| is_sync(live.lab));
     let silent_us = cut_us.or(live.facts.t0_us).and_then(|moment| silence_us(&ledger.acks, moment));
-    Flow { silent_us, allowed_us: silence_allowed_us(live.plan.rate.parse().ok()), at_cut: cut_us.is_some() }
+    let after_cut = live.facts.all_cut_us.zip(live.facts.t0_us).filter(|_| !is_sync(live.lab)).map(|(cut, t0)| {
+        let lost_if_any = |write: &&Write| {
+            write.outcome == Outcome::Acked && write.sent_us.is_some_and(|sent| sent >= cut) && write.at_us <= t0
+        };
+        ledger.writes.values().filter(lost_if_any).count() as u64
+    });
+    let allowed_us = silence_allowed_us(live.plan.rate.parse().ok());
+    Flow { silent_us, allowed_us, at_cut: cut_us.is_some(), after_cut }
+}
+
+/// How late the load read the last ack of the old primary: none was made after its last process was gone.
+fn read_late_us(live: &Live<'_>, ledger: &Ledger) -> Option<u64> {
+    let old = ledger.acks.iter().filter(|ack| ack.timeline <= live.old_timeline()).map(|ack| ack.at_us).max();
+    Some(old?.saturating_sub(live.facts.fault_proven_us?))
 }
 
 fn findings(live: &Live<'_>, ledger: &Ledger, marks: &Marks, fates: &Fates, max_lost: u64) -> Findings {
     let facts = &live.facts;
     Findings {
         flow: flow(live, ledger),
-        fault_proven: facts.fault_proven,
+        fault_proven: facts.fault_proven_us.is_some(),
         final_read: facts.present.is_some(),
         ledger_complete: ledger.complete,
         acks: ledger.acks.len() as u64,
@@ -76,6 +89,7 @@ fn findings(live: &Live<'_>, ledger: &Ledger, marks: &Marks, fates: &Fates, max_
         primaries: facts.primaries,
         rejoined: facts.rejoined.as_ref().filter(|_| !facts.port_taken).map(Result::is_ok),
         not_streaming: facts.not_streaming.clone(),
+        read_late_us: read_late_us(live, ledger),
         could_not: facts.could_not.iter().cloned().chain(live.events.failure()).collect(),
     }
 }
@@ -135,14 +149,14 @@ fn row(live: &Live<'_>, ledger: &Ledger, marks: &Marks, fates: &Fates) -> DrillR
         new_primary: facts.new_primary.clone(),
         well_us: since_t0(marks.t5_us),
         stranded: marks.t4_us.map(|_| marks.workers_stranded),
-        outage_before_us: marks.outage_before_us().filter(|_| facts.fault_proven),
+        outage_before_us: marks.outage_before_us().filter(|_| facts.fault_proven_us.is_some()),
         connecting_us: marks.connecting_us,
     }
 }
 
 /// The outage, and whether it is only a lower bound: no ack came on the new timeline while the load ran.
 fn outage(facts: &Facts, ledger: &Ledger, marks: &Marks) -> (Option<u64>, bool) {
-    if !facts.fault_proven {
+    if facts.fault_proven_us.is_none() {
         return (None, false);
     }
     match marks.outage_us(true) {

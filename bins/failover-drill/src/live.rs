@@ -52,6 +52,9 @@ const DRAINED_DEADLINE: Duration = Duration::from_secs(15);
 /// Time for the new primary to be back after one of its backends crashed: it replays since its last checkpoint.
 const RESTART_DEADLINE: Duration = Duration::from_secs(30);
 
+/// Time for a standby that has just lost its connection to stream again before the fault.
+const FIT_DEADLINE: Duration = Duration::from_secs(5);
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What a drill found out; `None`: it did not.
@@ -64,8 +67,11 @@ pub(crate) struct Facts {
     pub(crate) standbys: u64,
     /// When cutting the standbys off began.
     pub(crate) cut_us: Option<u64>,
+    /// When all of them were seen to be cut off.
+    pub(crate) all_cut_us: Option<u64>,
     pub(crate) t0_us: Option<u64>,
-    pub(crate) fault_proven: bool,
+    /// When none of its processes was left.
+    pub(crate) fault_proven_us: Option<u64>,
     /// A standby took the order to promote.
     pub(crate) promotion_ordered: bool,
     pub(crate) out_of_recovery_us: Option<u64>,
@@ -224,6 +230,32 @@ impl<'a> Live<'a> {
         check::wait_quorum(lab, || self.session(primary)?.value(cluster::sql!("quorum"), &[]))
     }
 
+    /// Sees once more, now that it matters, that the primary is one, and that those standbys follow it that were not cut
+    /// off: else the drill would tell of what somebody else did in between.
+    fn wait_still_fit(&mut self, primary: &str) -> Result<()> {
+        let (lab, cut) = (self.lab, self.facts.cut_us.is_some());
+        let waited = until_true("the cluster to be what it was when the drill began", FIT_DEADLINE, LOOK, || {
+            let on_primary = self.session(primary)?;
+            let mut fit = is_primary(on_primary)?;
+            if check::is_sync(lab) && !cut {
+                fit &= on_primary.value::<i64>(cluster::sql!("quorum"), &[])? >= i64::from(lab.quorum);
+            }
+            for standby in self.others() {
+                fit &= match cut {
+                    true => !is_primary(self.session(&standby)?)?,
+                    false => self.streams_from(primary, &standby, self.old_timeline)?,
+                };
+            }
+            Ok(fit)
+        });
+        waited.context("somebody changed the cluster meanwhile; nothing was killed; `setup` mends it")
+    }
+
+    /// The timeline that the drill began on.
+    pub(crate) fn old_timeline(&self) -> u32 {
+        self.old_timeline
+    }
+
     /// The rate in writes per second; `None` for `max`.
     fn rate_per_s(&self) -> Option<u64> {
         self.plan.rate.parse().ok()
@@ -268,7 +300,8 @@ impl Stage for Live<'_> {
             self.facts.cut_us.get_or_insert(begun_us);
             let cut = self.lab.backend.cut(&standby)?;
             self.wait_cut(&standby, cut)?;
-            self.events.now(Mark::Cut, Some(&standby), "it receives no more WAL");
+            let cut_us = self.events.now(Mark::Cut, Some(&standby), "it receives no more WAL");
+            self.facts.all_cut_us = Some(cut_us);
         }
         Ok(())
     }
@@ -278,6 +311,8 @@ impl Stage for Live<'_> {
         if let Some(why) = self.events.failure() {
             bail!("{why}; nothing was killed");
         }
+        self.wait_still_fit(&node)?;
+        program::stop::check()?; // the last moment at which a signal finds the cluster whole
         self.progress.step(format!("killing {node}"));
         let (clock, mut t0_us) = (self.run.clock, None);
         let killed = self.lab.backend.kill(&node, &mut || t0_us = Some(clock.now_us()));
@@ -286,8 +321,8 @@ impl Stage for Live<'_> {
             self.events.at(at_us, Mark::T0, Some(&node), "kill");
         }
         killed?;
-        self.facts.fault_proven = true;
-        self.events.now(Mark::FaultProven, Some(&node), "none of its processes is left");
+        let proven_us = self.events.now(Mark::FaultProven, Some(&node), "none of its processes is left");
+        self.facts.fault_proven_us = Some(proven_us);
         self.sessions.remove(&node);
         Ok(())
     }

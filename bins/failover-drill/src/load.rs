@@ -12,10 +12,17 @@ use cluster::wait::{Look, until};
 use program::child::Program;
 use program::clock::Clock;
 use program::run::Run;
-use report::ledger::{Event, parse_line};
+use report::glance::glance;
+use report::ledger::Event;
 
 /// How often the ledger is looked at.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How long the ledger is read before deadlines and signals are looked at again.
+const FOLLOW: Duration = Duration::from_millis(50);
+
+/// How many lines of it are read before the clock is.
+const LINES: u32 = 256;
 
 /// Time for the load to begin: it looks for the primary and connects all clients.
 const BEGIN_DEADLINE: Duration = Duration::from_secs(35);
@@ -156,25 +163,40 @@ impl Load {
         })
     }
 
-    /// Reads what the ledger has got since the last time.
+    /// Reads what the ledger has got since the last time, for a while: it may grow as fast as it is read, and deadlines and
+    /// signals are looked at in between.
     fn follow(&mut self) -> Result<()> {
-        while self.reader.read_line(&mut self.line).context("cannot read the ledger")? > 0 {
-            if !self.line.ends_with('\n') {
-                return Ok(()); // the rest of the row comes next time
-            }
-            if self.header_read {
-                self.seen.take(&self.line)?;
-            }
-            self.header_read = true;
-            self.line.clear();
-        }
+        let end = std::time::Instant::now() + FOLLOW;
+        while std::time::Instant::now() < end && self.follow_lines(LINES)? {}
         Ok(())
+    }
+
+    /// Reads at most so many lines; says whether there may be more.
+    fn follow_lines(&mut self, most: u32) -> Result<bool> {
+        for _ in 0..most {
+            if !self.follow_line()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn follow_line(&mut self) -> Result<bool> {
+        if self.reader.read_line(&mut self.line).context("cannot read the ledger")? == 0 || !self.line.ends_with('\n') {
+            return Ok(false); // the rest of the row comes next time
+        }
+        if self.header_read {
+            self.seen.take(&self.line)?;
+        }
+        self.header_read = true;
+        self.line.clear();
+        Ok(true)
     }
 }
 
 impl Seen {
     fn take(&mut self, line: &str) -> Result<()> {
-        let row = parse_line(line)?;
+        let Some(row) = glance(line)? else { return Ok(()) };
         let Some(worker) = row.worker else { return Ok(()) };
         match row.event {
             Event::Acked | Event::AckedLocal => {

@@ -71,6 +71,13 @@ impl Finder {
         }
     }
 
+    /// Waits until another node than this one is the primary.
+    pub(crate) async fn found_beside(&self, node: usize) {
+        let mut current = self.current.subscribe();
+        // We hold the sender: it cannot be that nobody will tell.
+        let _ = current.wait_for(|found| found.is_some_and(|found| found != node)).await;
+    }
+
     /// `node` is not the primary any more: look again.
     pub(crate) fn lost(&self, node: usize) {
         self.current.send_if_modified(|current| {

@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     session: Option<Session>,
     seq: u64,
     timeouts: u32,
+    /// The node that the last time-out came from.
+    timed_out_on: Option<usize>,
 }
 
 impl Worker {
@@ -71,6 +73,7 @@ impl Worker {
             session: None,
             seq: 0,
             timeouts: 0,
+            timed_out_on: None,
         };
         worker.reconnect().await?;
         Ok(worker)
@@ -166,8 +169,12 @@ impl Worker {
 
     /// Gets a session on the primary, however long that takes.
     async fn reconnect(&mut self) -> Result<()> {
-        if self.timeouts >= TIMEOUTS_IN_A_ROW {
-            self.alarm.pause(TIMEOUT_PAUSE_US).await?;
+        if let Some(node) = self.timed_out_on.filter(|_| self.timeouts >= TIMEOUTS_IN_A_ROW) {
+            tokio::select! {
+                paused = self.alarm.pause(TIMEOUT_PAUSE_US) => paused?,
+                // Another primary has none of those backends, and the pause would only look like an outage.
+                () = self.finder.found_beside(node) => self.timeouts = 0,
+            }
         }
         loop {
             let turn = self.settings.turns.acquire().await.context("no turn to connect")?;
@@ -210,6 +217,7 @@ impl Worker {
         // `execute` returns at ReadyForQuery: CommandComplete alone is no ack.
         let answer = tokio::time::timeout(op_timeout, session.client.execute(&session.insert, &values)).await;
         self.timeouts = if answer.is_err() { self.timeouts + 1 } else { 0 };
+        self.timed_out_on = Some(session.node).filter(|_| answer.is_err());
         let (outcome, sqlstate, lives) = match answer {
             Ok(Ok(1)) => (outcome::of_answer(session.take_gave_up_sync_wait()), None, true),
             Ok(Ok(_)) => (Outcome::Failed, None, true), // committed, but somebody's trigger kept the row out

@@ -43,6 +43,51 @@ fn a_load_that_is_locked_out_before_the_cut_is_no_witness() {
 }
 
 /// The same, but locked after the standbys were cut off: the fault comes, and the verdict says what it cannot know.
+/// Two writes a second do not see what was lost in 400 ms.
+#[test]
+fn a_cut_that_no_write_fell_into_leaves_the_verdict_unknown() {
+    let lab = Lab::new(1, SyncMode::Async);
+    let done = lab.drill(&["--rate", "2", "--clients", "1", "--cut", "100ms", "--after", "500ms"]);
+    assert_eq!((done.row()["verdict"].as_str(), done.code), ("unknown", Some(2)), "{}", done.stderr);
+    assert!(reasons(&done).contains("between the cut and the fault"), "{}", reasons(&done));
+}
+
+/// The ledger grows as fast as one core writes it: the drill keeps its times, and hears signals.
+#[test]
+fn a_fast_ledger_holds_nobody_up() {
+    let lab = Lab::new(1, SyncMode::Async);
+    let fast = ["--rate", "max", "--clients", "64", "--before", "2s", "--after", "500ms"];
+    let begun = std::time::Instant::now();
+    let mut drill = lab.start(&fast);
+    drill.wait_for("t0");
+    assert!(begun.elapsed() < Duration::from_secs(15), "T0 came after {:?}", begun.elapsed());
+    let done = drill.end();
+    assert_eq!((done.row()["verdict"].as_str(), done.code), ("held", Some(0)), "{}", done.stderr);
+    let mut drill = lab.start(&[&fast[..4], &["--before", "60s"]].concat());
+    drill.wait_for("steady");
+    std::thread::sleep(Duration::from_secs(3)); // time for the ledger to grow
+    let begun = std::time::Instant::now();
+    drill.signal(rustix::process::Signal::INT);
+    let done = drill.end();
+    assert_eq!(done.code, Some(130), "{}", done.stderr);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(done.events().all("t0").is_empty());
+}
+
+/// What somebody does to the cluster after the check is no finding about a takeover: nobody is killed.
+#[test]
+fn a_standby_that_stopped_following_before_the_fault_keeps_it_from_happening() {
+    let lab = Lab::new(1, SyncMode::Async);
+    let mut drill = lab.start(&["--before", "3s"]);
+    drill.wait_for("steady");
+    lab::backend::Backend::follow(&crate::rejoin::local(&lab), "node2", None).unwrap();
+    let done = drill.end();
+    assert_eq!((done.row()["verdict"].as_str(), done.code), ("unknown", Some(2)), "{}", done.stderr);
+    assert!(reasons(&done).contains("somebody changed the cluster meanwhile"), "{}", reasons(&done));
+    assert!(done.events().all("t0").is_empty(), "{}", done.stderr);
+    assert_eq!(lab.primary(), "node1");
+}
+
 #[test]
 fn a_load_that_falls_silent_between_cut_and_fault_leaves_the_verdict_unknown() {
     let lab = Lab::new(1, SyncMode::Async);

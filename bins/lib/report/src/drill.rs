@@ -151,7 +151,12 @@ pub struct Findings {
     pub not_streaming: Vec<String>,
     /// Why something could not be found out, in words.
     pub could_not: Vec<String>,
+    /// How long after its last process was gone the last ack of the old primary was read, in microseconds.
+    pub read_late_us: Option<u64>,
 }
+
+/// A client reads an ack within this time, in microseconds, or it was held up itself.
+const READ_LATE_US: u64 = 50_000;
 
 /// For how long nothing had been acknowledged when it mattered: at T0, and after a cut in a sync mode, which promises
 /// silence, at the cut.
@@ -163,6 +168,9 @@ pub struct Flow {
     pub allowed_us: u64,
     /// Whether that moment was the cut and not T0.
     pub at_cut: bool,
+    /// After a cut in async, where commits go on that nobody else has: how many writes were sent and acknowledged between
+    /// the cut and T0.
+    pub after_cut: Option<u64>,
 }
 
 impl Flow {
@@ -171,6 +179,11 @@ impl Flow {
     pub fn why_not(&self) -> Option<String> {
         let what = if self.at_cut { "cut" } else { "fault" };
         match self.silent_us {
+            Some(silent) if silent <= self.allowed_us && self.after_cut == Some(0) => Some(
+                "the load was not flowing: no write was sent and acknowledged between the cut and the fault, and a ledger \
+                 cannot see what others lost then (a longer --cut, or a higher --rate)"
+                    .to_owned(),
+            ),
             Some(silent) if silent <= self.allowed_us => None,
             Some(silent) => Some(format!(
                 "the load was not flowing: nothing was acknowledged in the last {} before the {what} (allowed: {}), and a \
@@ -221,6 +234,14 @@ pub fn verdict(findings: &Findings) -> (Verdict, Vec<String>) {
     if let Some(why) = f.flow.why_not().filter(|_| f.fault_proven) {
         say(true, Unknown, why);
     }
+    if let Some(late) = f.read_late_us.filter(|late| *late > READ_LATE_US) {
+        let why = "the load itself was held up: it read an acknowledgement of the old primary";
+        say(
+            true,
+            Unknown,
+            format!("{why} {} after that one was gone, and the outage is longer than it says", us(late)),
+        );
+    }
     for why in &f.could_not {
         say(true, Unknown, why.clone());
     }
@@ -241,7 +262,7 @@ mod tests {
             acked_on_new_timeline: true,
             load_lived: true,
             primaries: 1,
-            flow: Flow { silent_us: Some(2_000), allowed_us: 250_000, at_cut: false },
+            flow: Flow { silent_us: Some(2_000), allowed_us: 250_000, at_cut: false, after_cut: None },
             rejoined: Some(true),
             ..Findings::default()
         }
@@ -287,7 +308,15 @@ mod tests {
     fn a_load_that_did_not_flow_when_it_mattered_saw_nothing() {
         assert_eq!(after(|f| f.flow.silent_us = Some(250_001)), Verdict::Unknown);
         assert_eq!(after(|f| f.flow.silent_us = None), Verdict::Unknown);
+        assert_eq!(after(|f| f.flow.after_cut = Some(0)), Verdict::Unknown);
+        assert_eq!(after(|f| f.flow.after_cut = Some(1)), Verdict::Held);
         assert_eq!(after(|f| (f.flow.silent_us, f.lost) = (None, 1)), Verdict::Broken, "what was seen counts");
+    }
+
+    #[test]
+    fn a_load_that_was_held_up_itself_knows_no_outage() {
+        assert_eq!(after(|f| f.read_late_us = Some(50_000)), Verdict::Held);
+        assert_eq!(after(|f| f.read_late_us = Some(50_001)), Verdict::Unknown);
     }
 
     #[test]

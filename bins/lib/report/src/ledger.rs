@@ -237,21 +237,6 @@ impl Ledger {
     }
 }
 
-/// One line of a ledger, as a program that follows the file while it is written sees it.
-///
-/// # Errors
-/// If it is not a ledger row.
-pub fn parse_line(line: &str) -> anyhow::Result<LedgerRow> {
-    let header = csv::StringRecord::from(crate::columns::columns::<LedgerRow>().to_vec());
-    let mut record = csv::StringRecord::new();
-    csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(line.as_bytes())
-        .read_record(&mut record)?;
-    record.deserialize(Some(&header)).with_context(|| format!("not a ledger row: {line}"))
-}
-
 /// Hands every whole row of a ledger to `take`, in order. A last line without its newline is left out.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ pub mod columns;
 pub mod drill;
 pub mod event;
 pub mod fate;
+pub mod glance;
 pub mod lag;
 pub mod ledger;
 pub mod load;

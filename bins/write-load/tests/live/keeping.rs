@@ -99,8 +99,12 @@ fn on_a_pipe_the_ledger_comes_as_it_is_made() {
     command.args(["--rate", "1", "--clients", "1", "--ledger", "-", "--until-eof"]).stdin(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let events: Vec<Event> =
-        lines.by_ref().skip(1).take(3).map(|line| report::ledger::parse_line(&line).unwrap().event).collect();
+    let events: Vec<Event> = lines
+        .by_ref()
+        .skip(1)
+        .take(3)
+        .map(|line| report::glance::glance(&line).unwrap().map_or(Event::Sent, |row| row.event))
+        .collect();
     // The first ack is here although the next write, a second later, has not been sent yet.
     assert_eq!(events, [Event::Connected, Event::Sent, Event::Acked]);
     drop(child.stdin.take());
