@@ -1,5 +1,5 @@
 -- The roles of a lab, each with no more than its work needs. Passwords are set apart, as SCRAM verifiers.
--- Runs again without harm. As the administrator, after schema.sql: psql -d understudy -f sql/roles.sql
+-- Runs again without harm. As the administrator, after schema.sql and heartbeat.sql: psql -d understudy -f sql/roles.sql
 SET client_min_messages = warning;
 
 DO $$
@@ -14,10 +14,11 @@ BEGIN
     END LOOP;
 END $$;
 
--- The application: the rows, not the tables.
-GRANT USAGE ON SCHEMA public, understudy TO understudy_app;
-GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public, understudy TO understudy_app;
-GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public, understudy TO understudy_app;
+-- The application: the rows of our own tables, not the tables, and nothing of anybody else's.
+GRANT USAGE ON SCHEMA understudy TO understudy_app;
+GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE
+   ON understudy.customers, understudy.users, understudy.orders, understudy.ledger TO understudy_app;
+GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA understudy TO understudy_app;
 
 -- Monitoring: reads everything, writes only the heartbeat.
 GRANT pg_monitor, pg_read_all_data TO understudy_monitor;

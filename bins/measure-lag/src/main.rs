@@ -44,6 +44,7 @@ use door::APPLICATION;
 use measure::{measure, microseconds};
 use shared::Shared;
 use summary::Output;
+use tokio_postgres::error::SqlState;
 
 /// Time to connect to a node: it is tried again and again, and a mute one must not hold up the end.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -111,8 +112,9 @@ walsender bears the same. What is NULL there, or not found, stays empty: it is
 never 0.
 
 Role: monitor. It needs pg_monitor for the figures, and may SELECT, INSERT,
-UPDATE and DELETE on understudy.heartbeat (sql/schema.sql and sql/roles.sql see
-to both). The run's row there is removed at the end.
+UPDATE and DELETE on understudy.heartbeat: one small table, which
+sql/heartbeat.sql makes, and which is all that is needed. The run's row there is
+removed at the end.
 
 Exit codes: 0 measured; 1 beyond --max-lag; 2 it could not be found out: not
 one beat was seen on a standby, or (with --max-lag) not all to the end;
@@ -164,15 +166,35 @@ fn claim(cluster: &Cluster, run: &str) -> Result<usize> {
     let (primary, session) = &topology.primary;
     cluster.check_primary(primary)?;
     session.script(sql!("heartbeat_session"))?;
-    let rows = session
-        .execute(sql!("heartbeat_claim"), &[&run])
-        .context("cannot write understudy.heartbeat: sql/schema.sql makes it, sql/roles.sql grants it")?;
+    let info = cluster.info(primary, Role::Monitor)?;
+    let claimed = session.execute(sql!("heartbeat_claim"), &[&run]);
+    let rows = claimed.map_err(|error| {
+        let advice = heartbeat_is_refused(&error, &info);
+        error.context(advice)
+    })?;
     ensure!(
         rows == 1,
         "run {run} is being measured already; if that is long gone: DELETE FROM understudy.heartbeat WHERE run = {}",
         cluster::ident::literal(run)
     );
     cluster.nodes.iter().position(|node| node.name == primary.name).context("the primary is not of this cluster")
+}
+
+/// What to do where the heartbeat cannot be written: measure-lag needs one small table, and the right to write to it.
+fn heartbeat_is_refused(error: &Error, info: &Conninfo) -> String {
+    let (dbname, user) = (&info.dbname, cluster::ident::quote(&info.user));
+    match cluster::connect::sqlstate(error).map(SqlState::code) {
+        Some("42P01" | "3F000") => format!(
+            "there is no table understudy.heartbeat in {dbname}: as an administrator, on the primary, run \
+             psql -d {dbname} -f sql/heartbeat.sql (it makes this one table, and shows what {user} is to be granted)"
+        ),
+        Some("42501") => format!(
+            "{user} may not write to understudy.heartbeat: as an administrator, on the primary, run \
+             GRANT USAGE ON SCHEMA understudy TO {user}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON understudy.heartbeat TO {user}"
+        ),
+        _ => "cannot write to understudy.heartbeat (sql/heartbeat.sql makes it)".to_owned(),
+    }
 }
 
 /// How to reach each node, in time.

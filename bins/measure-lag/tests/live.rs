@@ -109,6 +109,27 @@ impl Measured {
 const LATE: [&str; 2] = ["at_least", "no_primary"];
 
 #[test]
+fn one_small_table_is_all_that_is_needed_and_its_file_is_named() {
+    let lab = Lab::new(SyncMode::Async);
+    let admin = lab.admin("node1");
+    admin.script("DROP SCHEMA understudy CASCADE").unwrap();
+    let without = lab.measure(&["--duration", "1s"]);
+    assert_eq!((without.code, without.rows.len()), (Some(2), 0));
+    let named = "run psql -d understudy -f sql/heartbeat.sql";
+    assert!(without.stderr.contains(named) && !without.stderr.contains("schema.sql"), "{}", without.stderr);
+
+    admin.script(cluster::sql!("heartbeat")).unwrap();
+    let refused = lab.measure(&["--duration", "1s"]);
+    let advice =
+        ["GRANT USAGE ON SCHEMA understudy TO", "GRANT SELECT, INSERT, UPDATE, DELETE ON understudy.heartbeat TO"]
+            .map(|grant| format!("{grant} \"understudy_monitor\""));
+    assert_eq!(refused.code, Some(2));
+    assert!(advice.iter().all(|grant| refused.stderr.contains(grant)), "{}", refused.stderr);
+    admin.script(&advice.join("; ")).unwrap();
+    lab.measure(&["--duration", "1s"]).is(0, "seen", &LATE);
+}
+
+#[test]
 fn a_standby_that_keeps_up_is_seen_and_figures_that_are_not_known_are_empty() {
     let lab = Lab::new(SyncMode::Async);
     let measured = lab.measure(&["--duration", "2s", "--max-lag", "10s"]);

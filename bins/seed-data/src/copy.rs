@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 
 use anyhow::{Context as _, Result, anyhow};
 use cluster::connect::describe;
-use postgres::Client;
+use postgres::{Client, GenericClient};
 
 use crate::crew::{Chunk, Watch};
 use crate::rows::{BLOCK, Recipe, Rows, stretches};
@@ -12,8 +12,8 @@ use crate::rows::{BLOCK, Recipe, Rows, stretches};
 /// Settings under which COPY prints rows as [`crate::line`] writes them.
 const CANONICAL: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET bytea_output = 'hex'";
 
-/// Loads a chunk in one transaction; returns the bytes sent.
-pub(crate) fn load(client: &mut Client, chunk: &Chunk, recipe: Recipe, watch: &Watch) -> Result<u64> {
+/// Loads a chunk: in a transaction of its own, or in the one that is open. Returns the bytes sent.
+pub(crate) fn load(client: &mut impl GenericClient, chunk: &Chunk, recipe: Recipe, watch: &Watch) -> Result<u64> {
     let (name, columns) = (chunk.table.name(), chunk.table.columns());
     let copy = format!("COPY {name} ({columns}) FROM STDIN (FORMAT csv)");
     let mut writer = client.copy_in(&copy).map_err(describe).context(name)?;

@@ -1,4 +1,4 @@
-//! Several connections that work through one list of chunks, and that can be given up.
+//! Several connections that work through one list, and that can be given up.
 //!
 //! The sync client has no deadline, and a COPY can wait for a lock or for a synchronous standby that is gone. So the
 //! connections are on threads of their own, and this one watches: a signal, an error of one of them, or a standstill
@@ -46,6 +46,7 @@ pub(crate) struct Chunk {
 }
 
 /// How many connections to which server.
+#[derive(Clone)]
 pub(crate) struct Crew {
     /// How to reach it.
     pub(crate) info: Conninfo,
@@ -71,24 +72,29 @@ impl Watch {
 }
 
 /// What the threads share.
-struct Shared<Act> {
-    chunks: Mutex<Box<dyn Iterator<Item = Chunk> + Send>>,
+struct Shared<Item, Act> {
+    items: Mutex<Box<dyn Iterator<Item = Item> + Send>>,
     watch: Watch,
     cancels: Mutex<Vec<CancelToken>>,
     act: Act,
 }
 
 impl Crew {
-    /// Does `act` on every chunk of these tables, at most `jobs` at the same time, in no certain order.
+    /// The chunks of these tables, in order; small tables in as many as there are connections.
+    pub(crate) fn chunks(&self, tables: &[Table], recipe: Recipe) -> impl Iterator<Item = Chunk> + Send + use<> {
+        chunks(tables.to_vec(), recipe, self.jobs as u64)
+    }
+
+    /// Does `act` on every item, at most `jobs` at the same time, in no certain order.
     ///
     /// Fails with the first error of an `act`, at a signal, and after a standstill. No connection works on then.
-    pub(crate) fn work<Act>(&self, tables: &[Table], recipe: Recipe, act: Act) -> Result<()>
+    pub(crate) fn work<Item, Act>(&self, items: impl Iterator<Item = Item> + Send + 'static, act: Act) -> Result<()>
     where
-        Act: Fn(&mut Client, &Chunk, &Watch) -> Result<()> + Send + Sync + 'static,
+        Item: 'static,
+        Act: Fn(&mut Client, &Item, &Watch) -> Result<()> + Send + Sync + 'static,
     {
-        let chunks = chunks(tables.to_vec(), recipe, self.jobs as u64);
         let shared = Arc::new(Shared {
-            chunks: Mutex::new(Box::new(chunks)),
+            items: Mutex::new(Box::new(items)),
             watch: Watch::default(),
             cancels: Mutex::default(),
             act,
@@ -103,7 +109,7 @@ impl Crew {
     }
 
     /// Watches until all threads have ended.
-    fn attend<Act>(&self, shared: &Shared<Act>, results: &Receiver<Result<()>>) -> Result<()> {
+    fn attend<Item, Act>(&self, shared: &Shared<Item, Act>, results: &Receiver<Result<()>>) -> Result<()> {
         let (mut running, mut shown, mut moved) = (self.jobs, 0, Instant::now());
         let (mut trouble, mut end) = (None, None);
         while running > 0 && end.is_none_or(|end| Instant::now() < end) {
@@ -144,20 +150,20 @@ fn check_standstill(moved: Instant) -> Result<()> {
     )
 }
 
-/// One thread: takes chunk after chunk until there are none.
-fn serve<Act>(shared: &Shared<Act>, info: &Conninfo) -> Result<()>
+/// One thread: takes item after item until there are none.
+fn serve<Item, Act>(shared: &Shared<Item, Act>, info: &Conninfo) -> Result<()>
 where
-    Act: Fn(&mut Client, &Chunk, &Watch) -> Result<()>,
+    Act: Fn(&mut Client, &Item, &Watch) -> Result<()>,
 {
-    let next = || shared.chunks.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let Some(mut chunk) = next() else { return Ok(()) };
+    let next = || shared.items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let Some(mut item) = next() else { return Ok(()) };
     let mut client = connect_blocking(info, APPLICATION_NAME)?;
     shared.cancels.lock().unwrap_or_else(PoisonError::into_inner).push(client.cancel_token());
     loop {
         shared.watch.done(0)?;
-        (shared.act)(&mut client, &chunk, &shared.watch)?;
+        (shared.act)(&mut client, &item, &shared.watch)?;
         match next() {
-            Some(another) => chunk = another,
+            Some(another) => item = another,
             None => return Ok(()),
         }
     }
@@ -165,7 +171,7 @@ where
 
 /// Tells all connections to end. A cancel needs a connection of its own, which a server in trouble may not take: nobody
 /// waits for it.
-fn give_up<Act>(shared: &Shared<Act>, info: &Conninfo) {
+fn give_up<Item, Act>(shared: &Shared<Item, Act>, info: &Conninfo) {
     shared.watch.given_up.store(true, Ordering::Relaxed);
     for token in shared.cancels.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         if let Ok(tls) = tls::connector(info) {
@@ -174,7 +180,6 @@ fn give_up<Act>(shared: &Shared<Act>, info: &Conninfo) {
     }
 }
 
-/// All chunks of these tables, in order; small tables in as many as there are connections.
 fn chunks(tables: Vec<Table>, recipe: Recipe, jobs: u64) -> impl Iterator<Item = Chunk> + Send {
     tables.into_iter().flat_map(move |table| {
         let rows = recipe.size.of(table);

@@ -10,26 +10,12 @@ use crate::crew::Crew;
 use crate::rows::Recipe;
 use crate::table::Table;
 
-/// Empties all three tables, or none. The wait for other sessions' locks is shorter than our patience for the answer:
-/// a TRUNCATE that we have given up must not happen later. (`RESTART IDENTITY` is for owners only; the sequences are
-/// set before the load.)
-const TRUNCATE: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
-    TRUNCATE public.customers, public.users, public.orders; COMMIT";
-
-/// Empties all three tables.
-pub(crate) fn truncate(session: &Session) -> Result<()> {
-    session.script(TRUNCATE).context("cannot empty customers, users and orders")
-}
-
 /// Whether any of the tables holds any row.
 pub(crate) fn anything(session: &Session) -> Result<bool> {
     for table in Table::ALL {
         let name = table.name();
         let ask = format!("SELECT EXISTS (SELECT FROM {name})");
-        let holds: bool = session
-            .value(&ask, &[])
-            .with_context(|| format!("cannot read {name} (`setup` makes the tables, or psql -f sql/schema.sql)"))?;
-        if holds {
+        if session.value(&ask, &[]).with_context(|| format!("cannot read {name}"))? {
             return Ok(true);
         }
     }
@@ -46,7 +32,7 @@ pub(crate) fn exactly(crew: &Crew, session: &Session, recipe: Recipe) -> Result<
         }
     }
     crew.progress.begin("comparing", Table::ALL.iter().map(|table| recipe.size.of(*table)).sum());
-    let compared = crew.work(&Table::ALL, recipe, move |client, chunk, watch| {
+    let compared = crew.work(crew.chunks(&Table::ALL, recipe), move |client, chunk, watch| {
         if copy::is_loaded(client, chunk, recipe, watch)? { Ok(()) } else { Err(Differs.into()) }
     });
     crew.progress.finish();

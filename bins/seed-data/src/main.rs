@@ -1,4 +1,4 @@
-//! Fills the tables `customers`, `users` and `orders` with realistic rows.
+//! Fills the tables `customers`, `users` and `orders` of the schema `understudy` with realistic rows.
 //!
 //! The same `--seed` and `--rows` give the same rows on every machine, however many connections load them. The rows go
 //! in over COPY, on several connections at once; the tables are those of `sql/schema.sql`.
@@ -22,6 +22,7 @@ mod line;
 mod load;
 mod moment;
 mod orders;
+mod ours;
 mod rows;
 mod table;
 mod users;
@@ -52,12 +53,12 @@ const APPLICATION_NAME: &str = "seed-data";
 /// More connections than this do not load faster by default: they wait for the same pages and the same WAL.
 const MOST_JOBS: usize = 4;
 
-/// Fills the tables customers, users and orders with realistic rows
+/// Fills the tables customers, users and orders of the schema understudy with realistic rows
 ///
 /// The rows depend on --seed and --rows alone: not on the machine, the day, or the number of connections. They are
 /// loaded over COPY, as the cluster's application role, on the node that is out of recovery. Tables that already hold
 /// exactly these rows are left as they are, so a second run changes nothing; tables that hold other rows are refused
-/// unless --replace is given.
+/// unless --replace is given. Only tables that bear the mark of sql/schema.sql are read or changed at all.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
@@ -69,10 +70,12 @@ struct Args {
     /// Another seed, other rows
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 1)]
     seed: u64,
-    /// Empty all three tables first (TRUNCATE), whatever they hold
+    /// Empty all three tables first (TRUNCATE), whatever they hold; in one transaction with the load up to 200,000 rows
+    /// in all. Tables without the mark of sql/schema.sql are never emptied
     #[arg(long, conflicts_with = "stdout")]
     replace: bool,
-    /// Connections that load at the same time [default: the number of cores, at most 4]
+    /// Connections that load or compare at the same time [default: the number of cores, at most 4]; up to 200,000 rows
+    /// are loaded on one
     #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "stdout")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
@@ -99,13 +102,13 @@ Examples:
     seed-data --primary 'host=db1 dbname=test' --standby 'host=db2 dbname=test'
   Without a server, to have a look or to load by other means:
     seed-data --stdout orders --rows 5
-    seed-data --stdout customers --rows 100 | psql -c '\\copy customers FROM STDIN CSV HEADER'
+    seed-data --stdout customers --rows 100 | psql -c '\\copy understudy.customers FROM STDIN CSV HEADER'
 
 Stdout: one CSV row per table loaded, with the columns run, table, rows, bytes, elapsed_us,
 rows_per_s; the header alone if there was nothing to do.
 
-Several connections cannot be one transaction: a load that ends half-way leaves rows behind, and
-says so; start it again with --replace. Up to 20,000 rows are one transaction.
+Up to 200,000 rows in all are one transaction. More are many, on several connections: a load that
+ends half-way leaves rows behind, and says so; start it again with --replace.
 
 Exit codes: 0 the tables hold the rows asked for; 2 they do not, and stderr says why; 130 or 143
 interrupted.";
@@ -140,21 +143,20 @@ fn fill(args: &Args) -> Result<()> {
     let recipe = Recipe { size: Size::with(Table::Orders, args.rows), seed: args.seed };
     let info = cluster.info(&node, Role::Application)?;
     let crew = Crew { info, jobs: jobs(args.jobs), progress: progress.clone() };
-    if holds::anything(&session)? {
-        if args.replace {
-            holds::truncate(&session)?;
-        } else if holds::exactly(&crew, &session, recipe)? {
+    ours::check(&session)?;
+    let replace = holds::anything(&session)?;
+    if replace && !args.replace {
+        if holds::exactly(&crew, &session, recipe)? {
             progress.say(&format!("{} holds exactly these rows already: nothing to do", node.name));
             return Ok(());
-        } else {
-            bail!(
-                "customers, users and orders hold other rows than these on {}: \
-                 give --replace to empty all three first, or name another database",
-                node.name
-            );
         }
+        bail!(
+            "customers, users and orders of the schema understudy hold other rows than these on {}: \
+             give --replace to empty all three first, or name another database",
+            node.name
+        );
     }
-    load::everything(&crew, &session, recipe, &run, &mut sink)
+    load::everything(&crew, &session, recipe, replace, &run, &mut sink)
 }
 
 fn jobs(asked: Option<u16>) -> usize {

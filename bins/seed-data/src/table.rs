@@ -20,10 +20,15 @@ impl Table {
     /// Its name, with its schema.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Table::Customers => "public.customers",
-            Table::Users => "public.users",
-            Table::Orders => "public.orders",
+            Table::Customers => "understudy.customers",
+            Table::Users => "understudy.users",
+            Table::Orders => "understudy.orders",
         }
+    }
+
+    /// Its name, without its schema.
+    pub(crate) fn bare_name(self) -> &'static str {
+        self.name().trim_start_matches("understudy.")
     }
 
     /// Its columns, in the order of the table and of each row.
@@ -32,6 +37,24 @@ impl Table {
             Table::Customers => "id,name,email,phone,street,city,country,created_at",
             Table::Users => "id,customer_id,username,email,active,created_at",
             Table::Orders => "id,customer_id,status,amount,placed_at,details,signature",
+        }
+    }
+
+    /// The same with their types, as PostgreSQL prints them.
+    pub(crate) fn typed_columns(self) -> &'static str {
+        match self {
+            Table::Customers => {
+                "id bigint, name text, email text, phone text, street text, city text, country character(2), \
+                 created_at timestamp with time zone"
+            }
+            Table::Users => {
+                "id bigint, customer_id bigint, username text, email text, active boolean, \
+                 created_at timestamp with time zone"
+            }
+            Table::Orders => {
+                "id bigint, customer_id bigint, status text, amount numeric(12,2), placed_at timestamp with time zone, \
+                 details jsonb, signature bytea"
+            }
         }
     }
 }
@@ -61,6 +84,11 @@ impl Size {
     #[cfg(test)]
     pub(crate) const fn exactly(customers: u64, users: u64, orders: u64) -> Size {
         Size { customers, users, orders }
+    }
+
+    /// Rows of all tables.
+    pub(crate) fn total(self) -> u64 {
+        self.customers.saturating_add(self.users).saturating_add(self.orders)
     }
 
     /// Rows of one table.
@@ -95,12 +123,15 @@ mod tests {
     /// The columns are named here and in the schema: they must not drift apart.
     #[test]
     fn the_columns_are_those_of_the_schema() {
-        let schema = include_str!("../../../sql/schema.sql");
+        let schema = cluster::sql!("schema");
         for table in Table::ALL {
-            let name = table.name().trim_start_matches("public.");
+            let name = table.name();
             let begin = format!("CREATE TABLE IF NOT EXISTS {name} (\n");
-            let body = schema.split_once(&begin).unwrap().1.split_once("\n);").unwrap().0;
+            let body = schema.split_once(&begin).unwrap().1.split_once("\n    );").unwrap().0;
             let columns: Vec<_> = body.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+            let typed: Vec<_> =
+                table.typed_columns().split(", ").filter_map(|column| column.split(' ').next()).collect();
+            assert_eq!(typed, columns, "{name}");
             assert_eq!(columns.join(","), table.columns(), "{name}");
         }
     }

@@ -162,12 +162,12 @@ fn acked_writes_are_looked_for_and_a_torn_or_foreign_ledger_is_never_held() {
         (&ledger("elsewhere", 5), 2, Unknown, 5),
         (&ledger("r", 53), 1, Broken, 3),
     ] {
-        let (exit, rows, stderr) = pair.verify(&["--table", "orders", "--ledger", "-"], text);
+        let (exit, rows, stderr) = pair.verify(&["--table", "understudy.orders", "--ledger", "-"], text);
         let row = rows.last().unwrap();
         assert_eq!((exit, row.verdict, row.missing), (Some(code), verdict, Some(missing)), "{stderr}");
     }
     pair.primary.script("UPDATE understudy.ledger SET payload = 'x' WHERE seq = 7").unwrap();
-    let (code, rows, stderr) = pair.verify(&["--table", "orders", "--ledger", "-"], &whole);
+    let (code, rows, stderr) = pair.verify(&["--table", "understudy.orders", "--ledger", "-"], &whole);
     assert_eq!((code, rows.last().unwrap().different), (Some(1), Some(1)), "{stderr}");
     assert!(stderr.contains("worker 0 seq 7"), "{stderr}");
 }

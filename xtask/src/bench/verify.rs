@@ -13,7 +13,7 @@ use super::{Bed, load, mid};
 use crate::step;
 
 /// The raw scan: every row hashed once, nothing compared.
-const SCAN: &str = "SELECT count(*), sum(hash_record_extended(t, 0)) FROM orders t";
+const SCAN: &str = "SELECT count(*), sum(hash_record_extended(t, 0)) FROM understudy.orders t";
 
 pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
     let mut sink = Sink::create_new(&bed.dir.join("bench-verify.csv"))?;
@@ -48,7 +48,11 @@ pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
 
 fn ours(bed: &Bed<'_>, cluster: &str, pair: u64) -> Result<VerifyBenchRow> {
     let file = format!("verify-{pair}.csv");
-    bed.step("verify-replication", &["--cluster", cluster, "--quiet", "--table", "orders", "--sample", "0"], &file)?;
+    bed.step(
+        "verify-replication",
+        &["--cluster", cluster, "--quiet", "--table", "understudy.orders", "--sample", "0"],
+        &file,
+    )?;
     let rows: Vec<VerifyRow> = step::rows(bed.dir, &format!("rows/{file}"))?;
     let (counted, elapsed_us) = compared(&rows)?;
     Ok(figures(bed, pair, "verify-replication", counted, elapsed_us))
@@ -56,7 +60,7 @@ fn ours(bed: &Bed<'_>, cluster: &str, pair: u64) -> Result<VerifyBenchRow> {
 
 /// How many rows of the table were compared, and in which time. What was not compared has no count, and is no figure.
 fn compared(rows: &[VerifyRow]) -> Result<(u64, u64)> {
-    let row = rows.iter().find(|row| row.table.ends_with("orders")).context("orders was not compared")?;
+    let row = rows.iter().find(|row| row.table.ends_with(".orders")).context("orders was not compared")?;
     let counted =
         row.rows_primary.context("verify-replication did not count orders: see its log in the run's folder")?;
     Ok((counted, row.elapsed_us))
@@ -96,9 +100,9 @@ mod tests {
     #[test]
     fn a_table_that_was_not_compared_is_no_figure() {
         let read = |line: &str| report::rows::read(format!("{HEADER}{line}\n").as_bytes()).unwrap();
-        let counted = read("r,public.orders,node2,20,20,0,0,0,0,1,0,9597,2083,held");
+        let counted = read("r,understudy.orders,node2,20,20,0,0,0,0,1,0,9597,2083,held");
         assert_eq!(compared(&counted).unwrap(), (20, 9597));
-        let not_counted = read("r,public.orders,node2,,,,,,,0,0,9597,0,unknown");
+        let not_counted = read("r,understudy.orders,node2,,,,,,,0,0,9597,0,unknown");
         assert!(compared(&not_counted).unwrap_err().to_string().contains("did not count"));
         assert!(compared(&[]).is_err());
     }

@@ -29,6 +29,7 @@ pub fn ensure_database(session: &Session) -> Result<()> {
 pub fn ensure(session: &Session, secrets: &Secrets) -> Result<()> {
     session.script("SET synchronous_commit = local")?;
     session.script(cluster::sql!("schema"))?;
+    session.script(cluster::sql!("heartbeat"))?;
     session.script(cluster::sql!("roles"))?;
     for role in ROLES.into_iter().filter(|role| *role != ADMIN) {
         let verifier = secrets.verifier(role)?;

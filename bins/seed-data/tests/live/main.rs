@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
 
+mod replace;
+mod strangers;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -52,6 +55,11 @@ impl Pair {
         (status.code(), report::rows::read(&stdout[..]).expect(&stderr), stderr)
     }
 
+    /// The administrator's session on the primary.
+    fn admin(&self) -> Session {
+        topology::ask(&self.cluster(), Role::Admin, "test").unwrap().primary.1
+    }
+
     /// What the three tables hold, on the primary and then, behind a fence, on the standby: row counts and checksums.
     fn content(&self) -> Vec<String> {
         let found = topology::ask(&self.cluster(), Role::Admin, "test").unwrap();
@@ -65,8 +73,9 @@ impl Pair {
 
 fn content(session: &Session) -> Vec<String> {
     let sum = |table: &str| {
-        let sql =
-            format!("SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY id)), '') FROM {table} t");
+        let sql = format!(
+            "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY id)), '') FROM understudy.{table} t"
+        );
         session.value::<String>(&sql, &[]).unwrap()
     };
     ["customers", "users", "orders"].map(sum).to_vec()
@@ -111,13 +120,13 @@ fn the_same_seed_is_the_same_content_and_another_is_refused() {
     // The rows of `--stdout` are those very rows, and COPY takes them as they are.
     one.seed(&["--rows", "1", "--replace"]);
     let admin = topology::ask(&one.cluster(), Role::Admin, "test").unwrap().primary;
-    admin.1.script("TRUNCATE customers, users, orders").unwrap();
+    admin.1.script("TRUNCATE understudy.customers, understudy.users, understudy.orders").unwrap();
     let info = one.cluster().info(&admin.0, Role::Application).unwrap();
     let mut client = cluster::connect::connect_blocking(&info, "test").unwrap();
     for (table, rows) in [("customers", "300"), ("users", "600"), ("orders", "3000")] {
         let output = seed_data().args(["--stdout", table, "--rows", rows, "--seed", "7"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0));
-        let mut copy = client.copy_in(&format!("COPY {table} FROM STDIN (FORMAT csv, HEADER)")).unwrap();
+        let mut copy = client.copy_in(&format!("COPY understudy.{table} FROM STDIN (FORMAT csv, HEADER)")).unwrap();
         copy.write_all(&output.stdout).unwrap();
         assert_eq!(copy.finish().unwrap().to_string(), rows);
     }
