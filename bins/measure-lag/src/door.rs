@@ -9,8 +9,6 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-use cluster::sql;
-
 /// Time for a beat or a look. They take a fraction of a millisecond; who needs longer than this is given up, so that
 /// whoever may have taken over is found.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -30,12 +28,12 @@ impl Door {
     /// # Errors
     /// If the server cannot be reached, or refuses.
     pub(crate) async fn open(info: &Conninfo) -> Result<Door> {
-        let (client, wire) = connect(info, APPLICATION).await?;
+        let info = info.with_setting("synchronous_commit", "local");
+        let (client, wire) = connect(&info, APPLICATION).await?;
         let wire = tokio::task::spawn_local(async move {
             let _ = wire.await; // whoever waits for an answer is told
         });
         let door = Door { client, wire };
-        within(door.client.batch_execute(sql!("heartbeat_session"))).await?;
         let setting: String = door.row("SELECT current_setting('synchronous_commit')", &[]).await?.try_get(0)?;
         ensure!(setting == "local", "the session's synchronous_commit is `{setting}`, not `local`: a beat could hang");
         Ok(door)

@@ -165,13 +165,14 @@ fn claim(cluster: &Cluster, run: &str) -> Result<usize> {
     let topology = topology::ask(cluster, Role::Monitor, APPLICATION)?;
     let (primary, session) = &topology.primary;
     cluster.check_primary(primary)?;
-    session.script(sql!("heartbeat_session"))?;
+    session.script("BEGIN; SET LOCAL synchronous_commit = local")?;
     let info = cluster.info(primary, Role::Monitor)?;
     let claimed = session.execute(sql!("heartbeat_claim"), &[&run]);
     let rows = claimed.map_err(|error| {
         let advice = heartbeat_is_refused(&error, &info);
         error.context(advice)
     })?;
+    session.script("COMMIT")?;
     ensure!(
         rows == 1,
         "run {run} is being measured already; if that is long gone: DELETE FROM understudy.heartbeat WHERE run = {}",

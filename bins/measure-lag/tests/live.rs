@@ -13,6 +13,7 @@ use cluster::wait::until_true;
 use lab::backend::Backend;
 use lab::conf::SyncMode;
 use lab::open::OpenLab;
+use lab::pooler::{Options, Pooled};
 use lab::scratch::Scratch;
 
 /// Time for what takes milliseconds on an idle machine.
@@ -52,10 +53,8 @@ impl Lab {
     }
 
     fn start(&self, args: &[&str]) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_measure-lag"));
-        command.arg("--cluster").arg(&self.scratch.cluster).args(["--interval", "50ms"]).args(args);
-        command.env_remove("UNDERSTUDY_CLUSTER").env_remove("UNDERSTUDY_RUN").env_remove("UNDERSTUDY_ORIGIN");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        let mut command = measure_lag();
+        command.arg("--cluster").arg(&self.scratch.cluster).args(["--interval", "50ms"]).args(args).spawn().unwrap()
     }
 
     fn measure(&self, args: &[&str]) -> Measured {
@@ -72,6 +71,14 @@ impl Lab {
     fn resume(&self, standby: &str) {
         self.admin(standby).script("SELECT pg_wal_replay_resume()").unwrap();
     }
+}
+
+/// The program, without what the caller's own environment could hand on.
+fn measure_lag() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_measure-lag"));
+    command.env_remove("UNDERSTUDY_CLUSTER").env_remove("UNDERSTUDY_RUN").env_remove("UNDERSTUDY_ORIGIN");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// It ends by itself, by `--duration` (a few seconds here).
@@ -127,6 +134,19 @@ fn one_small_table_is_all_that_is_needed_and_its_file_is_named() {
     assert!(advice.iter().all(|grant| refused.stderr.contains(grant)), "{}", refused.stderr);
     admin.script(&advice.join("; ")).unwrap();
     lab.measure(&["--duration", "1s"]).is(0, "seen", &LATE);
+}
+
+#[test]
+fn a_pooler_is_refused_and_nothing_is_left_there() {
+    let lab = Lab::new(SyncMode::Async);
+    let file = ClusterFile::read(&lab.scratch.cluster).unwrap();
+    for options in Options::ALL {
+        let pooled = Pooled::lab(&file, &file.roles.monitor, options).unwrap();
+        let output = measure_lag().args(&pooled.args).args(["--duration", "1s"]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), pooled.left().unwrap()), (Some(2), vec![]), "{options:?}: {stderr}");
+        assert!(stderr.contains("connection pooler"), "{options:?}: {stderr}");
+    }
 }
 
 #[test]

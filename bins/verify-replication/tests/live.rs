@@ -11,6 +11,7 @@ use cluster::args::Cluster;
 use cluster::file::{ClusterFile, Role};
 use cluster::session::Session;
 use lab::conf::SyncMode;
+use lab::pooler::{Options, Pooled};
 use lab::scratch::Scratch;
 use report::payload::payload;
 use report::verdict::Verdict::{self, Broken, Held, Unknown};
@@ -89,6 +90,18 @@ fn ledger(run: &str, count: u64) -> String {
         text += &format!("{run},{seq},0,{seq},sent,,,,p,1\n{run},{seq},0,{seq},acked,,1,,p,1\n");
     }
     text + &format!("{run},{count},,{count},end,,,,,\n")
+}
+
+#[test]
+fn a_pooler_is_refused_and_nothing_is_left_there() {
+    let pair = Pair::new();
+    for options in Options::ALL {
+        let pooled = Pooled::lab(&pair.file, &pair.file.roles.monitor, options).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_verify-replication")).args(&pooled.args).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), pooled.left().unwrap()), (Some(2), vec![]), "{options:?}: {stderr}");
+        assert!(stderr.contains("connection pooler"), "{options:?}: {stderr}");
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use cluster::args::{Cluster, ClusterArgs, Node};
 use cluster::file::Role;
+use cluster::own::is_pooled;
 use cluster::session::Session;
 use cluster::topology;
 use futures_util::future::try_join_all;
@@ -114,7 +115,7 @@ fn run() -> Result<Verdict> {
         None => None,
     };
     let seconds = if ledger_on_stdout { None } else { Some(Sink::stdout()?) };
-    refuse_two_primaries(&cluster)?;
+    refuse_what_cannot_be_loaded(&cluster)?;
     let journal = Arc::new(Mutex::new(Journal::new(run.clone(), ledger, seconds, args.clients)));
     let parked = journal.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -130,19 +131,26 @@ fn run() -> Result<Verdict> {
     Ok(Verdict::Held)
 }
 
-/// Two nodes out of recovery: whichever the load took, its ledger would tell of half of what happens.
-fn refuse_two_primaries(cluster: &Cluster) -> Result<()> {
+/// Two nodes out of recovery: whichever the load took, its ledger would tell of half of what happens. And a pooler before
+/// a node: what is set for a session would stay for others.
+fn refuse_what_cannot_be_loaded(cluster: &Cluster) -> Result<()> {
     let is_primary = |node: &Node| -> Result<bool> {
-        let session = Session::open(&node.name, &cluster.info(node, Role::Application)?, "understudy write-load")?;
-        topology::is_primary(&session)
+        let info = cluster.info(node, Role::Application)?;
+        topology::is_primary(&Session::open_first(&node.name, &info, "understudy write-load")?)
     };
     // All at once, or a node that does not answer would hold up the others. What cannot be asked is looked for later.
-    let primaries: Vec<&str> = std::thread::scope(|scope| {
-        let asking: Vec<_> =
-            cluster.nodes.iter().map(|node| (node, scope.spawn(move || is_primary(node).unwrap_or(false)))).collect();
-        let found = asking.into_iter().filter_map(|(node, asking)| asking.join().ok()?.then_some(node.name.as_str()));
-        found.collect()
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let asking: Vec<_> = cluster.nodes.iter().map(|node| scope.spawn(move || is_primary(node))).collect();
+        asking.into_iter().filter_map(|asking| asking.join().ok()).collect()
     });
+    let mut primaries = Vec::new();
+    for (node, answer) in cluster.nodes.iter().zip(answers) {
+        match answer {
+            Ok(true) => primaries.push(node.name.as_str()),
+            Err(error) if is_pooled(&error) => return Err(error),
+            Ok(false) | Err(_) => {}
+        }
+    }
     ensure!(primaries.len() < 2, "{} are all out of recovery: which of them is the primary?", primaries.join(" and "));
     Ok(())
 }

@@ -74,14 +74,11 @@ impl Session {
     /// Opens a session on a node that should be the primary.
     pub(crate) async fn open(settings: &Settings, node: usize) -> Result<Session> {
         let (name, info) = &settings.nodes[node];
-        let mut info = info.clone();
+        let mut info = info.with_setting("client_min_messages", "warning");
         info.connect_timeout = info.connect_timeout.min(OPEN_DEADLINE);
-        // Given at the start, they outweigh what a role or a database has set.
-        let mut options = info.options.take().unwrap_or_default() + " -c client_min_messages=warning";
         if let Some(value) = &settings.synchronous_commit {
-            options += &format!(" -c synchronous_commit={value}");
+            info = info.with_setting("synchronous_commit", value);
         }
-        info.options = Some(options);
         let (client, wire) =
             connect(&info, &settings.application_name).await.with_context(|| format!("node {name}"))?;
         let gave_up_sync_wait = Rc::new(Cell::new(false));
@@ -161,10 +158,11 @@ async fn check(client: &Client, settings: &Settings) -> Result<u32> {
 }
 
 /// Whether a session will never be had, however long it is asked for: no such table or right, no such role, password or
-/// database, a statement or a protocol that the server (or a pooler before it) does not know.
+/// database, a statement or a protocol that the server does not know; or a pooler is before it.
 pub(crate) fn cannot_heal(error: &anyhow::Error) -> bool {
-    cluster::connect::sqlstate(error).is_some_and(|state| {
-        let code = state.code();
-        matches!(&code[..2], "42" | "28" | "0A") || matches!(code, "3D000" | "08P01")
-    })
+    cluster::own::is_pooled(error)
+        || cluster::connect::sqlstate(error).is_some_and(|state| {
+            let code = state.code();
+            matches!(&code[..2], "42" | "28" | "0A") || matches!(code, "3D000" | "08P01")
+        })
 }

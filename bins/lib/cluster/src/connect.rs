@@ -9,6 +9,7 @@ use tokio_postgres::{Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::conninfo::Conninfo;
+use crate::own::{self, Token};
 use crate::tls;
 
 /// The stream below a connection when TLS was made.
@@ -17,18 +18,25 @@ pub type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 /// A connection, to be polled for messages.
 pub type Wire = Connection<Socket, TlsStream>;
 
-/// Connects to one server. The deadline of `info` covers socket, TLS, startup and authentication; tokio-postgres' own
-/// `connect_timeout` covers the socket only, and a mute listener would hold us forever.
+/// Connects to one server, and sees that the session is the server's own ([`crate::own`]). The deadline of `info` covers
+/// socket, TLS, startup, authentication and that proof; tokio-postgres' own `connect_timeout` covers the socket only, and a
+/// mute listener would hold us forever.
 ///
 /// # Errors
-/// The server's own word, or that there was none in time.
+/// The server's own word, that there was none in time, or that a pooler is between.
 pub async fn connect(info: &Conninfo, application_name: &str) -> Result<(Client, Wire)> {
     let tls = tls::connector(info)?;
     let limit = info.connect_timeout;
-    tokio::time::timeout(limit, info.config(application_name).connect(tls))
+    let token = Token::new();
+    let connecting = async {
+        let config = token.give(info).config(application_name);
+        let (client, mut wire) = config.connect(tls).await.map_err(own::refused)?;
+        token.prove(&client, &mut wire).await?;
+        Ok((client, wire))
+    };
+    tokio::time::timeout(limit, connecting)
         .await
-        .map_err(|_| anyhow!("no answer within {limit:?}"))?
-        .map_err(describe)
+        .unwrap_or_else(|_| Err(anyhow!("no answer within {limit:?}")))
         .with_context(|| format!("cannot connect to {}", info.describe()))
 }
 
@@ -38,12 +46,19 @@ pub async fn connect(info: &Conninfo, application_name: &str) -> Result<(Client,
 /// takes too long.
 ///
 /// # Errors
-/// The server's own word, or that there was none in time.
+/// As [`connect`].
 pub fn connect_blocking(info: &Conninfo, application_name: &str) -> Result<postgres::Client> {
     let tls = tls::connector(info)?;
-    let config = postgres::Config::from(info.config(application_name));
+    let token = Token::new();
+    let config = postgres::Config::from(token.give(info).config(application_name));
     let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || sender.send(config.connect(tls).map_err(describe)).is_ok());
+    std::thread::spawn(move || {
+        let connected = config.connect(tls).map_err(own::refused).and_then(|mut client| {
+            token.judge(client.simple_query(&token.question()))?;
+            Ok(client)
+        });
+        sender.send(connected).is_ok()
+    });
     // A little longer than the socket's own limit, so that its clearer message wins.
     let limit = info.connect_timeout + Duration::from_millis(200);
     receiver

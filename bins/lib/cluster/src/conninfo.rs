@@ -202,6 +202,14 @@ impl Conninfo {
         config
     }
 
+    /// The same, with a setting for the session. Given at its start, it outweighs what a role or a database has set.
+    #[must_use]
+    pub fn with_setting(&self, name: &str, value: &str) -> Conninfo {
+        let escaped = value.replace('\\', r"\\").replace(' ', r"\ ");
+        let before = self.options.as_ref().map(|options| format!("{options} ")).unwrap_or_default();
+        Conninfo { options: Some(format!("{before}-c {name}={escaped}")), ..self.clone() }
+    }
+
     /// Where it leads, for messages: `user@host:port/dbname`.
     #[must_use]
     pub fn describe(&self) -> String {

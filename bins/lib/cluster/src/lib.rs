@@ -9,6 +9,7 @@ pub mod conninfo;
 pub mod fence;
 pub mod file;
 pub mod ident;
+pub mod own;
 pub mod passfile;
 pub mod secret;
 pub mod service;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use tokio::task::JoinHandle;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
@@ -12,10 +13,14 @@ use crate::conninfo::Conninfo;
 /// Time for a short question. Catalog look-ups take milliseconds; a node that needs longer is as good as gone.
 pub const ANSWER: Duration = Duration::from_secs(10);
 
+/// Time for the other side to take a farewell; nothing depends on it.
+const GOODBYE: Duration = Duration::from_millis(500);
+
 /// A session on one server.
 pub struct Session {
     runtime: tokio::runtime::Runtime,
     client: Client,
+    wire: JoinHandle<Result<(), tokio_postgres::Error>>,
     node: String,
 }
 
@@ -28,8 +33,24 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (client, wire) =
             runtime.block_on(connect(info, application_name)).with_context(|| format!("node {node}"))?;
-        runtime.spawn(wire);
-        Ok(Session { runtime, client, node: node.to_owned() })
+        let wire = runtime.spawn(wire);
+        Ok(Session { runtime, client, wire, node: node.to_owned() })
+    }
+
+    /// Opens the first session of a program on a server: one more before it, which is closed again. A pooler that hands on
+    /// the sessions of its clients, with what the first one gave at its start, is found by the second one.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open_first(node: &str, info: &Conninfo, application_name: &str) -> Result<Session> {
+        Session::open(node, info, application_name)?.close();
+        Session::open(node, info, application_name)
+    }
+
+    /// Closes the session as the protocol has it, and waits a moment for the other side to have heard it.
+    fn close(self) {
+        drop(self.client);
+        let _ = self.runtime.block_on(async { tokio::time::timeout(GOODBYE, self.wire).await });
     }
 
     /// The node's name.

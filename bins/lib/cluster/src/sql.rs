@@ -18,7 +18,6 @@ pub const FILES: &[(&str, &str)] = files![
     "heartbeat_claim"
     "heartbeat_end"
     "heartbeat_look"
-    "heartbeat_session"
     "heartbeat_takeover"
     "identity"
     "lag_figures"

@@ -5,6 +5,7 @@ use report::lsn::Lsn;
 
 use crate::args::{Cluster, Node};
 use crate::file::Role;
+use crate::own::is_pooled;
 use crate::session::Session;
 
 /// Whether the server is out of recovery.
@@ -28,17 +29,19 @@ pub struct Topology {
 /// Asks all nodes of `cluster` what they are, as `role`.
 ///
 /// # Errors
-/// If not exactly one is out of recovery, or the nodes do not belong together (DESIGN: exit 2, nothing touched).
+/// If not exactly one is out of recovery, the nodes do not belong together, or a pooler is before one of them (DESIGN:
+/// exit 2, nothing touched).
 pub fn ask(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
     let (mut primaries, mut standbys, mut unreachable) = (Vec::new(), Vec::new(), Vec::new());
     for node in &cluster.nodes {
         let asked = cluster.info(node, role).and_then(|info| {
-            let session = Session::open(&node.name, &info, application_name)?;
+            let session = Session::open_first(&node.name, &info, application_name)?;
             Ok((is_primary(&session)?, session))
         });
         match asked {
             Ok((true, session)) => primaries.push((node.clone(), session)),
             Ok((false, session)) => standbys.push((node.clone(), session)),
+            Err(error) if is_pooled(&error) => return Err(error),
             Err(error) => unreachable.push((node.clone(), error)),
         }
     }

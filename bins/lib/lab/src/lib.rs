@@ -20,6 +20,7 @@ pub mod marker;
 mod new_lab;
 pub mod old_timeline;
 pub mod open;
+pub mod pooler;
 pub mod ports;
 pub mod primary;
 mod process;

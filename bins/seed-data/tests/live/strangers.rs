@@ -1,8 +1,10 @@
-//! Tables that are somebody else's keep their rows, whatever is asked for, and nobody is told to have them emptied.
+//! What is somebody else's stays as it is. Tables keep their rows, whatever is asked for, and nobody is told to have them emptied.
 
+use cluster::file::ClusterFile;
 use cluster::session::Session;
+use lab::pooler::{Options, Pooled};
 
-use crate::Pair;
+use crate::{Pair, seed_data};
 
 /// Somebody's own tables, with names like ours and other columns.
 const IN_PUBLIC: &str = "
@@ -81,4 +83,17 @@ fn a_table_of_ours_that_was_changed_is_left_alone() {
     admin.script(OTHER_COLUMNS).unwrap();
     is_refused(&lab, "understudy.customers bears our mark and has other columns");
     assert_eq!(rows(&admin, "understudy.customers"), 1);
+}
+
+#[test]
+fn a_pooler_is_refused_and_nothing_is_left_there() {
+    let lab = Pair::new();
+    let file = ClusterFile::read(&lab.0.as_ref().unwrap().cluster).unwrap();
+    for options in Options::ALL {
+        let pooled = Pooled::lab(&file, &file.roles.application, options).unwrap();
+        let output = seed_data().args(&pooled.args).args(["--rows", "10", "--replace"]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), pooled.left().unwrap()), (Some(2), vec![]), "{options:?}: {stderr}");
+        assert!(stderr.contains("connection pooler"), "{options:?}: {stderr}");
+    }
 }

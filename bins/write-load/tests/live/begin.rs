@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use lab::conf::SyncMode;
+use lab::pooler::{Options, Pooled};
 use report::ledger::Event;
 
-use crate::support::{PRIMARY, Pair, STANDBY, output_of, wait_for};
+use crate::support::{PRIMARY, Pair, STANDBY, output_of, wait_for, write_load};
 
 /// Ends at once with exit code 2, and says why.
 fn refused(pair: &Pair, run: &str, words: &[&str]) {
@@ -27,6 +28,18 @@ fn what_cannot_heal_is_said_at_once_with_the_node_and_the_servers_words() {
     admin.script("ALTER TABLE understudy.elsewhere RENAME TO ledger").unwrap();
     admin.script("ALTER ROLE understudy_app NOLOGIN").unwrap();
     refused(&pair, "no-login", &["node1", "28000"]);
+}
+
+#[test]
+fn a_pooler_is_refused_and_nothing_is_left_there() {
+    let pair = Pair::new(SyncMode::Async);
+    for options in Options::ALL {
+        let pooled = Pooled::lab(&pair.file, &pair.file.roles.application, options).unwrap();
+        let output = write_load().args(&pooled.args).args(["--rate", "100", "--duration", "1s"]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), pooled.left().unwrap()), (Some(2), vec![]), "{options:?}: {stderr}");
+        assert!(stderr.contains("connection pooler"), "{options:?}: {stderr}");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! Against real servers, and one that never answers: deadlines, the fence, TLS.
+//! Against real servers, and one that never answers: deadlines, the fence, TLS, poolers.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
 
 mod fence;
 mod mute;
+mod pooler;
 mod tls;
 mod topology;

@@ -1,0 +1,69 @@
+//! A session behind a pooler is refused before anything is set or prepared on it, whatever the pooler does with start-up
+//! options.
+
+use cluster::args::{Cluster, ClusterArgs};
+use cluster::connect::{connect, connect_blocking};
+use cluster::conninfo::Conninfo;
+use cluster::file::{ClusterFile, Role};
+use cluster::own::is_pooled;
+use cluster::session::Session;
+use cluster::topology;
+use lab::conf::SyncMode;
+use lab::pooler::{Options, Pooler};
+use lab::scratch::Scratch;
+
+/// A way in; why it was closed.
+type Door<'a> = &'a dyn Fn(&Conninfo) -> Option<anyhow::Error>;
+
+/// The primary of a lab, through a pooler and without it.
+fn infos(lab: &Scratch, pooler: &Pooler) -> (Conninfo, Conninfo) {
+    let cluster = Cluster::from_file(ClusterFile::read(&lab.cluster).unwrap());
+    let direct = cluster.info(&cluster.nodes[0], Role::Monitor).unwrap();
+    (Conninfo { port: pooler.port(), ..direct.clone() }, direct)
+}
+
+#[test]
+fn every_door_refuses_a_pooler_and_leaves_nothing_there() {
+    let lab = Scratch::new(1, SyncMode::Async).unwrap();
+    let port = ClusterFile::read(&lab.cluster).unwrap().node[0].port;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let doors: [(&str, Door<'_>); 3] = [
+        ("connect", &|info| runtime.block_on(connect(info, "test")).err()),
+        ("connect_blocking", &|info| connect_blocking(info, "test").err()),
+        ("the first session", &|info| Session::open_first("pooled", info, "test").err()),
+    ];
+    for options in Options::ALL {
+        for (name, door) in doors {
+            let pooler = Pooler::start(port, options).unwrap();
+            let (pooled, direct) = infos(&lab, &pooler);
+            if options == Options::OfTheFirst && name != "the first session" {
+                door(&pooled); // who comes first logs in, and cannot know
+            }
+            let error = door(&pooled).unwrap_or_else(|| panic!("{name}, {options:?}: it was let in"));
+            assert!(is_pooled(&error), "{name}, {options:?}: {error:#}");
+            assert!(format!("{error:#}").contains("give host and port of the server"), "{error:#}");
+            assert_eq!(pooler.left().unwrap(), Some(vec![]), "{name}, {options:?}");
+            assert!(door(&direct).is_none(), "{name}: the server itself is let in");
+        }
+    }
+}
+
+#[test]
+fn a_pooler_before_a_standby_is_refused_and_not_only_left_out() {
+    let lab = Scratch::new(1, SyncMode::Async).unwrap();
+    let file = ClusterFile::read(&lab.cluster).unwrap();
+    let login = &file.roles.monitor;
+    let conninfo = |port: u16| {
+        let (dbname, passfile) = (&file.node[0].dbname, login.passfile.display());
+        format!("host=127.0.0.1 port={port} user={} dbname={dbname} passfile={passfile}", login.user)
+    };
+    let pooler = Pooler::start(file.node[1].port, Options::OfTheFirst).unwrap();
+    let args = ClusterArgs {
+        cluster: None,
+        primary: Some(conninfo(file.node[0].port)),
+        standby: vec![conninfo(pooler.port())],
+    };
+    let asked = topology::ask(&args.open().unwrap(), Role::Monitor, "test");
+    let error = asked.map(|found| found.unreachable).expect_err("it was let in or left out");
+    assert!(is_pooled(&error) && format!("{error:#}").contains("node standby1"), "{error:#}");
+}
