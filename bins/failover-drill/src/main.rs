@@ -25,7 +25,7 @@ use clap::{Parser, ValueEnum};
 use cluster::args::{Cluster, ClusterArgs};
 use program::progress::Progress;
 use program::run::Run;
-use program::sink::Sink;
+use program::sink::{Closed, Sink};
 use program::{duration, stop};
 use report::drill::DrillRow;
 use report::event::Mark;
@@ -177,7 +177,8 @@ fn parse_rate(text: &str) -> Result<String, String> {
 
 /// Where the row of the drill goes: to stdout and, if that does not lead there already, to `drill.csv` in its folder.
 struct Rows {
-    stdout: Sink<DrillRow>,
+    /// `None` if its reader has gone before the drill began: that is no reason to leave out a drill that was asked for.
+    stdout: Option<Sink<DrillRow>>,
     file: Option<Sink<DrillRow>>,
 }
 
@@ -186,13 +187,17 @@ impl Rows {
         let path = dir.join("drill.csv");
         // Whoever made the folder for this run has sent our stdout there.
         let file = if path.exists() { None } else { Some(Sink::create_new(&path)?) };
-        Ok(Rows { stdout: Sink::stdout()?, file })
+        let stdout = match Sink::stdout() {
+            Err(error) if error.is::<Closed>() => None,
+            other => Some(other?),
+        };
+        Ok(Rows { stdout, file })
     }
 
     /// Writes the row to both, also if one of them cannot take it.
     fn write(&mut self, row: &DrillRow) -> Result<()> {
         let kept = self.file.as_mut().map_or(Ok(()), |file| file.row(row));
-        self.stdout.row(row).and(kept)
+        self.stdout.as_mut().map_or(Ok(()), |stdout| stdout.row(row)).and(kept)
     }
 }
 

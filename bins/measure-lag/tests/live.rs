@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -164,6 +165,15 @@ fn a_standby_that_keeps_up_is_seen_and_figures_that_are_not_known_are_empty() {
     assert!(!measured.figures("replay_gap_bytes").is_empty());
     // A threshold below what any machine can do.
     assert_eq!(lab.measure(&["--duration", "1s", "--max-lag", "1us"]).code, Some(1));
+
+    // A reader that has gone, as `head -1` does, does not turn that into a pass.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = measure_lag();
+    command.arg("--cluster").arg(&lab.scratch.cluster).args(["--duration", "10s", "--max-lag", "1us"]);
+    let mut child = command.stdout(writer).spawn().unwrap();
+    drop(command); // it has the writing end, too
+    assert!(BufReader::new(reader).lines().next().unwrap().unwrap().starts_with("run,at_us,"));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 
     // Without pg_monitor the server shows nobody's figures: empty, and never 0.
     lab.admin("node1").script("REVOKE pg_monitor FROM understudy_monitor").unwrap();

@@ -235,6 +235,11 @@ impl Journal {
         self.total.acked + self.total.acked_local + self.second.acked + self.second.acked_local
     }
 
+    /// Whether a second or more has passed with writes, and without an ack.
+    pub(crate) fn is_in_vain(&self) -> bool {
+        self.total.sent > 0 && self.acks() == 0
+    }
+
     /// The whole load in a line.
     pub(crate) fn summary(&self) -> String {
         let t = &self.total;

@@ -62,6 +62,14 @@ fn a_cut_standby_loses_what_was_acknowledged_after_the_cut() {
 }
 
 #[test]
+fn a_loss_that_nobody_reads_of_is_no_pass() {
+    let lab = Lab::new(1, SyncMode::Async);
+    for shut in [false, true] {
+        assert_eq!(lab.drill_unread(&["--cut", "1s"], shut), Some(1), "stdout closed: {shut}");
+    }
+}
+
+#[test]
 fn allowed_losses_hold_and_are_counted_all_the_same() {
     let lab = Lab::new(1, SyncMode::Async);
     let done = lab.drill(&["--cut", "1s", "--max-lost", "1000000"]);

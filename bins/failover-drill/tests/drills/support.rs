@@ -248,6 +248,33 @@ impl Lab {
         read.recv_timeout(SOON).map_or((String::new(), false), |text| (text, true))
     }
 
+    /// The exit code of a drill whose stdout nobody reads: of one whose reader has gone, as `head -1` does, or (`shut`) that
+    /// had none from the start (`>&-`).
+    pub(crate) fn drill_unread(&self, more: &[&str], shut: bool) -> Option<i32> {
+        let run = format!("test-{}-unread-{shut}", std::process::id());
+        let drill = self.command(more, &run);
+        let mut command = Command::new("sh");
+        command.args(["-c", if shut { "exec \"$@\" >&-" } else { "exec \"$@\"" }, "sh"]);
+        command.arg(drill.get_program()).args(drill.get_args());
+        for (name, value) in drill.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(begun.elapsed() < DRILL, "the drill does not end");
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Runs a drill to its end.
     pub(crate) fn drill(&self, more: &[&str]) -> Done {
         self.start(more).end()

@@ -1,12 +1,13 @@
 //! The open loop: what is due is fixed from the start, and is sent or skipped, never forgotten.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 
 use lab::conf::SyncMode;
 use report::ledger::{Event, Ledger, Outcome};
 use report::load::LoadRow;
 
-use crate::support::{PRIMARY, Pair, events, wait_for};
+use crate::support::{PRIMARY, Pair, events, output_of, wait_for};
 
 /// The sums over all rows of load: scheduled, sent, acked, acked_local, failed, unknown, skipped.
 fn sums(rows: &[LoadRow]) -> [u64; 7] {
@@ -22,6 +23,22 @@ const GATE: &str = "
     CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
     CREATE TRIGGER gate BEFORE INSERT ON understudy.ledger FOR EACH ROW EXECUTE FUNCTION gate();";
+
+#[test]
+fn a_reader_that_has_gone_does_not_turn_a_load_without_an_ack_into_a_pass() {
+    let pair = Pair::new(SyncMode::Async);
+    let admin = pair.admin(PRIMARY);
+    let code = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let child = pair.command().args(["--rate", "50", "--duration", "20s"]).stdout(writer).spawn().unwrap();
+        assert!(BufReader::new(reader).lines().next().unwrap().unwrap().starts_with("run,at_us,"));
+        output_of(child).status.code()
+    };
+    assert_eq!(code(), Some(0), "a quiet end where writes are acknowledged");
+    admin.script(GATE).unwrap();
+    admin.script("SELECT pg_advisory_lock(1)").unwrap();
+    assert_eq!(code(), Some(2));
+}
 
 #[test]
 fn the_schedule_ticks_on_while_the_server_does_not_answer() {
