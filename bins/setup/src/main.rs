@@ -49,7 +49,7 @@ struct Args {
     /// A server setting; `default` as its value takes it back. Repeatable. One that a server refuses is taken back at once
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// The first port; nodes take the free ones from there on [default: 15432]
+    /// The first port; nodes take the free ones from there on, below those of outgoing connections [default: 15432]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// Where PostgreSQL's programs are [default: PG_BINDIR, pg_config, or the newest in the usual places]

@@ -17,4 +17,5 @@ mod refused;
 mod rejoin;
 mod soak;
 mod support;
+mod thief;
 mod witness;

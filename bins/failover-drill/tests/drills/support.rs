@@ -134,6 +134,14 @@ impl Lab {
         primary
     }
 
+    /// The one of these nodes that is out of recovery; the others are not asked.
+    pub(crate) fn primary_of(&self, nodes: &[&str]) -> String {
+        let is_primary = |name: &&&str| self.session(name).value("SELECT NOT pg_is_in_recovery()", &[]).unwrap();
+        let found: Vec<&&str> = nodes.iter().filter(is_primary).collect();
+        let [primary] = found[..] else { panic!("{found:?} are out of recovery") };
+        (*primary).to_owned()
+    }
+
     /// What differs if somebody restarted, promoted or reconfigured a node.
     pub(crate) fn state(&self) -> BTreeMap<String, Vec<Option<String>>> {
         let sql = "SELECT pg_postmaster_start_time(), pg_conf_load_time(), pg_is_in_recovery(),

@@ -1,45 +1,54 @@
-//! Who has a port of this machine, as far as the system tells it to us.
+//! Who has a port: `/proc/net/tcp` names the socket, `/proc/PID/fd` the process that has it open.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The states of a connection in `/proc/net/tcp` that keep nobody from listening: TIME_WAIT and CLOSE.
-const HARMLESS: [&str; 2] = ["06", "07"];
+/// The state of a socket that listens, in `/proc/net/tcp`.
+const LISTENS: &str = "0A";
 
-/// The processes that have a port, with pid and program; other words where that cannot be known.
+/// The holder of a port, `program (pid N)`. Another user's open files are not ours to see: then `another process`.
 pub(crate) fn holder(port: u16) -> String {
     let sockets = sockets(port);
-    let mut names: Vec<String> = Vec::new();
-    for process in entries(Path::new("/proc")) {
-        let is_holder = entries(&process.join("fd")).iter().any(|fd| {
-            let target = fs::read_link(fd).unwrap_or_default();
-            sockets.iter().any(|socket| target.as_os_str() == socket.as_str())
-        });
-        if is_holder {
-            let pid = process.file_name().unwrap_or_default().display().to_string();
-            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-            names.push(format!("pid {pid} ({})", name.trim()));
-        }
-    }
-    if names.is_empty() { "a process that is not ours to see".to_owned() } else { names.join(" and ") }
+    let found = sockets.iter().find_map(|inode| process_with(inode));
+    found.unwrap_or_else(|| "another process".to_owned())
 }
 
-/// The sockets that have a local port, as links in `/proc/PID/fd` show them.
+/// The inodes of the sockets with this local port, those that listen first.
 fn sockets(port: u16) -> Vec<String> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
-    let ending = format!(":{port:04X}");
-    let rows = tables.iter().flat_map(|table| table.lines().skip(1));
-    rows.filter_map(|row| {
-        // sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
-        let columns: Vec<&str> = row.split_whitespace().collect();
-        let has = columns.get(1)?.ends_with(&ending) && !HARMLESS.contains(columns.get(3)?);
-        has.then(|| columns.get(9).map(|inode| format!("socket:[{inode}]")))?
-    })
-    .collect()
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        found.extend(text.lines().skip(1).filter_map(|line| socket(line, port)));
+    }
+    found.sort_by_key(|(listens, _)| !listens);
+    found.into_iter().map(|(_, inode)| inode).collect()
 }
 
-fn entries(dir: &Path) -> Vec<std::path::PathBuf> {
-    let is_number = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<u64>().is_ok());
-    let paths = fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    paths.filter(|path| path.file_name().is_some_and(is_number)).collect()
+/// Whether the socket of a line listens, and its inode: `sl local_address rem_address st … inode`, ports in hexadecimal.
+fn socket(line: &str, port: u16) -> Option<(bool, String)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (_, local) = words.get(1)?.rsplit_once(':')?;
+    let inode = words.get(9).filter(|inode| **inode != "0")?; // 0: closed, and its time has not run out
+    (u16::from_str_radix(local, 16) == Ok(port)).then(|| (words.get(3) == Some(&LISTENS), (*inode).to_owned()))
+}
+
+fn process_with(inode: &str) -> Option<String> {
+    let link = PathBuf::from(format!("socket:[{inode}]"));
+    let mut processes = fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let found = processes.find(|process| pid(process).is_some() && has_open(process, &link))?;
+    let pid = pid(&found)?;
+    // A process names itself, with any bytes that it likes.
+    let name = fs::read(found.join("comm")).ok()?;
+    let name = String::from_utf8_lossy(&name).trim().replace(|c: char| c.is_control(), "?");
+    Some(format!("{name} (pid {pid})"))
+}
+
+/// The number of a process; `self` is none.
+fn pid(process: &Path) -> Option<u32> {
+    process.file_name()?.to_str()?.parse().ok()
+}
+
+fn has_open(process: &Path, link: &Path) -> bool {
+    let files = fs::read_dir(process.join("fd")).into_iter().flatten().filter_map(Result::ok);
+    files.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|to| to == link))
 }

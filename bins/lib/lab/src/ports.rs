@@ -13,7 +13,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::holder::holder;
 use crate::state::NodeState;
@@ -65,7 +65,7 @@ pub(crate) fn settle(home: &Path, dir: &Path, name: &str, first: u16, runs: bool
     let found = range(first).find(|port| !taken.contains(port) && is_free(*port) && claim(*port));
     let port = found.with_context(|| format!("--port: no port of {} is free for {name}", shown(first)))?;
     NodeState { port }.write(dir)?;
-    let moved = had.map(|had| format!("{name}: port {had} is taken by {}; it listens on {port} now", holder(had)));
+    let moved = had.map(|had| format!("{name}: port {had} is taken by {}: it listens on {port} now", holder(had)));
     Ok(Settled { port, moved })
 }
 
@@ -99,9 +99,14 @@ pub(crate) fn check_free(node: &str, port: u16) -> Result<()> {
 pub(crate) fn check_enough(home: &Path, dir: &Path, asked: Option<u16>, count: u32) -> Result<()> {
     let (first, taken) = (asked.unwrap_or(FIRST_PORT), taken(home, dir));
     if asked.is_some() {
-        let others = if taken.contains(&first) { "another lab".to_owned() } else { holder(first) };
-        let is_usable = !taken.contains(&first) && is_free(first);
-        ensure!(is_usable, "--port {first} is in use by {others}: name another, or leave it out");
+        let others = match (taken.contains(&first), is_free(first)) {
+            (true, _) => Some("another lab".to_owned()),
+            (false, false) => Some(holder(first)),
+            (false, true) => (!claim(first)).then(|| "a lab that somebody sets up or drills".to_owned()),
+        };
+        if let Some(others) = others {
+            bail!("--port {first} is in use by {others}: name another, or leave it out");
+        }
     }
     let free = range(first).filter(|port| !taken.contains(port) && is_free(*port)).take(count as usize).count();
     ensure!(
@@ -184,7 +189,7 @@ mod tests {
         let _claimed = UnixDatagram::bind_addr(&name).unwrap();
         let settled = settle(false);
         assert_eq!(settled.port, first + 2);
-        let who = format!("pid {}", std::process::id());
+        let who = format!("(pid {})", std::process::id());
         for said in [settled.moved.unwrap(), taken] {
             assert!(said.contains(&who) && said.contains(&first.to_string()), "{said}");
         }

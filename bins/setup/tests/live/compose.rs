@@ -89,6 +89,24 @@ fn a_lab_of_containers_whose_marker_is_gone_has_a_way_out() {
 
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_container_whose_port_was_taken_gets_another_one() {
+    let home = Home::new();
+    for node in ["standby_1", "primary"] {
+        let port = made(&home, &[]).file().node.iter().find(|section| section.name == node).unwrap().port;
+        docker(&["stop", "--time", "60", &container(&home, node)]);
+        let thief = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let said = home.setup(&COMPOSE);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let told = format!("(pid {}): it listens on", std::process::id());
+        assert!(said.stderr.contains(&format!("{node}: port {port} is taken by ")) && said.stderr.contains(&told));
+        home.lab_made().is_whole("primary");
+        drop(thief);
+        made(&home, &[]).is_whole("primary");
+    }
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn a_refused_setting_is_taken_back_from_containers_and_a_new_lab_leaves_nothing() {
     let (home, before) = (Home::new(), left("label=pg-understudy.lab"));
     home.refused(&[&COMPOSE[..], &["--set", "nosuch=1"]].concat(), &["nosuch", "Nothing of the new lab is left"]);

@@ -8,6 +8,7 @@ mod compose_by_hand;
 mod converge;
 mod down;
 mod interrupted;
+mod ports;
 mod secrets;
 mod settings;
 mod support;
