@@ -230,8 +230,8 @@ impl<'a> Live<'a> {
         check::wait_quorum(lab, || self.session(primary)?.value(cluster::sql!("quorum"), &[]))
     }
 
-    /// Sees once more, now that it matters, that the primary is one, and that those standbys follow it that were not cut
-    /// off: else the drill would tell of what somebody else did in between.
+    /// Sees once more, now that it matters, that the primary is one and the only one, and that a standby follows it, if they
+    /// were not cut off: else the drill would tell of what somebody else did in between.
     fn wait_still_fit(&mut self, primary: &str) -> Result<()> {
         let (lab, cut) = (self.lab, self.facts.cut_us.is_some());
         let waited = until_true("the cluster to be what it was when the drill began", FIT_DEADLINE, LOOK, || {
@@ -240,13 +240,13 @@ impl<'a> Live<'a> {
             if check::is_sync(lab) && !cut {
                 fit &= on_primary.value::<i64>(cluster::sql!("quorum"), &[])? >= i64::from(lab.quorum);
             }
+            let mut following = 0;
             for standby in self.others() {
-                fit &= match cut {
-                    true => !is_primary(self.session(&standby)?)?,
-                    false => self.streams_from(primary, &standby, self.old_timeline)?,
-                };
+                // One of several that is gone is a case for the choice of the one to promote.
+                fit &= !self.session(&standby).and_then(is_primary).unwrap_or(false);
+                following += u32::from(self.streams_from(primary, &standby, self.old_timeline).unwrap_or(false));
             }
-            Ok(fit)
+            Ok(fit && (cut || following > 0))
         });
         waited.context("somebody changed the cluster meanwhile; nothing was killed; `setup` mends it")
     }

@@ -144,7 +144,7 @@ fn run(args: &Args) -> Result<Verdict> {
     let names: Vec<_> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
     let interval_us = microseconds(args.interval);
     let board = Board::new(&run, interval_us, &names, cluster.file.is_some(), primary);
-    let output = Output::new(args.max_lag.map(microseconds))?;
+    let output = Output::new(args.max_lag.map(microseconds), interval_us)?;
     let shared = Shared::new((run, clock, interval_us), infos(&cluster)?, board, output, progress.clone());
     let shared = Rc::new(shared);
 
@@ -155,7 +155,7 @@ fn run(args: &Args) -> Result<Verdict> {
     if !(shared.output().is_broken() && result.as_ref().is_err_and(Error::is::<Closed>)) {
         result?;
     }
-    let verdict = shared.output().conclude(&progress);
+    let verdict = shared.output().conclude(&progress, clock.now_us());
     stop::check()?;
     Ok(verdict)
 }

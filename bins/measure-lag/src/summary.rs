@@ -14,6 +14,7 @@ pub(crate) struct Output {
     sink: Sink<LagRow>,
     standbys: Vec<Standby>,
     max_lag_us: Option<u64>,
+    interval_us: u64,
 }
 
 /// What one standby's rows come to.
@@ -25,6 +26,8 @@ struct Standby {
     open: BTreeMap<u64, u64>,
     lost: u64,
     seen: u64,
+    /// When the last beat was seen.
+    last_seen_us: u64,
     longest_us: Option<u64>,
 }
 
@@ -33,8 +36,8 @@ impl Output {
     ///
     /// # Errors
     /// If stdout is closed.
-    pub(crate) fn new(max_lag_us: Option<u64>) -> Result<Output> {
-        Ok(Output { sink: Sink::stdout()?, standbys: Vec::new(), max_lag_us })
+    pub(crate) fn new(max_lag_us: Option<u64>, interval_us: u64) -> Result<Output> {
+        Ok(Output { sink: Sink::stdout()?, standbys: Vec::new(), max_lag_us, interval_us })
     }
 
     /// Writes rows, and takes them into the summary.
@@ -61,8 +64,8 @@ impl Output {
         self.standbys.iter().any(|standby| standby.verdict(self.max_lag_us).0 == Verdict::Broken)
     }
 
-    /// Prints the summary, and says what it means: broken beyond `--max-lag`, unknown where no lag was seen.
-    pub(crate) fn conclude(&self, progress: &Progress) -> Verdict {
+    /// Prints the summary of a measurement that ended at `ended_us`, and says what it means: broken beyond `--max-lag`, unknown where no lag was seen.
+    pub(crate) fn conclude(&self, progress: &Progress, ended_us: u64) -> Verdict {
         if self.standbys.iter().all(|standby| standby.longest_us.is_none() && standby.lost == 0) {
             progress.warn("nothing was measured: no standby was looked at while a beat was there to be seen");
             return Verdict::Unknown;
@@ -70,12 +73,21 @@ impl Output {
         progress.say(HEADER);
         self.standbys.iter().for_each(|standby| progress.say(&standby.line()));
         self.standbys.iter().fold(Verdict::Held, |all, standby| {
-            let (verdict, reason) = standby.verdict(self.max_lag_us);
+            let (mut verdict, mut reason) = standby.verdict(self.max_lag_us);
+            let blind_us = self.max_lag_us.and_then(|limit| standby.blind_us(ended_us, self.interval_us, limit));
+            if let (Verdict::Held, Some(blind_us)) = (verdict, blind_us) {
+                reason = Some(format!("no beat was seen there in the last {}", show_us(blind_us)));
+                verdict = Verdict::Unknown;
+            }
             reason.iter().for_each(|reason| progress.warn(&format!("{}: {reason}", standby.name)));
             all.join(verdict)
         })
     }
 }
+
+/// How long nothing may be seen at the end beyond the beats' interval and the limit, in microseconds: a takeover or a busy
+/// machine holds up a look for less.
+const BLIND_US: u64 = 2_000_000;
 
 const HEADER: &str = "standby                 beats         p50         p95         p99         max     lost";
 
@@ -88,6 +100,7 @@ impl Standby {
             (LagStatus::Seen, _) => {
                 self.open.remove(&beat);
                 self.seen += 1;
+                self.last_seen_us = self.last_seen_us.max(row.at_us);
             }
             (LagStatus::BeatLost, _) => {
                 self.open.remove(&beat);
@@ -115,6 +128,13 @@ impl Standby {
             return (Verdict::Unknown, Some(why));
         }
         (Verdict::Held, None)
+    }
+
+    /// How long before the end the last beat was seen, in microseconds, if that is longer than a beat may take that is
+    /// within the limit: a standby that was promoted, say, has no beats any more that could be late.
+    fn blind_us(&self, ended_us: u64, interval_us: u64, max_lag_us: u64) -> Option<u64> {
+        let blind_us = ended_us.saturating_sub(self.last_seen_us);
+        (blind_us > BLIND_US + 2 * interval_us + max_lag_us).then_some(blind_us)
     }
 
     /// Its line under [`HEADER`]. `≥` marks what would be more if the open beats were seen later.
@@ -179,6 +199,15 @@ mod tests {
         assert_eq!(standby.longest_us, Some(512_000));
         standby.add(&row(10, LagStatus::BeatLost, 0, None));
         assert_eq!(words(&standby), ["node2", "9", "400µs", "400µs", "400µs", "400µs", "1"]);
+    }
+
+    #[test]
+    fn a_standby_without_beats_at_the_end_was_not_measured_to_the_end() {
+        let mut standby = Standby::default();
+        standby.add(&LagRow { at_us: 1_000_000, ..row(1, LagStatus::Seen, 100, Some(400)) });
+        assert_eq!(standby.blind_us(3_100_000, 50_000, 0), None);
+        assert_eq!(standby.blind_us(3_100_001, 50_000, 0), Some(2_100_001));
+        assert_eq!(standby.blind_us(3_600_000, 50_000, 500_000), None);
     }
 
     #[test]

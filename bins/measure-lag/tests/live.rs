@@ -184,6 +184,19 @@ fn a_standby_that_keeps_up_is_seen_and_figures_that_are_not_known_are_empty() {
     }
 }
 
+/// It has no beats any more that could be late: that is no pass.
+#[test]
+fn a_standby_that_somebody_promotes_was_not_measured_to_the_end() {
+    let lab = Lab::new(SyncMode::Async);
+    let running = lab.start(&["--duration", "6s", "--max-lag", "500ms"]);
+    let begun = "SELECT EXISTS (SELECT FROM understudy.heartbeat WHERE beat > 5)";
+    let on_primary = lab.admin("node1");
+    until_true("the first beats", SOON, LOOK, || on_primary.value(begun, &[])).unwrap();
+    lab.admin("node2").script("SELECT pg_promote()").unwrap();
+    let measured = ended(running);
+    assert_ne!(measured.code, Some(0), "{}", measured.stderr);
+}
+
 #[test]
 fn a_paused_standby_shows_a_growing_bound_and_its_whole_lag_when_it_goes_on() {
     let lab = Lab::new(SyncMode::Async);

@@ -2,9 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{FlockOperation, flock};
+
+/// Between a fork and the start of its program; and how often it is looked at.
+const MOMENT: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A lab's lock, held until dropped; the system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -21,7 +26,7 @@ impl Lock {
         let path = dir.join("lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match try_for_a_moment(&file) {
             Ok(()) => Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 bail!(
@@ -30,6 +35,18 @@ impl Lock {
                 )
             }
             Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        }
+    }
+}
+
+/// Tries again for a moment: a process that was just forked elsewhere in this one holds a copy of what was let go of here,
+/// until it runs its program.
+fn try_for_a_moment(file: &File) -> rustix::io::Result<()> {
+    let end = Instant::now() + MOMENT;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < end => std::thread::sleep(LOOK),
+            other => return other,
         }
     }
 }
