@@ -43,13 +43,17 @@ fn a_load_that_is_locked_out_before_the_cut_is_no_witness() {
 }
 
 /// The same, but locked after the standbys were cut off: the fault comes, and the verdict says what it cannot know.
-/// Two writes a second do not see what was lost in 400 ms.
+/// A write a second does not see what was lost in 20 ms.
 #[test]
 fn a_cut_that_no_write_fell_into_leaves_the_verdict_unknown() {
     let lab = Lab::new(1, SyncMode::Async);
-    let done = lab.drill(&["--rate", "2", "--clients", "1", "--cut", "100ms", "--after", "500ms"]);
-    assert_eq!((done.row()["verdict"].as_str(), done.code), ("unknown", Some(2)), "{}", done.stderr);
-    assert!(reasons(&done).contains("between the cut and the fault"), "{}", reasons(&done));
+    // Once in a while a write falls into it all the same, and is lost.
+    let unseen = |_| {
+        let done = lab.drill(&["--rate", "1", "--clients", "1", "--cut", "20ms", "--after", "500ms"]);
+        assert_ne!(done.code, Some(0), "{}", done.stderr);
+        done.code == Some(2) && reasons(&done).contains("between the cut and the fault")
+    };
+    assert!((0..3).any(unseen));
 }
 
 /// The ledger grows as fast as one core writes it: the drill keeps its times, and hears signals.
@@ -212,7 +216,7 @@ fn a_failed_rejoin_names_its_cause_from_the_servers_log() {
 /// A backend of the new primary crashes while the old one rejoins: all sessions end, and the server is back at once.
 #[test]
 fn a_crash_of_a_backend_during_the_rejoin_does_not_fail_it() {
-    let lab = Lab::new(1, SyncMode::Async);
+    let lab = Lab::new(1, SyncMode::On);
     let new = lab.names().into_iter().find(|name| *name != lab.primary()).unwrap();
     let mut drill = lab.start(&["--after", "2s"]);
     drill.wait_for("rejoin_begun");

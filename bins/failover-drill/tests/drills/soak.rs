@@ -49,6 +49,6 @@ fn twenty_drills_in_a_row() {
 
 #[test]
 #[ignore = "needs a container engine; `cargo xtask test` runs it where one answers"]
-fn compose_five_drills_in_a_row() {
-    soak(&Lab::of_containers(1, SyncMode::On), 5, 9);
+fn compose_twenty_drills_in_a_row() {
+    soak(&Lab::of_containers(1, SyncMode::On), 20, 9);
 }
