@@ -100,7 +100,7 @@ mod tests {
     fn what_no_node_could_be_primary_or_standby_with_is_refused_by_name() {
         for (text, word) in [
             ("wal_level=minimal", "replica or logical"),
-            ("WAL_LEVEL = minimal", "replica or logical"),
+            ("WAL_LEVEL = minimal", "or logical"),
             ("max_wal_senders=0", "10 or more"),
             ("max_replication_slots=9", "10 or more"),
             ("hot_standby=off", "a standby is asked"),

@@ -51,8 +51,8 @@ fn outage(row: &DrillRow) -> Vec<String> {
         row.rate_per_s.map_or(String::new(), |rate| format!("resolution {}", us(writes * 1_000_000 / rate)))
     };
     let end = match &row.new_primary {
-        Some(new) => format!("until {new} acknowledged a write"),
-        None => "and nobody acknowledged a write again".to_owned(),
+        Some(new) if at_least.is_empty() => format!("until {new} acknowledged a write"),
+        _ => "and nobody acknowledged a write again".to_owned(),
     };
     let mut lines = vec![
         format!(
