@@ -70,7 +70,7 @@ pub(crate) struct Facts {
     /// When all of them were seen to be cut off.
     pub(crate) all_cut_us: Option<u64>,
     pub(crate) t0_us: Option<u64>,
-    /// When none of its processes was left.
+    /// When no process of the old primary was left.
     pub(crate) fault_proven_us: Option<u64>,
     /// A standby took the order to promote.
     pub(crate) promotion_ordered: bool,

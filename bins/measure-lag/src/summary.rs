@@ -64,7 +64,8 @@ impl Output {
         self.standbys.iter().any(|standby| standby.verdict(self.max_lag_us).0 == Verdict::Broken)
     }
 
-    /// Prints the summary of a measurement that ended at `ended_us`, and says what it means: broken beyond `--max-lag`, unknown where no lag was seen.
+    /// Prints the summary of a measurement that ended at `ended_us`, and says what it means: broken beyond `--max-lag`,
+    /// unknown where no lag was seen, or with `--max-lag` not to the end.
     pub(crate) fn conclude(&self, progress: &Progress, ended_us: u64) -> Verdict {
         if self.standbys.iter().all(|standby| standby.longest_us.is_none() && standby.lost == 0) {
             progress.warn("nothing was measured: no standby was looked at while a beat was there to be seen");

@@ -21,8 +21,8 @@ use crate::world::COUNTRIES;
 /// Which tables are loaded at the same time.
 const PHASES: [&[Table]; 2] = [&[Table::Customers], &[Table::Users, Table::Orders]];
 
-/// Up to so many rows, of all tables together, are one transaction on one connection: it takes a second or two, and holds the locks
-/// of --replace for no longer than that.
+/// Up to so many rows, of all tables together, are one transaction on one connection: it takes a second or two, and holds
+/// the locks of --replace for no longer than that.
 const WHOLE: u64 = 200_000;
 
 /// Loads all three tables, emptied first if that was asked for, and tells `sink` of each.

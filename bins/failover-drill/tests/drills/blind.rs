@@ -69,7 +69,8 @@ fn a_fast_ledger_holds_nobody_up() {
     assert_ne!(done.row()["verdict"], "unknown", "held, or broken by what async loses: {}", done.stderr);
     let mut drill = lab.start(&[&fast[..4], &["--before", "60s"]].concat());
     drill.wait_for("steady");
-    std::thread::sleep(Duration::from_secs(3)); // time for the ledger to grow
+    let ledger = drill.out.join("ledger.csv");
+    until_true("the ledger to grow", SOON, LOOK, || Ok(std::fs::metadata(&ledger)?.len() > 5_000_000)).unwrap();
     let begun = std::time::Instant::now();
     drill.signal(rustix::process::Signal::INT);
     let done = drill.end();

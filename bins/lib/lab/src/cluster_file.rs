@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cluster::file::{BackendName, ClusterFile, ComposeSection, LocalSection, NodeSection};
+use cluster::file::{BackendName, ClusterFile, ComposeSection, LocalSection};
 
 use crate::account::Account;
 use crate::marker::{self, LabId};
@@ -61,16 +61,16 @@ fn made_of(dir: &Path, id: &LabId, state: &LabState, names: &[String]) -> Result
         (None, Some(_)) => BackendName::Compose,
         _ => bail!("{}: it has either `bin` or `image`", dir.join("lab.toml").display()),
     };
-    let section = |name: &String| {
-        let port = NodeState::read(&nodes_dir(dir, state).join(name))?.port;
-        Ok(NodeSection { name: name.clone(), host: "127.0.0.1".to_owned(), port, dbname: DATABASE.to_owned() })
-    };
+    let section = |name: &String| Ok(NodeState::read(&nodes_dir(dir, state).join(name))?.section(name, DATABASE));
     let node = names.iter().map(section).collect::<Result<_>>()?;
     Ok(ClusterFile { name: state.name.clone(), backend, local, compose, roles: secrets::roles(dir), node })
 }
 
-/// The names of the nodes that are there.
-fn nodes(dir: &Path, state: &LabState) -> Result<Vec<String>> {
+/// The names of the nodes that are there, in no certain order.
+///
+/// # Errors
+/// If the lab's directory cannot be read.
+pub(crate) fn nodes(dir: &Path, state: &LabState) -> Result<Vec<String>> {
     let (dir, local) = (nodes_dir(dir, state), state.bin.is_some());
     let mut names = Vec::new();
     for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {

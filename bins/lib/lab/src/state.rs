@@ -1,9 +1,11 @@
 //! What was asked of a lab and of each of its nodes: `lab.toml` and `node.toml`.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use cluster::file::NodeSection;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
@@ -83,6 +85,13 @@ impl LabState {
 }
 
 impl NodeState {
+    /// How the node `name` is reached, and `dbname` on it: every lab listens on loopback.
+    #[must_use]
+    pub fn section(&self, name: &str, dbname: &str) -> NodeSection {
+        let host = Ipv4Addr::LOCALHOST.to_string();
+        NodeSection { name: name.to_owned(), host, port: self.port, dbname: dbname.to_owned() }
+    }
+
     /// Reads the state of the node in `dir`.
     ///
     /// # Errors

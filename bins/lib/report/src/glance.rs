@@ -36,9 +36,10 @@ pub fn glance(line: &str) -> Result<Option<Glance>> {
             SENT => return Ok(None),
             // By far the most of the others.
             "acked" => {
-                let number = |text: &str| text.parse::<u32>().ok();
-                let at_us = at_us.parse().with_context(|| format!("not a ledger row: {line}"))?;
-                let (worker, timeline) = (number(worker), number(timeline));
+                let not_a_row = || format!("not a ledger row: {line}");
+                let number = |text: &str| text.parse::<u32>().with_context(not_a_row);
+                let at_us = at_us.parse().with_context(not_a_row)?;
+                let (worker, timeline) = (Some(number(worker)?), Some(number(timeline)?));
                 return Ok(Some(Glance { at_us, worker, event: Event::Acked, timeline }));
             }
             _ => {}
@@ -83,7 +84,13 @@ mod tests {
             assert_eq!(glance(line).unwrap(), Some(expected), "{line}");
         }
         assert_eq!(glance("r,1400,3,7,sent,1000,,,node1,1\n").unwrap(), None);
-        for wrong in ["r,x,3,7,acked,1000,500,,node1,1\n", "nonsense\n", "r,1,2,3,unheard_of,,,,,\n"] {
+        for wrong in [
+            "r,x,3,7,acked,1000,500,,node1,1\n",
+            "r,1,x,7,acked,1,5,,node1,1\n",
+            "r,1,3,7,acked,1,5,,node1,\n",
+            "nonsense\n",
+            "r,1,2,3,unheard_of,,,,,\n",
+        ] {
             assert!(glance(wrong).is_err(), "{wrong}");
         }
     }

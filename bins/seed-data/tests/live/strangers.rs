@@ -1,4 +1,5 @@
-//! What is somebody else's stays as it is. Tables keep their rows, whatever is asked for, and nobody is told to have them emptied.
+//! What is somebody else's stays as it is. Tables keep their rows, whatever is asked for, and nobody is told to have them
+//! emptied.
 
 use cluster::file::ClusterFile;
 use cluster::session::Session;

@@ -170,11 +170,7 @@ impl Converging<'_> {
 
     /// The nodes that are there, in the order of their numbers.
     fn nodes(&self) -> Result<Vec<String>> {
-        let dir = self.lab.compose_dir().join("nodes");
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
-            names.push(entry?.file_name().to_string_lossy().into_owned());
-        }
+        let mut names = cluster_file::nodes(&self.lab.dir, self.state)?;
         sort(&mut names)?;
         Ok(names)
     }

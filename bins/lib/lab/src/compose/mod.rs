@@ -203,8 +203,7 @@ impl ComposeLab {
     }
 
     fn section(&self, node: &str, dbname: &str) -> Result<NodeSection> {
-        let port = NodeState::read(&self.node_dir(node)?)?.port;
-        Ok(NodeSection { name: node.to_owned(), host: "127.0.0.1".to_owned(), port, dbname: dbname.to_owned() })
+        Ok(NodeState::read(&self.node_dir(node)?)?.section(node, dbname))
     }
 
     /// A session of the administrator.

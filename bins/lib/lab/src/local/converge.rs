@@ -1,8 +1,5 @@
 //! `setup --backend local`: makes a lab what was asked, from whatever is there. Asked again, it changes nothing.
 
-use std::fs;
-use std::net::Ipv4Addr;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +17,6 @@ use super::node::NodeDir;
 use super::tools;
 use crate::backend::{Backend as _, Power};
 use crate::binaries::Binaries;
-use crate::marker;
 use crate::new_lab::NewLab;
 use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
@@ -151,13 +147,7 @@ impl Converging<'_> {
 
     /// The nodes that are there, in the order of their numbers.
     pub(super) fn nodes(&self) -> Result<Vec<NodeDir>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(self.lab.dir())? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() && marker::read(&entry.path())?.is_some() {
-                names.push(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
+        let mut names = cluster_file::nodes(self.lab.dir(), self.state)?;
         wanted::sort_nodes(&mut names, NODE, None)?;
         names.iter().map(|name| self.lab.node(name)).collect()
     }
@@ -246,12 +236,7 @@ impl Converging<'_> {
     }
 
     fn section(&self, name: &str) -> Result<NodeSection> {
-        Ok(NodeSection {
-            name: name.to_owned(),
-            host: Ipv4Addr::LOCALHOST.to_string(),
-            port: NodeState::read(&self.lab.node(name)?.dir)?.port,
-            dbname: DATABASE.to_owned(),
-        })
+        Ok(NodeState::read(&self.lab.node(name)?.dir)?.section(name, DATABASE))
     }
 
     /// A session of the administrator.

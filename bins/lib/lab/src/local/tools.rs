@@ -42,7 +42,7 @@ pub(super) fn kill_orphans_below(dir: &Path, bin: &Path) -> Result<u32> {
 /// nothing names.
 ///
 /// # Errors
-/// If a process cannot be looked at.
+/// If a process cannot be looked at, or a signal comes.
 pub(super) fn end_gently_below(dir: &Path, bin: &Path) -> Result<u32> {
     let is_wanted = |process: &Process| is_initdb(process) || is_server_of_a_tool(process);
     let begun = found_below(dir, bin, is_wanted)?;
@@ -51,7 +51,7 @@ pub(super) fn end_gently_below(dir: &Path, bin: &Path) -> Result<u32> {
     }
     let end = Instant::now() + END_BY_THEMSELVES;
     while Instant::now() < end && !found_below(dir, bin, is_wanted)?.is_empty() {
-        std::thread::sleep(LOOK);
+        program::stop::pause(LOOK)?;
     }
     let mut ended = 0;
     for process in &begun {
