@@ -91,9 +91,14 @@ fn beside(lab: &Lab, more: &[&str], must_lose: Option<bool>) -> (u64, u64) {
     let t0 = judged.events.first_us("t0").unwrap();
     let t4 = t0 + judged.figure("promotion_us") + judged.figure("reroute_us");
     let gaps = acks.windows(2).map(|pair| (pair[0].1, pair[1].1)).filter(|(begin, end)| *end >= t0 && *begin <= t4);
-    let gap = gaps.map(|(begin, end)| end - begin).max().expect("the witness saw no gap around T0");
-    let outage = judged.figure("outage_us");
-    eprintln!("witness: {more:?}: its gap {gap} µs, our outage {outage} µs; it lost {lost}, we {ours}");
+    let (begin, end) = gaps.max_by_key(|(begin, end)| end - begin).expect("the witness saw no gap around T0");
+    let (outage, gap) = (judged.figure("outage_us"), end - begin);
+    let later = |what, than| what as i64 - than as i64;
+    eprintln!(
+        "witness: {more:?}: its gap {gap} µs, our outage {outage} µs, begun {} µs and ended {} µs later; it lost {lost}, we {ours}",
+        later(t4 - outage, begin),
+        later(t4, end),
+    );
     (outage, gap)
 }
 

@@ -55,14 +55,20 @@ impl Postmaster {
     /// Each backend is its own session and process group, so the children are listed first: with the postmaster alone
     /// gone, two more acks came through. `first_act` is called between the listing and the first signal.
     ///
+    /// All are stopped before the first is killed: a process that dies takes the processor that the next signal needs.
+    /// Killed one by one, the last of 300 backends on two busy cores acknowledged a write 0.6 s after the first was dead;
+    /// a server that crashes is gone at once.
+    ///
     /// # Errors
     /// If one of them is not gone in time.
     pub fn kill_all(&self, first_act: &mut dyn FnMut()) -> Result<()> {
         let children = self.children()?;
         first_act();
-        self.process.signal(Signal::KILL)?;
-        for child in &children {
-            child.signal(Signal::KILL)?;
+        for signal in [Signal::STOP, Signal::KILL] {
+            self.process.signal(signal)?;
+            for child in &children {
+                child.signal(signal)?;
+            }
         }
         let end = Instant::now() + GONE;
         self.process.wait_gone(end)?;
