@@ -38,13 +38,7 @@ pub(crate) struct Finder {
 impl Finder {
     /// Starts to look, with one probe per node.
     pub(crate) fn start(settings: &Rc<Settings>, clock: Clock) -> Result<Rc<Finder>> {
-        let last_seen = RefCell::new(vec!["not asked yet".to_owned(); settings.nodes.len()]);
-        let finder = Rc::new(Finder {
-            current: watch::Sender::new(None),
-            last_seen,
-            closed: RefCell::new(vec![false; settings.nodes.len()]),
-            all_closed: Notify::new(),
-        });
+        let finder = Rc::new(Finder::of(settings.nodes.len()));
         for node in 0..settings.nodes.len() {
             let probe = Probe {
                 node,
@@ -56,6 +50,16 @@ impl Finder {
             tokio::task::spawn_local(probe.run());
         }
         Ok(finder)
+    }
+
+    /// Knows of no primary yet, and asks nobody.
+    pub(crate) fn of(nodes: usize) -> Finder {
+        Finder {
+            current: watch::Sender::new(None),
+            last_seen: RefCell::new(vec!["not asked yet".to_owned(); nodes]),
+            closed: RefCell::new(vec![false; nodes]),
+            all_closed: Notify::new(),
+        }
     }
 
     /// The primary, as soon as there is one.
@@ -86,6 +90,15 @@ impl Finder {
                 *current = None;
             }
             it_was
+        });
+    }
+
+    /// `node` takes writes: it is the primary, unless another one was found before.
+    pub(crate) fn found(&self, node: usize) {
+        self.current.send_if_modified(|current| {
+            let first = current.is_none();
+            *current = current.or(Some(node));
+            first
         });
     }
 
@@ -144,11 +157,7 @@ impl Probe {
             let (seen, pause_us) = match self.ask().await {
                 Ok(None) => {
                     self.finder.answered(self.node, false);
-                    self.finder.current.send_if_modified(|current| {
-                        let first = current.is_none();
-                        *current = current.or(Some(self.node));
-                        first
-                    });
+                    self.finder.found(self.node);
                     continue;
                 }
                 Ok(Some(why)) => (format!("{} {why}", self.settings.nodes[self.node].0), ASK_PAUSE_US),

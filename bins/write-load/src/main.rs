@@ -11,6 +11,7 @@ mod journal;
 mod outcome;
 mod schedule;
 mod session;
+mod turns;
 mod worker;
 
 use std::path::PathBuf;
@@ -37,7 +38,8 @@ use report::verdict::Verdict;
 use crate::finder::Finder;
 use crate::journal::{Held as _, Journal, Shared};
 use crate::schedule::{Arrivals, Rate};
-use crate::worker::Worker;
+use crate::turns::Turns;
+use crate::worker::{Common, Worker};
 
 /// Writes one row per transaction at a fixed rate, goes on through failovers, and keeps a ledger of what it was told.
 #[derive(Parser)]
@@ -166,24 +168,22 @@ async fn load(args: &Args, run: &Run, cluster: &Cluster, journal: &Shared) -> Re
         .iter()
         .map(|node| Ok((node.name.clone(), cluster.info(node, Role::Application)?)))
         .collect::<Result<Vec<_>>>()?;
-    let settings = Rc::new(session::Settings {
-        application_name,
-        synchronous_commit: args.synchronous_commit.clone(),
-        nodes,
-        turns: session::turns(),
-    });
+    let settings =
+        Rc::new(session::Settings { application_name, synchronous_commit: args.synchronous_commit.clone(), nodes });
     let finder = Finder::start(&settings, run.clock)?;
+    let turns = Turns::start(&finder);
+    let common = Rc::new(Common { run: run.clone(), settings, finder, turns, journal: journal.clone() });
     let begin = async {
-        let clients = (0..args.clients).map(|number| Worker::connect(number, &settings, &finder, journal, run));
+        let clients = (0..args.clients).map(|number| Worker::connect(number, &common));
         let workers = try_join_all(clients).await?;
         anyhow::Ok(workers)
     };
     let workers = tokio::select! {
         begun = tokio::time::timeout(BEGIN_DEADLINE, begin) => match begun {
             Ok(connected) => connected?,
-            Err(_) => bail!("no primary within {BEGIN_DEADLINE:?} that takes all {} clients: {}", args.clients, finder.last_seen()),
+            Err(_) => bail!("no primary within {BEGIN_DEADLINE:?} that takes all {} clients: {}", args.clients, common.finder.last_seen()),
         },
-        () = finder.all_closed() => bail!("no node lets the load in: {}", finder.last_seen()),
+        () = common.finder.all_closed() => bail!("no node lets the load in: {}", common.finder.last_seen()),
         _ = stop::stopped() => return Ok(()),
     };
     if let Some(worker) = workers.first() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use cluster::connect::{Wire, connect, describe};
 use cluster::conninfo::Conninfo;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, Statement};
 
@@ -18,22 +18,11 @@ use crate::outcome::gave_up_sync_wait;
 /// server that forks hundreds of backends at once needs seconds where a write takes a millisecond.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How many sessions are opened at a time. The first one is there, and writes, before the last one begins; a server on two
-/// cores is not faster with more.
-const OPENED_AT_ONCE: usize = 2;
-
 /// What all sessions have in common.
 pub(crate) struct Settings {
     pub(crate) application_name: String,
     pub(crate) synchronous_commit: Option<String>,
     pub(crate) nodes: Vec<(String, Conninfo)>,
-    /// Turns to open a session.
-    pub(crate) turns: Semaphore,
-}
-
-/// Turns to open sessions, for all clients of the load.
-pub(crate) fn turns() -> Semaphore {
-    Semaphore::new(OPENED_AT_ONCE)
 }
 
 /// A session on the primary.

@@ -17,6 +17,7 @@ use crate::journal::{Held as _, Place, Shared};
 use crate::outcome;
 use crate::schedule::Schedule;
 use crate::session::{Session, Settings, Unfit, cannot_heal};
+use crate::turns::Turns;
 
 /// Pause after an attempt to connect that failed, in microseconds.
 const CONNECT_PAUSE_US: u64 = 5_000;
@@ -26,6 +27,10 @@ const TIMEOUTS_IN_A_ROW: u32 = 3;
 
 /// How long a worker pauses then, in microseconds.
 const TIMEOUT_PAUSE_US: u64 = 1_000_000;
+
+/// How often it asks meanwhile whether there is another primary, in microseconds: where all workers pause, nobody else
+/// notices that the old one is dead.
+const ASK_AGAIN_US: u64 = 20_000;
 
 /// Time to look for rows of the run: by the primary key, so it takes as long as a write.
 const RUN_DEADLINE: Duration = Duration::from_secs(10);
@@ -39,13 +44,19 @@ pub(crate) struct Limits {
     pub(crate) max_behind: Duration,
 }
 
+/// What all clients share.
+pub(crate) struct Common {
+    pub(crate) run: Run,
+    pub(crate) settings: Rc<Settings>,
+    pub(crate) finder: Rc<Finder>,
+    pub(crate) turns: Rc<Turns>,
+    pub(crate) journal: Shared,
+}
+
 /// One client.
 pub(crate) struct Worker {
     number: u32,
-    run: Run,
-    settings: Rc<Settings>,
-    finder: Rc<Finder>,
-    journal: Shared,
+    common: Rc<Common>,
     alarm: Alarm,
     session: Option<Session>,
     seq: u64,
@@ -56,26 +67,17 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// A worker with its first session.
-    pub(crate) async fn connect(
-        number: u32,
-        settings: &Rc<Settings>,
-        finder: &Rc<Finder>,
-        journal: &Shared,
-        run: &Run,
-    ) -> Result<Worker> {
+    pub(crate) async fn connect(number: u32, common: &Rc<Common>) -> Result<Worker> {
         let mut worker = Worker {
             number,
-            run: run.clone(),
-            settings: settings.clone(),
-            finder: finder.clone(),
-            journal: journal.clone(),
-            alarm: Alarm::new(run.clock)?,
+            common: common.clone(),
+            alarm: Alarm::new(common.run.clock)?,
             session: None,
             seq: 0,
             timeouts: 0,
             timed_out_on: None,
         };
-        worker.reconnect().await?;
+        worker.reconnect(None).await?;
         Ok(worker)
     }
 
@@ -88,14 +90,14 @@ impl Worker {
     pub(crate) async fn refuse_a_run_with_rows(&self) -> Result<()> {
         let Some(session) = &self.session else { return Ok(()) };
         let sql = "SELECT EXISTS (SELECT FROM understudy.ledger WHERE run = $1)";
-        let values: [&(dyn ToSql + Sync); 1] = [&self.run.name];
+        let values: [&(dyn ToSql + Sync); 1] = [&self.common.run.name];
         let asking = session.client.query_one(sql, &values);
         let row = tokio::time::timeout(RUN_DEADLINE, asking).await.context("is understudy.ledger locked?")?;
         let has_rows: bool = row.map_err(describe)?.try_get(0)?;
         ensure!(
             !has_rows,
             "run {} has rows in understudy.ledger already: a run is one load; give another name (UNDERSTUDY_RUN)",
-            self.run.name
+            self.common.run.name
         );
         Ok(())
     }
@@ -112,13 +114,13 @@ impl Worker {
         let mut next = || schedule.next().map(|due| begin_us + due);
         let mut due_us = next();
         loop {
-            self.journal.held().next_due(self.number, due_us);
+            self.common.journal.held().next_due(self.number, due_us);
             tokio::select! {
                 biased;
                 _ = ending.wait_for(Option::is_some) => break,
                 ready = self.ready(due_us) => ready?,
             }
-            let now_us = self.run.clock.now_us();
+            let now_us = self.common.run.clock.now_us();
             let waited_us = due_us.map_or(0, |due| now_us.saturating_sub(due));
             if u128::from(waited_us) > limits.max_behind.as_micros() {
                 self.skip(due_us)?;
@@ -128,18 +130,18 @@ impl Worker {
             due_us = next();
         }
         // Not now: a write that hung beyond the end has let many become due that nobody asked for any more.
-        let now_us = self.run.clock.now_us();
+        let now_us = self.common.run.clock.now_us();
         let end_us = ending.borrow().unwrap_or(now_us);
         let drained_us = now_us + limits.op_timeout.as_micros() as u64;
         while due_us.is_some_and(|due| due <= end_us) {
-            if self.session.is_some() && self.run.clock.now_us() < drained_us {
+            if self.session.is_some() && self.common.run.clock.now_us() < drained_us {
                 self.send(due_us, limits.op_timeout).await?;
             } else {
                 self.skip(due_us)?;
             }
             due_us = next();
         }
-        self.journal.held().next_due(self.number, None);
+        self.common.journal.held().next_due(self.number, None);
         Ok(())
     }
 
@@ -147,7 +149,7 @@ impl Worker {
     async fn ready(&mut self, due_us: Option<u64>) -> Result<()> {
         loop {
             let Some(session) = &self.session else {
-                self.reconnect().await?;
+                self.reconnect(due_us).await?;
                 continue;
             };
             let due = async {
@@ -161,48 +163,61 @@ impl Worker {
                 () = session.closed() => {}
                 result = due => return result.context("the alarm clock failed"),
             }
-            self.journal.held().connection(self.place(session), Event::Disconnected, None)?;
-            self.finder.lost(session.node);
+            self.common.journal.held().connection(self.place(session), Event::Disconnected, None)?;
+            self.common.finder.lost(session.node);
             self.session = None;
         }
     }
 
-    /// Gets a session on the primary, however long that takes.
-    async fn reconnect(&mut self) -> Result<()> {
+    /// Gets a session on the primary, however long that takes; `due_us`: when it will be needed.
+    async fn reconnect(&mut self, due_us: Option<u64>) -> Result<()> {
         if let Some(node) = self.timed_out_on.filter(|_| self.timeouts >= TIMEOUTS_IN_A_ROW) {
-            tokio::select! {
-                paused = self.alarm.pause(TIMEOUT_PAUSE_US) => paused?,
-                // Another primary has none of those backends, and the pause would only look like an outage.
-                () = self.finder.found_beside(node) => self.timeouts = 0,
-            }
+            self.pause_for(node).await?;
         }
         loop {
-            let turn = self.settings.turns.acquire().await.context("no turn to connect")?;
-            let node = self.finder.find().await;
-            let begun_us = self.run.clock.now_us();
-            let opened = Session::open(&self.settings, node).await;
+            let turn = self.common.turns.take(due_us, self.number).await?;
+            let node = self.common.finder.find().await;
+            let begun_us = self.common.run.clock.now_us();
+            let opened = Session::open(&self.common.settings, node).await;
             drop(turn);
             match opened {
                 Ok(session) => {
-                    let took_us = self.run.clock.now_us() - begun_us;
-                    self.journal.held().connected(self.place(&session), took_us)?;
+                    let took_us = self.common.run.clock.now_us() - begun_us;
+                    self.common.journal.held().connected(self.place(&session), took_us)?;
                     self.session = Some(session);
                     return Ok(());
                 }
                 Err(error) if matches!(error.downcast_ref(), Some(Unfit::Setting(_))) => return Err(error),
                 // Before the first ack there is nothing to live through: what cannot heal is said at once.
-                Err(error) if cannot_heal(&error) && self.journal.held().acks() == 0 => return Err(error),
+                Err(error) if cannot_heal(&error) && self.common.journal.held().acks() == 0 => return Err(error),
                 Err(error) => {
-                    let name = &self.settings.nodes[node].0;
+                    let name = &self.common.settings.nodes[node].0;
                     let place = Place { worker: self.number, node: name, timeline: None };
                     let sqlstate = cluster::connect::sqlstate(&error).map(tokio_postgres::error::SqlState::code);
-                    self.journal.held().connection(place, Event::ConnectFailed, sqlstate)?;
-                    self.finder.said(node, format!("{error:#}"));
-                    self.finder.lost(node);
+                    self.common.journal.held().connection(place, Event::ConnectFailed, sqlstate)?;
+                    self.common.finder.said(node, format!("{error:#}"));
+                    self.common.finder.lost(node);
                     self.alarm.pause(CONNECT_PAUSE_US).await?;
                 }
             }
         }
+    }
+
+    /// Lets `node` end the backends that the time-outs have left behind. Another primary has none of them: the pause would
+    /// only look like an outage there.
+    async fn pause_for(&mut self, node: usize) -> Result<()> {
+        let end_us = self.common.run.clock.now_us() + TIMEOUT_PAUSE_US;
+        while self.common.run.clock.now_us() < end_us {
+            self.common.finder.lost(node);
+            tokio::select! {
+                paused = self.alarm.pause(ASK_AGAIN_US) => paused?,
+                () = self.common.finder.found_beside(node) => {
+                    self.timeouts = 0;
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends one write, once, and records its outcome.
@@ -210,10 +225,10 @@ impl Worker {
         let Some(session) = self.session.take() else { return Ok(()) };
         self.seq += 1;
         let seq = self.seq;
-        let text = payload(&self.run.name, self.number, seq);
-        let sent_us = self.journal.held().sent(self.place(&session), seq, due_us)?;
+        let text = payload(&self.common.run.name, self.number, seq);
+        let sent_us = self.common.journal.held().sent(self.place(&session), seq, due_us)?;
         let (worker, key) = (i32::try_from(self.number)?, i64::try_from(seq)?);
-        let values: [&(dyn ToSql + Sync); 4] = [&self.run.name, &worker, &key, &text];
+        let values: [&(dyn ToSql + Sync); 4] = [&self.common.run.name, &worker, &key, &text];
         // `execute` returns at ReadyForQuery: CommandComplete alone is no ack.
         let answer = tokio::time::timeout(op_timeout, session.client.execute(&session.insert, &values)).await;
         self.timeouts = if answer.is_err() { self.timeouts + 1 } else { 0 };
@@ -230,11 +245,11 @@ impl Worker {
         };
         let from_us = due_us.unwrap_or(sent_us);
         let place = self.place(&session);
-        self.journal.held().outcome(place, seq, due_us, from_us, outcome, sqlstate.as_deref())?;
+        self.common.journal.held().outcome(place, seq, due_us, from_us, outcome, sqlstate.as_deref())?;
         if lives {
             self.session = Some(session);
         } else {
-            self.finder.lost(session.node);
+            self.common.finder.lost(session.node);
         }
         Ok(())
     }
@@ -242,12 +257,16 @@ impl Worker {
     fn skip(&mut self, due_us: Option<u64>) -> Result<()> {
         self.seq += 1;
         let place = Place { worker: self.number, node: "", timeline: None };
-        let from_us = due_us.unwrap_or_else(|| self.run.clock.now_us());
-        self.journal.held().outcome(place, self.seq, due_us, from_us, Outcome::Skipped, None)
+        let from_us = due_us.unwrap_or_else(|| self.common.run.clock.now_us());
+        self.common.journal.held().outcome(place, self.seq, due_us, from_us, Outcome::Skipped, None)
     }
 
     fn place<'a>(&'a self, session: &Session) -> Place<'a> {
-        Place { worker: self.number, node: &self.settings.nodes[session.node].0, timeline: Some(session.timeline) }
+        Place {
+            worker: self.number,
+            node: &self.common.settings.nodes[session.node].0,
+            timeline: Some(session.timeline),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::time::Instant;
 
 use lab::conf::SyncMode;
 use report::ledger::{Event, Ledger, Outcome};
@@ -84,4 +85,35 @@ fn it_follows_a_takeover_and_says_on_which_timeline_each_ack_was_made() {
     assert_eq!(workers.len(), 4, "every worker has found its way");
     let first_new = ledger.acks.iter().position(|ack| ack.timeline == 2).unwrap();
     assert!(ledger.acks[first_new..].iter().all(|ack| ack.timeline == 2), "the old timeline has ended");
+}
+
+/// The pause of a client after three time-outs in a row, in microseconds.
+const PAUSE_US: u64 = 1_000_000;
+
+/// A takeover while the only client pauses, because its writes waited in vain for the standby: how long after the pause
+/// began its first ack on the new primary came, in microseconds. `None`: the promotion took so long that it says nothing.
+fn first_ack_after_a_pause_us() -> Option<u64> {
+    let pair = Pair::new(SyncMode::On);
+    let open = pair.open();
+    let standby = pair.admin(STANDBY);
+    let mut load = pair.load(&["--rate", "200", "--clients", "1", "--op-timeout", "50ms", "--until-eof"]);
+    load.wait(Event::Acked, 50);
+    open.backend.cut(STANDBY).unwrap();
+    load.wait(Event::Unknown, 3);
+    let begun = Instant::now();
+    open.backend.kill(PRIMARY, &mut || {}).unwrap();
+    standby.script("SELECT pg_promote()").unwrap();
+    let promoted_us = begun.elapsed().as_micros() as u64;
+    load.wait_more(Event::Acked, 10);
+    let (ledger, rows) = finish(load);
+    pair.judge(STANDBY, &ledger);
+    let third = rows.iter().filter(|row| row.event == Event::Unknown).nth(2).unwrap().at_us;
+    let ack_us = ledger.acks.iter().find(|ack| ack.timeline == 2).unwrap().at_us;
+    (promoted_us < PAUSE_US / 2).then_some(ack_us - third)
+}
+
+#[test]
+fn a_client_that_pauses_after_time_outs_goes_on_with_another_primary() {
+    let waited_us = (0..5).find_map(|_| first_ack_after_a_pause_us()).expect("a promotion takes half a second here");
+    assert!(waited_us < PAUSE_US, "the client waited for {waited_us} µs while a primary was there");
 }

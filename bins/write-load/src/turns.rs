@@ -1,0 +1,90 @@
+//! Turns to open a session: a few at a time, and whoever's write has been due longest comes first.
+//!
+//! After a takeover all clients want a session at once, and few of them have anything to write yet. If those came first,
+//! the writes that are overdue would wait behind them, and the outage would hold the load's own queue.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::finder::Finder;
+
+/// How many sessions are opened at a time. The first one is there, and writes, before the last one begins; a server on two
+/// cores is not faster with more.
+const OPENED_AT_ONCE: usize = 2;
+
+/// A turn. The next one is given when it is dropped.
+pub(crate) type Turn = OwnedSemaphorePermit;
+
+/// The clients that wait for a turn.
+pub(crate) struct Turns {
+    /// By the time at which the write is due, then by the client's number.
+    waiting: RefCell<BTreeMap<(u64, u32), oneshot::Sender<Turn>>>,
+    another: Notify,
+}
+
+impl Turns {
+    /// Begins to give turns, from the moment on at which a primary is known.
+    pub(crate) fn start(finder: &Rc<Finder>) -> Rc<Turns> {
+        let turns = Rc::new(Turns { waiting: RefCell::default(), another: Notify::new() });
+        tokio::task::spawn_local(give(turns.clone(), finder.clone()));
+        turns
+    }
+
+    /// Waits for a turn; `due_us`: when the client's write is due, `None`: now.
+    pub(crate) async fn take(&self, due_us: Option<u64>, client: u32) -> Result<Turn> {
+        let (give, given) = oneshot::channel();
+        self.waiting.borrow_mut().insert((due_us.unwrap_or(0), client), give);
+        self.another.notify_one();
+        given.await.context("no turn to connect")
+    }
+}
+
+async fn give(turns: Rc<Turns>, finder: Rc<Finder>) {
+    let free = Arc::new(Semaphore::new(OPENED_AT_ONCE));
+    while let Ok(turn) = free.clone().acquire_owned().await {
+        while turns.waiting.borrow().is_empty() {
+            turns.another.notified().await;
+        }
+        finder.find().await;
+        // Chosen only now: by the time that there is a primary, all who wait for it are here.
+        if let Some((_, first)) = turns.waiting.borrow_mut().pop_first() {
+            let _ = first.send(turn); // whoever has ended meanwhile drops it, and the next one gets it
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_longest_to_write_connects_first() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let took = tokio::task::LocalSet::new().block_on(&runtime, async {
+            let finder = Rc::new(Finder::of(2));
+            let turns = Turns::start(&finder);
+            let took = Rc::new(RefCell::new(Vec::new()));
+            let clients = [(Some(50), 0), (Some(40), 1), (Some(10), 2), (None, 4), (Some(40), 3)];
+            let mut all = tokio::task::JoinSet::new();
+            for (due_us, client) in clients {
+                let (turns, took) = (turns.clone(), took.clone());
+                all.spawn_local(async move {
+                    let _turn = turns.take(due_us, client).await.unwrap();
+                    took.borrow_mut().push(client);
+                    tokio::task::yield_now().await;
+                });
+            }
+            tokio::task::yield_now().await;
+            assert!(took.borrow().is_empty(), "no primary is known");
+            finder.found(1);
+            all.join_all().await;
+            took.take()
+        });
+        assert_eq!(took, [4, 2, 1, 3, 0]);
+    }
+}
