@@ -595,9 +595,9 @@ impl Live<'_> {
         let fork = fork.with_context(|| format!("timeline {timeline} does not descend from {old_timeline}"))?;
         self.facts.fork = Some(fork);
         self.events.now(Mark::ForkRead, Some(&new), &format!("timeline {timeline} left {old_timeline} at {fork}"));
-        self.facts.old_end = old_timeline::end(self.lab.backend.as_ref(), old, old_timeline, fork)?;
-        let detail = self.facts.old_end.map_or("unreadable".to_owned(), |end| format!("it ends at {end}"));
-        self.events.now(Mark::OldEndRead, Some(old), &detail);
+        let end = old_timeline::end(self.lab.backend.as_ref(), old, old_timeline, fork)?;
+        self.facts.old_end = Some(end);
+        self.events.now(Mark::OldEndRead, Some(old), &format!("it ends at {end}"));
         Ok(())
     }
 

@@ -378,9 +378,8 @@ fn check_verdict(drill: &Fields, fates: &Fates) {
 /// WAL of the old timeline beyond the fork, from the LSNs that the events name.
 fn wal_bytes(events: &Events) -> u64 {
     let lsn = |mark: &str| -> u64 {
-        let detail = &events.all(mark)[0]["detail"];
-        let text = detail.rsplit(' ').next().unwrap();
-        lsn(text)
+        let Some(event) = events.all(mark).into_iter().next() else { panic!("no {mark}: {:?}", events.all("note")) };
+        lsn(event["detail"].rsplit(' ').next().unwrap())
     };
     lsn("old_end_read") - lsn("fork_read")
 }

@@ -1,18 +1,18 @@
 //! Where the WAL of a dead primary ends, read before anything is started over it: `pg_control` holds no end of WAL after
 //! a kill, and every recovery adds records of its own.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use report::lsn::Lsn;
 
 use crate::backend::Backend;
 
-/// The end of `timeline` in the stopped node's WAL, looked for from `fork` on; `None` if it cannot be told.
+/// The end of `timeline` in the stopped node's WAL, looked for from `fork` on.
 ///
 /// # Errors
-/// If `pg_waldump` cannot be run.
-pub fn end(backend: &dyn Backend, node: &str, timeline: u32, fork: Lsn) -> Result<Option<Lsn>> {
+/// If `pg_waldump` cannot be run, or does not tell; with its words.
+pub fn end(backend: &dyn Backend, node: &str, timeline: u32, fork: Lsn) -> Result<Lsn> {
     let (records, error) = backend.waldump(node, timeline, fork)?;
-    Ok(parse_end(&records, &error, fork))
+    parse_end(&records, &error, fork).with_context(|| error.trim().to_owned())
 }
 
 /// The end of WAL from what `pg_waldump` said.

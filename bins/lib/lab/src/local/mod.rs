@@ -247,6 +247,7 @@ impl Backend for LocalLab {
         let command = xshell::cmd!(sh, "{waldump} --path {wal} --timeline {timeline} --start {start}");
         // It ends with an error where the WAL ends: that is what it is run for.
         let said = tool::output(self.command(&node, command), TOOL_DEADLINE)?;
+        ensure!(said.status.code().is_some(), "pg_waldump: {}", said.status);
         Ok((said.stdout, said.stderr))
     }
 
