@@ -571,7 +571,15 @@ impl Live<'_> {
         Ok(())
     }
 
-    /// What state an interrupted drill leaves, and what to type next.
+    /// Whether the lab is as it was before: nobody was hurt, or whoever was killed is a standby now.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self.facts.t0_us {
+            Some(_) => matches!(self.facts.rejoined, Some(Ok(_))),
+            None => self.facts.cut_us.is_none(),
+        }
+    }
+
+    /// What state the drill leaves, and what to type next.
     pub(crate) fn left_behind(&self) -> String {
         let (facts, name) = (&self.facts, self.cluster.file.as_ref().map_or("", |file| file.name.as_str()));
         let state = match (facts.t0_us, &facts.new_primary, facts.cut_us) {

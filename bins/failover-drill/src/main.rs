@@ -161,6 +161,9 @@ fn run() -> Result<Verdict> {
     }
     let written = rows.write(&judged.row);
     progress.say(&report::summary::drill(&judged.row, &judged.fates.named, &judged.reasons));
+    if !live.is_whole() {
+        progress.warn(&live.left_behind());
+    }
     stop::check()?;
     match judged.row.verdict {
         // A reader that has gone must not turn what was found into a pass.

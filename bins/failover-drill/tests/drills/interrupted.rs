@@ -44,7 +44,7 @@ fn check_files(done: &Done) -> Ledger {
 }
 
 /// Runs what `setup` runs on the same lab again: a primary and a standby, all else as it is.
-fn set_up_again(lab: &Lab) {
+pub(crate) fn set_up_again(lab: &Lab) {
     let elsewhere = tempfile::tempdir().unwrap();
     let wanted = Wanted {
         name: lab.file.name.clone(),

@@ -80,11 +80,22 @@ fn an_old_primary_that_cannot_rejoin_breaks_the_drill() {
     let events = done.events();
     assert!(events.all("rejoin_failed")[0]["detail"].contains("understudy_replication"), "{events:?}");
     assert!(events.all("verdict").iter().any(|row| row["detail"].contains("rejoin")), "{events:?}");
+    assert!(done.stderr.contains("mends it"), "it says what to type next: {}", done.stderr);
     // It stays down: half a standby could be a second primary.
     let down = row["old_primary"].clone();
     assert_eq!(local(&lab).power(&down).unwrap(), lab::backend::Power::Off);
     let session = lab.session(&row["new_primary"]);
     assert!(session.value::<bool>("SELECT NOT pg_is_in_recovery()", &[]).unwrap());
+}
+
+#[test]
+fn a_promotion_that_is_not_waited_for_leaves_a_lab_that_setup_mends() {
+    let lab = Lab::new(1, SyncMode::On);
+    let done = lab.drill(&["--promotion-timeout", "1ms"]);
+    assert_ne!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stderr.contains("mends it"), "it says what to type next: {}", done.stderr);
+    crate::interrupted::set_up_again(&lab);
+    assert_eq!(lab.drill(&[]).code, Some(0), "it is whole again");
 }
 
 /// A receiver is shown as streaming from the moment it has connected, and for a millisecond at each try also where the
