@@ -173,6 +173,8 @@ async fn load(args: &Args, run: &Run, cluster: &Cluster, journal: &Shared) -> Re
     let finder = Finder::start(&settings, run.clock)?;
     let turns = Turns::start(&finder);
     let common = Rc::new(Common { run: run.clone(), settings, finder, turns, journal: journal.clone() });
+    let progress = Progress::new(args.quiet);
+    progress.step(format!("connecting {} clients", args.clients));
     let begin = async {
         let clients = (0..args.clients).map(|number| Worker::connect(number, &common));
         let workers = try_join_all(clients).await?;
@@ -189,6 +191,7 @@ async fn load(args: &Args, run: &Run, cluster: &Cluster, journal: &Shared) -> Re
     if let Some(worker) = workers.first() {
         worker.refuse_a_run_with_rows().await?;
     }
+    progress.finish();
     write(args, run, workers, journal).await
 }
 

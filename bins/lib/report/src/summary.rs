@@ -82,6 +82,7 @@ fn outage(row: &DrillRow) -> Vec<String> {
         ),
     ];
     lines.extend(before_the_fault(row));
+    lines.extend(after_the_takeover(row.outage_us, row.longest_gap_us, row.longest_gap_before_us));
     if let Some(floor) = row.floor_us {
         let times = row.outage_us.map_or(String::new(), |o| format!(" (× {:.1})", o as f64 / floor.max(1) as f64));
         lines.push(format!("          raw floor of these nodes: {}{times}", us(floor)));
@@ -95,6 +96,13 @@ fn before_the_fault(row: &DrillRow) -> Option<String> {
     let rhythm_us = row.rate_per_s.map_or(0, |rate| 3 * 1_000_000 / rate.max(1));
     (before > rhythm_us && before * 10 > outage)
         .then(|| format!("          {} of the outage lie before the fault", us(before)))
+}
+
+/// A gap after the takeover that was longer than the outage itself: writes were taken again, and then stopped once more.
+fn after_the_takeover(outage: Option<u64>, longest_gap: Option<u64>, before: Option<u64>) -> Option<String> {
+    let (outage, longest) = (outage?, longest_gap?);
+    (longest > outage && Some(longest) > before)
+        .then(|| format!("          later no write was acknowledged for {}", us(longest)))
 }
 
 fn loss(row: &DrillRow) -> String {
@@ -164,4 +172,17 @@ pub fn verify(rows: &[VerifyRow]) -> String {
 
 fn seen(time: Option<u64>) -> String {
     time.map_or("(not seen)".to_owned(), us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_after_the_takeover_is_told_if_it_is_longer_than_the_outage() {
+        let told = |outage, longest, before| after_the_takeover(Some(outage), Some(longest), Some(before));
+        assert_eq!(told(60_000, 2_500_000, 5_000).unwrap().trim(), "later no write was acknowledged for 2.50 s");
+        assert_eq!(told(60_000, 60_000, 5_000), None, "the outage is the longest gap");
+        assert_eq!(told(60_000, 90_000, 90_000), None, "it lay before the fault");
+    }
 }
