@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use report::verdict::Verdict;
 use tokio_postgres::error::SqlState;
 
-use crate::layout::{Blocks, Layout, blocks};
+use crate::layout::{Blocks, Layout, extent};
 use crate::localise::{Look, Reads, Settled, judge};
 use crate::node::{Node, pass};
 use crate::reader::{Reader, Trouble, column};
@@ -102,8 +102,8 @@ impl Recheck<'_> {
     /// # Errors
     /// Why the table cannot be read any further.
     pub(crate) fn chunk(&mut self, chunk: Blocks) -> Result<(), Trouble> {
-        let end =
-            blocks(self.primary.reader(), &self.layout.table)?.max(blocks(self.standby.reader(), &self.layout.table)?);
+        let table = &self.layout.table;
+        let end = extent(self.primary.reader(), table)?.blocks.max(extent(self.standby.reader(), table)?.blocks);
         let mut open = vec![chunk];
         while let Some(range) = open.pop() {
             program::stop::check().map_err(|error| Trouble::Lost(error.to_string()))?;
