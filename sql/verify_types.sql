@@ -27,19 +27,15 @@ WITH RECURSIVE part (root, oid) AS (
 SELECT p.root,
        pg_catalog.bool_and(t.typsend <> 0),
        pg_catalog.string_agg(
-           pg_catalog.concat_ws(' ', t.oid, t.typsend::oid, t.typoutput::oid, labels.list, attributes.list),
+           pg_catalog.concat_ws(' ', t.oid, t.typsend::oid, t.typoutput::oid,
+               -- an enum is sent as its label
+               (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(e.enumlabel), ' ' ORDER BY e.oid)
+                  FROM pg_catalog.pg_enum AS e
+                 WHERE e.enumtypid = t.oid),
+               (SELECT pg_catalog.string_agg(pg_catalog.concat(a.attnum, ' ', a.atttypid), ' ' ORDER BY a.attnum)
+                  FROM pg_catalog.pg_attribute AS a
+                 WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)),
            '; ' ORDER BY t.oid)
   FROM part AS p
   JOIN pg_catalog.pg_type AS t ON t.oid = p.oid
- CROSS JOIN LATERAL (
-           -- an enum is sent as its label
-           SELECT pg_catalog.string_agg(pg_catalog.quote_ident(e.enumlabel), ' ' ORDER BY e.oid)
-             FROM pg_catalog.pg_enum AS e
-            WHERE e.enumtypid = t.oid
-       ) AS labels (list)
- CROSS JOIN LATERAL (
-           SELECT pg_catalog.string_agg(pg_catalog.concat(a.attnum, ' ', a.atttypid), ' ' ORDER BY a.attnum)
-             FROM pg_catalog.pg_attribute AS a
-            WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-       ) AS attributes (list)
  GROUP BY p.root

@@ -102,6 +102,14 @@ impl Layout {
     /// # Errors
     /// If it cannot be read.
     pub(crate) fn read(reader: &mut Reader, table: &Subject, types: &mut Types) -> Result<Layout, Trouble> {
+        // Catalogs of a thousand tables are long, and read for each of them.
+        reader.set_mode(cluster::sql!("verify_by_index"))?;
+        let layout = Layout::from_catalogs(reader, table, types);
+        reader.set_mode(cluster::sql!("verify_by_scan"))?;
+        layout
+    }
+
+    fn from_catalogs(reader: &mut Reader, table: &Subject, types: &mut Types) -> Result<Layout, Trouble> {
         let hash = types.hash_of(reader)?;
         let rows = reader.rows(cluster::sql!("verify_columns"), &[&table.oid])?;
         let oids = rows.iter().map(|row| column(row, 1)).collect::<Result<Vec<u32>, _>>()?;
@@ -129,7 +137,15 @@ impl Layout {
     /// # Errors
     /// If that cannot be read.
     pub(crate) fn is_outdated(&self, reader: &mut Reader) -> Result<bool, Trouble> {
-        Ok(Layout::read(reader, &self.table, &mut Types::default())?.shape != self.shape)
+        Ok(Layout::read(reader, &self.table, &mut Types::anew(self.hash))?.shape != self.shape)
+    }
+
+    /// Whether a node has the table in another file by now: the part of [`Layout::is_outdated`] that is asked quickly.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub(crate) fn is_rewritten(&self, reader: &mut Reader) -> Result<bool, Trouble> {
+        Ok(extent(reader, &self.table)?.file != self.shape.file)
     }
 
     /// The chunks of the whole table.

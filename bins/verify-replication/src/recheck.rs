@@ -146,6 +146,7 @@ impl Recheck<'_> {
                 }
                 let pause = program::stop::pause((PAUSE * round).min(LONGEST_PAUSE));
                 pause.map_err(|error| Trouble::Lost(error.to_string()))?;
+                self.check_file()?;
             }
             let reads = self.reads(range)?;
             let look = judge(&reads, only.as_ref(), &settled);
@@ -165,6 +166,13 @@ impl Recheck<'_> {
         let count = only.as_ref().map_or(0, BTreeSet::len);
         self.found.unknown.push(format!("{range}: {count} rows did not come to rest, such as {}", names.join(", ")));
         Ok(())
+    }
+
+    /// Rows whose places changed would not come to rest.
+    fn check_file(&mut self) -> Result<(), Trouble> {
+        let moved =
+            self.layout.is_rewritten(self.primary.reader())? || self.layout.is_rewritten(self.standby.reader())?;
+        if moved { Err(Trouble::Lost("it was rewritten meanwhile".to_owned())) } else { Ok(()) }
     }
 
     /// The three reads that a proof needs.

@@ -22,11 +22,8 @@ pub(crate) struct Sum {
     hashes: [String; 2],
 }
 
-/// What was read of a chunk. `None`: given up before.
-pub(crate) type Chunk = Option<Result<Sum, Trouble>>;
-
-/// The sums of a table's chunks on one node.
-pub(crate) type Sums = Vec<Chunk>;
+/// The sums of a table's chunks on one node. `None`: given up before.
+pub(crate) type Sums = Vec<Option<Result<Sum, Trouble>>>;
 
 /// Counts and hashes one range.
 ///

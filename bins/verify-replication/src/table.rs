@@ -11,9 +11,8 @@ use crate::layout::{Blocks, Layout};
 use crate::localise::{Version, reconcile, title};
 use crate::looks::{Changed, changed};
 use crate::node::{Node, Standby};
-use crate::reader::Trouble;
 use crate::recheck::{Found, Limits, Recheck};
-use crate::scan::{Chunk, Sums, sums};
+use crate::scan::{Sums, sums};
 
 /// How many rows a message names.
 const NAMED: usize = 5;
@@ -118,20 +117,15 @@ fn look(
     there: &Sums,
     options: Options,
 ) -> Finding {
-    // The sum of a whole table in one statement is of one file. That of more might miss a row that was moved.
-    let equal = |pair: (&Chunk, &Chunk)| matches!(pair, (Some(Ok(here)), Some(Ok(there))) if here == there);
-    let settled = chunks.len() == 1 && here.iter().zip(there).all(equal);
-    let sums = if settled { Ok(None) } else { changed(layout, primary, standby) };
-    if !matches!(sums, Ok(None)) {
-        return Finding::of_change(sums);
-    }
     let finding = judge(primary, standby, layout, chunks, here, there, options);
-    if finding.found.verdict() == Verdict::Held {
+    // The sum of a whole table in one statement is of one file. Those of its parts might miss a row that was moved.
+    if finding.found.verdict() == Verdict::Held && chunks.len() == 1 {
         return finding;
     }
     match changed(layout, primary, standby) {
         Ok(None) => finding,
-        other => Finding::of_change(other),
+        Ok(changed) => Finding { changed, ..Finding::default() },
+        Err(trouble) => Finding::unread(Some(trouble.to_string())),
     }
 }
 
@@ -223,14 +217,6 @@ impl Finding {
     pub(crate) fn unread(why: Option<String>) -> Finding {
         let found = Found { unread: true, unknown: why.into_iter().collect(), ..Found::default() };
         Finding { found, ..Finding::default() }
-    }
-
-    /// A finding of a table that changed while it was compared, or of which that could not be found out.
-    fn of_change(change: Result<Option<Changed>, Trouble>) -> Finding {
-        match change {
-            Ok(changed) => Finding { changed, ..Finding::default() },
-            Err(trouble) => Finding::unread(Some(trouble.to_string())),
-        }
     }
 
     /// Which node's change made it worth nothing.

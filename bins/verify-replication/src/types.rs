@@ -22,6 +22,11 @@ pub(crate) struct Types {
 }
 
 impl Types {
+    /// Nothing known but how the server hashes bytes, which does not change.
+    pub(crate) fn anew(hash: HashOf) -> Types {
+        Types { kinds: HashMap::new(), hash: Some(hash) }
+    }
+
     /// Asks for those of these types that are not known yet.
     ///
     /// # Errors
