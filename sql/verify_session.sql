@@ -12,7 +12,7 @@ SET client_connection_check_interval = '1s';
 SET enable_indexscan = off;
 SET enable_indexonlyscan = off;
 SET enable_bitmapscan = off;
--- columns without a hash function are compared as text
+-- types without a send function are compared as text
 SET DateStyle = 'ISO, YMD';
 SET IntervalStyle = 'postgres';
 SET TimeZone = 'UTC';

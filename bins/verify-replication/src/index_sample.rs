@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use crate::fingerprint::Fingerprint;
 use crate::layout::Layout;
 use crate::localise::{Look, Version};
 use crate::node::{Node, pass};
@@ -19,14 +20,14 @@ const LOOKS: u32 = 10;
 /// The pause between two such looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A row's key, column by column as text, and the hash of its content on the primary.
+/// A row's key, column by column as text, and the fingerprint of its content on the primary.
 struct Sampled {
     key: Vec<String>,
-    hash: i64,
+    hash: Fingerprint,
 }
 
 /// What a look-up found for the n-th key.
-type Found = BTreeMap<i64, BTreeSet<(Tid, Xid, i64)>>;
+type Found = BTreeMap<i64, BTreeSet<(Tid, Xid, Fingerprint)>>;
 
 /// Looks up to `count` of `rows` rows up on the standby by the primary key's index. `different`: index and scan do not
 /// find the same under a key. `again`: changed at every look.
@@ -91,7 +92,7 @@ fn closer(reader: &mut Reader, layout: &Layout, mut open: Vec<&Sampled>) -> Resu
     Ok(look)
 }
 
-fn version(row: &Sampled, (ctid, xmin, hash): (Tid, Xid, i64)) -> Version {
+fn version(row: &Sampled, (ctid, xmin, hash): (Tid, Xid, Fingerprint)) -> Version {
     Version { ctid, xmin, xmax: Xid::NONE, key: Some(row.key.join(", ")), hash }
 }
 
@@ -100,12 +101,14 @@ fn sample(reader: &mut Reader, layout: &Layout, rows: u64, count: usize) -> Resu
     let keys: Vec<_> = layout.key.iter().map(|column| format!("t.{}::text", column.quoted)).collect();
     let sql = format!(
         "SELECT {}, ARRAY[{}] FROM ONLY {} AS t WHERE t.ctid = ANY ($1::text[]::tid[]) LIMIT {count}",
-        layout.hash,
+        layout.fingerprint(),
         keys.join(", "),
         layout.table.quoted()
     );
     let rows = reader.rows(&sql, &[&places(layout.blocks, rows, count)])?;
-    rows.iter().map(|row| Ok(Sampled { hash: column(row, 0)?, key: column(row, 1)? })).collect()
+    rows.iter()
+        .map(|row| Ok(Sampled { hash: Fingerprint(column(row, 0)?, column(row, 1)?), key: column(row, 2)? }))
+        .collect()
 }
 
 /// Where to look for rows: blocks at equal distances, and in each a few line pointers at equal distances, of which some
@@ -144,8 +147,8 @@ fn lookup(reader: &mut Reader, layout: &Layout, rows: &[&Sampled]) -> Result<Fou
     Ok(found)
 }
 
-fn place(row: &Row) -> Result<(Tid, Xid, i64), Trouble> {
-    Ok((column(row, 1)?, column(row, 2)?, column(row, 3)?))
+fn place(row: &Row) -> Result<(Tid, Xid, Fingerprint), Trouble> {
+    Ok((column(row, 1)?, column(row, 2)?, Fingerprint(column(row, 3)?, column(row, 4)?)))
 }
 
 /// One round trip for all keys: `$1`, `$2`, … are the columns of the key.
@@ -162,7 +165,7 @@ fn lookup_sql(layout: &Layout) -> String {
     format!(
         "SELECT k.n, t.ctid, t.xmin, {} \
            FROM ROWS FROM (unnest({})) WITH ORDINALITY AS k ({}, n) JOIN ONLY {} AS t ON {}",
-        layout.hash,
+        layout.fingerprint(),
         arrays.join(", "),
         names.join(", "),
         layout.table.quoted(),

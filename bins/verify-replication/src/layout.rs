@@ -1,16 +1,13 @@
-//! How one table is read: the expressions for a row's key and for the hash of its content, and its blocks.
-//!
-//! Equal means what the type's own equality means (numeric 1.0 and 1.00 are equal), since that is what its hash
-//! function stands for. Types without one (json, xml, point, …) are compared as their text, byte by byte.
+//! How one table is read: the expressions for a row's key and for the bytes of its content, and its blocks.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use cluster::ident::quote;
-use tokio_postgres::error::SqlState;
 
+use crate::fingerprint::{HashOf, row_bytes, value};
 use crate::reader::{Reader, Trouble, column};
 use crate::subject::Subject;
+use crate::types::Types;
 
 /// A range of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +41,7 @@ impl Blocks {
         self.to.unwrap_or(end).saturating_sub(self.from)
     }
 
-    /// The condition on `t.ctid`. None for the whole table: then the server may read it in parallel.
+    /// The condition on `t.ctid`; none for the whole table.
     fn condition(self) -> String {
         match self {
             Blocks::ALL => String::new(),
@@ -77,43 +74,78 @@ pub(crate) struct KeyColumn {
 pub(crate) struct Layout {
     /// The table.
     pub(crate) table: Subject,
-    /// The hash of a row `t`.
-    pub(crate) hash: String,
+    /// The bytes of a row `t`.
+    bytes: String,
+    /// How they are hashed.
+    hash: HashOf,
     /// The primary key in its order; empty if there is none.
     pub(crate) key: Vec<KeyColumn>,
     /// The index of the primary key.
     pub(crate) key_index: Option<String>,
-    /// Blocks on the primary when this was read.
+    /// Blocks when this was read.
     pub(crate) blocks: u64,
+    /// What it is as long as rows of one place and one writer are the same row with the same bytes.
+    shape: Shape,
 }
 
-/// Which types have an extended hash function, as far as asked.
-pub(crate) type Hashable = HashMap<u32, bool>;
+/// What a table is: the file that it is in, and its columns with all that their types are made of. A file never comes
+/// back: each rewrite makes another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shape {
+    file: Option<u32>,
+    columns: Vec<(String, String)>,
+}
 
 impl Layout {
-    /// Reads the table's layout from the primary's catalogs.
+    /// Reads the table's layout from a node's catalogs.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(crate) fn read(reader: &mut Reader, table: &Subject, hashable: &mut Hashable) -> Result<Layout, Trouble> {
-        let (mut values, mut key, mut key_index) = (Vec::new(), Vec::new(), None);
-        for row in reader.rows(cluster::sql!("verify_columns"), &[&table.oid])? {
-            let quoted = quote(column(&row, 0)?);
-            values.push(match (is_hashable(reader, table, &quoted, column(&row, 1)?, hashable)?, column(&row, 3)?) {
-                (true, true) => format!("t.{quoted}"),
-                (false, true) => format!("t.{quoted}::text"),
-                // Its hash follows the collation's version, which may differ between hosts.
-                (_, false) => format!("t.{quoted}::text COLLATE \"C\""),
-            });
-            if let Some(place) = column::<Option<i32>>(&row, 4)? {
-                key.push((place, KeyColumn { quoted, kind: column(&row, 2)? }));
-                key_index = column(&row, 5)?;
+    pub(crate) fn read(reader: &mut Reader, table: &Subject, types: &mut Types) -> Result<Layout, Trouble> {
+        // Catalogs of a thousand tables are long, and read for each of them.
+        reader.set_mode(cluster::sql!("verify_by_index"))?;
+        let layout = Layout::from_catalogs(reader, table, types);
+        reader.set_mode(cluster::sql!("verify_by_scan"))?;
+        layout
+    }
+
+    fn from_catalogs(reader: &mut Reader, table: &Subject, types: &mut Types) -> Result<Layout, Trouble> {
+        let hash = types.hash_of(reader)?;
+        let rows = reader.rows(cluster::sql!("verify_columns"), &[&table.oid])?;
+        let oids = rows.iter().map(|row| column(row, 1)).collect::<Result<Vec<u32>, _>>()?;
+        types.learn(reader, &oids)?;
+        let (mut values, mut key, mut key_index, mut columns) = (Vec::new(), Vec::new(), None, Vec::new());
+        for (row, oid) in rows.iter().zip(oids) {
+            let (name, kind) = (column::<String>(row, 0)?, types.get(oid)?);
+            let quoted = quote(&name);
+            values.push(value(&quoted, kind.is_sendable));
+            columns.push((name, kind.parts.clone()));
+            if let Some(place) = column::<Option<i32>>(row, 3)? {
+                key.push((place, KeyColumn { quoted, kind: column(row, 2)? }));
+                key_index = column(row, 4)?;
             }
         }
         key.sort_by_key(|(place, _)| *place);
         let key = key.into_iter().map(|(_, column)| column).collect();
-        let blocks = blocks(reader, table)?;
-        Ok(Layout { table: table.clone(), hash: row_hash(&values), key, key_index, blocks })
+        let Extent { blocks, file } = extent(reader, table)?;
+        let shape = Shape { file, columns };
+        Ok(Layout { table: table.clone(), bytes: row_bytes(&values), hash, key, key_index, blocks, shape })
+    }
+
+    /// Whether a node has another shape of the table by now: it was rewritten or altered, or not yet so there.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub(crate) fn is_outdated(&self, reader: &mut Reader) -> Result<bool, Trouble> {
+        Ok(Layout::read(reader, &self.table, &mut Types::anew(self.hash))?.shape != self.shape)
+    }
+
+    /// Whether a node has the table in another file by now: the part of [`Layout::is_outdated`] that is asked quickly.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub(crate) fn is_rewritten(&self, reader: &mut Reader) -> Result<bool, Trouble> {
+        Ok(extent(reader, &self.table)?.file != self.shape.file)
     }
 
     /// The chunks of the whole table.
@@ -121,16 +153,29 @@ impl Layout {
         Blocks::ALL.split(size, self.blocks)
     }
 
-    /// The statement that counts and hashes a range.
-    pub(crate) fn sum_sql(&self, range: Blocks) -> String {
-        let (hash, table, condition) = (&self.hash, self.table.quoted(), range.condition());
-        format!("SELECT count(*), COALESCE(sum({hash}), 0)::text FROM ONLY {table} AS t {condition}")
+    /// The two halves of the fingerprint of a row `t`, for a statement of a few rows.
+    pub(crate) fn fingerprint(&self) -> String {
+        self.hash.columns(&self.bytes).join(", ")
     }
 
-    /// The statement that lists the rows of a range: ctid, xmin, xmax, key, hash.
+    /// The statement that counts and hashes a range.
+    pub(crate) fn sum_sql(&self, range: Blocks) -> String {
+        let [one, two] = self.hash.columns("r.bytes").map(|half| format!("COALESCE(sum({half}), 0)::text"));
+        format!("SELECT count(*), {one}, {two} FROM ({}) AS r", self.bytes_sql(range, ""))
+    }
+
+    /// The statement that lists the rows of a range: ctid, xmin, xmax, key, and the two halves of the fingerprint.
     pub(crate) fn rows_sql(&self, range: Blocks) -> String {
-        let (key, hash, table) = (self.key_text(), &self.hash, self.table.quoted());
-        format!("SELECT t.ctid, t.xmin, t.xmax, {key}, {hash} FROM ONLY {table} AS t {}", range.condition())
+        let [one, two] = self.hash.columns("r.bytes");
+        let system = format!("t.ctid, t.xmin, t.xmax, {} AS key, ", self.key_text());
+        format!("SELECT r.ctid, r.xmin, r.xmax, r.key, {one}, {two} FROM ({}) AS r", self.bytes_sql(range, &system))
+    }
+
+    /// The bytes of each row of a range, with more columns before them. `OFFSET 0` keeps the planner from putting the
+    /// expression in the place of each of its uses: the row would be sent once for each half of its hash.
+    fn bytes_sql(&self, range: Blocks, more: &str) -> String {
+        let (bytes, table, condition) = (&self.bytes, self.table.quoted(), range.condition());
+        format!("SELECT {more}{bytes} AS bytes FROM ONLY {table} AS t {condition} OFFSET 0")
     }
 
     /// The key of a row `t` as text.
@@ -146,43 +191,26 @@ impl Layout {
     }
 }
 
-/// `ROW(…)` is read faster than the whole-row variable, which copies the row first.
-fn row_hash(values: &[String]) -> String {
-    format!("pg_catalog.hash_record_extended(ROW({}), 0)", values.join(", "))
+/// How large a table is on a node, and in which file.
+pub(crate) struct Extent {
+    /// Blocks.
+    pub(crate) blocks: u64,
+    file: Option<u32>,
 }
 
-/// The table's blocks on this node.
+/// The table's extent on this node.
 ///
 /// # Errors
 /// If the table is gone.
-pub(crate) fn blocks(reader: &mut Reader, table: &Subject) -> Result<u64, Trouble> {
+pub(crate) fn extent(reader: &mut Reader, table: &Subject) -> Result<Extent, Trouble> {
     let rows = reader.rows(cluster::sql!("verify_blocks"), &[&table.oid])?;
-    let blocks = rows.first().map(|row| column::<Option<i64>>(row, 0)).transpose()?.flatten();
-    let blocks = blocks.and_then(|blocks| u64::try_from(blocks).ok());
-    blocks.ok_or_else(|| Trouble::Lost(format!("node {}: {} is gone", reader.node(), table.title())))
-}
-
-/// Asks the server by trying: the catalogs would have to be followed through arrays, ranges, composites and domains.
-fn is_hashable(
-    reader: &mut Reader,
-    table: &Subject,
-    quoted: &str,
-    kind: u32,
-    known: &mut Hashable,
-) -> Result<bool, Trouble> {
-    if let Some(answer) = known.get(&kind) {
-        return Ok(*answer);
+    let row = rows.first();
+    let blocks = row.map(|row| column::<Option<i64>>(row, 0)).transpose()?.flatten();
+    let file = row.map(|row| column::<Option<u32>>(row, 1)).transpose()?.flatten();
+    match blocks.and_then(|blocks| u64::try_from(blocks).ok()) {
+        Some(blocks) => Ok(Extent { blocks, file }),
+        None => Err(Trouble::Lost(format!("node {}: {} is gone", reader.node(), table.title()))),
     }
-    // A NULL of the column's own type, without reading a row: a domain that refuses NULL does not get in the way.
-    let sql =
-        format!("SELECT {}", row_hash(&[format!("(SELECT t.{quoted} FROM ONLY {} AS t LIMIT 0)", table.quoted())]));
-    let answer = reader.read(async |client| match client.query(&sql, &[]).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_FUNCTION) => Ok(false),
-        Err(error) => Err(error),
-    })?;
-    known.insert(kind, answer);
-    Ok(answer)
 }
 
 #[cfg(test)]

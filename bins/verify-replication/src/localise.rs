@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::fingerprint::Fingerprint;
 use crate::tid::{Tid, Xid};
 
 /// One version of a row, as one node shows it.
@@ -25,8 +26,8 @@ pub(crate) struct Version {
     pub(crate) xmax: Xid,
     /// Its primary key as text; `None` if the table has none.
     pub(crate) key: Option<String>,
-    /// The hash of its content.
-    pub(crate) hash: i64,
+    /// The fingerprint of its content.
+    pub(crate) hash: Fingerprint,
 }
 
 impl Version {
@@ -36,7 +37,7 @@ impl Version {
     }
 
     /// What two reads of one version have in common. Locks (`xmax`) come and go.
-    fn content(&self) -> (Tid, Xid, i64) {
+    fn content(&self) -> (Tid, Xid, Fingerprint) {
         (self.ctid, self.xmin, self.hash)
     }
 
@@ -191,10 +192,10 @@ impl Group<'_> {
 /// Matches leftovers of a whole table: what counts is content, wherever it lies. Rows of one key on both sides are
 /// equal or different; without a key, rows of one hash are equal.
 pub(crate) fn reconcile(look: &mut Look) {
-    let mut extras: HashMap<(Option<String>, i64), Vec<Version>> = HashMap::new();
+    let mut extras: HashMap<(Option<String>, Option<Fingerprint>), Vec<Version>> = HashMap::new();
     let by = |version: &Version| match &version.key {
-        Some(key) => (Some(key.clone()), 0),
-        None => (None, version.hash),
+        Some(key) => (Some(key.clone()), None),
+        None => (None, Some(version.hash)),
     };
     for extra in look.extra.drain(..) {
         extras.entry(by(&extra)).or_default().push(extra);

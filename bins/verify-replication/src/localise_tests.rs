@@ -1,12 +1,13 @@
 use std::collections::BTreeSet;
 
 use super::{Look, Reads, Settled, Version, judge, reconcile};
+use crate::fingerprint::Fingerprint;
 use crate::tid::{Tid, Xid};
 
 /// A version at line pointer `offset` of block 0, written by `xmin`.
 fn row(key: &str, offset: u16, xmin: u32, hash: i64) -> Version {
     let key = Some(key.to_owned());
-    Version { ctid: Tid { block: 0, offset }, xmin: Xid(xmin), xmax: Xid::NONE, key, hash }
+    Version { ctid: Tid { block: 0, offset }, xmin: Xid(xmin), xmax: Xid::NONE, key, hash: Fingerprint(hash, 0) }
 }
 
 fn keyless(offset: u16, xmin: u32, hash: i64) -> Version {

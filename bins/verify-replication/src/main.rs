@@ -9,10 +9,12 @@
 //! Exit code: 0 all are equal, 1 something differs, 2 it could not be found out.
 
 mod collation;
+mod fingerprint;
 mod index_sample;
 mod layout;
 mod ledger;
 mod localise;
+mod looks;
 mod node;
 mod reader;
 mod recheck;
@@ -21,6 +23,7 @@ mod sequences;
 mod subject;
 mod table;
 mod tid;
+mod types;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,11 +42,11 @@ use report::ledger::Ledger;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
-use crate::layout::{Hashable, Layout};
 use crate::node::{Node, Standby};
 use crate::recheck::Limits;
-use crate::subject::{Subject, Subjects};
-use crate::table::{Finding, Options};
+use crate::subject::Subjects;
+use crate::table::Options;
+use crate::types::Types;
 
 /// How our sessions call themselves.
 const APPLICATION: &str = "verify-replication";
@@ -182,9 +185,10 @@ impl Verify {
     }
 
     fn tables(&mut self, subjects: &Subjects, sink: &mut Sink<VerifyRow>) -> Result<()> {
-        let mut hashable = Hashable::new();
+        let mut types = Types::default();
         for table in &subjects.tables {
-            let findings = self.table(table, &mut hashable);
+            let (primary, standbys) = (&mut self.primary, &mut self.standbys);
+            let findings = looks::compare(primary, standbys, table, &mut types, self.options, &self.progress);
             program::stop::check()?; // what a signal cut short is no finding
             self.tell_given_up();
             for (standby, finding) in self.standbys.iter().zip(findings) {
@@ -203,13 +207,6 @@ impl Verify {
                 self.progress.warn(&format!("{} is unknown from here on: {why}", standby.name));
                 standby.told = true;
             }
-        }
-    }
-
-    fn table(&mut self, table: &Subject, hashable: &mut Hashable) -> Vec<Finding> {
-        match Layout::read(self.primary.reader(), table, hashable) {
-            Ok(layout) => table::compare(&mut self.primary, &mut self.standbys, &layout, self.options, &self.progress),
-            Err(trouble) => self.standbys.iter().map(|_| Finding::unread(Some(trouble.to_string()))).collect(),
         }
     }
 

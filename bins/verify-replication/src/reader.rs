@@ -30,7 +30,7 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
 /// Why something could not be read.
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
-    /// It is damaged there (SQLSTATE XX001, XX002).
+    /// It is damaged there (SQLSTATE XX001, XX002; 22P03 of a value that is none of its type's).
     Corrupt(String),
     /// This statement failed; others may do.
     Unread(String),
@@ -143,7 +143,9 @@ impl Reader {
     fn trouble(&self, error: &anyhow::Error) -> Trouble {
         let text = format!("{error:#}");
         match sqlstate(error) {
-            Some(&(SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED)) => Trouble::Corrupt(text),
+            Some(&(SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED | SqlState::INVALID_BINARY_REPRESENTATION)) => {
+                Trouble::Corrupt(text)
+            }
             Some(&(SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::INSUFFICIENT_PRIVILEGE)) => {
                 Trouble::Lost(text)
             }

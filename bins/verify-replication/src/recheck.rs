@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use report::verdict::Verdict;
 use tokio_postgres::error::SqlState;
 
-use crate::layout::{Blocks, Layout, blocks};
+use crate::layout::{Blocks, Layout, extent};
 use crate::localise::{Look, Reads, Settled, judge};
 use crate::node::{Node, pass};
 use crate::reader::{Reader, Trouble, column};
@@ -102,8 +102,8 @@ impl Recheck<'_> {
     /// # Errors
     /// Why the table cannot be read any further.
     pub(crate) fn chunk(&mut self, chunk: Blocks) -> Result<(), Trouble> {
-        let end =
-            blocks(self.primary.reader(), &self.layout.table)?.max(blocks(self.standby.reader(), &self.layout.table)?);
+        let table = &self.layout.table;
+        let end = extent(self.primary.reader(), table)?.blocks.max(extent(self.standby.reader(), table)?.blocks);
         let mut open = vec![chunk];
         while let Some(range) = open.pop() {
             program::stop::check().map_err(|error| Trouble::Lost(error.to_string()))?;
@@ -146,6 +146,7 @@ impl Recheck<'_> {
                 }
                 let pause = program::stop::pause((PAUSE * round).min(LONGEST_PAUSE));
                 pause.map_err(|error| Trouble::Lost(error.to_string()))?;
+                self.check_file()?;
             }
             let reads = self.reads(range)?;
             let look = judge(&reads, only.as_ref(), &settled);
@@ -165,6 +166,13 @@ impl Recheck<'_> {
         let count = only.as_ref().map_or(0, BTreeSet::len);
         self.found.unknown.push(format!("{range}: {count} rows did not come to rest, such as {}", names.join(", ")));
         Ok(())
+    }
+
+    /// Rows whose places changed would not come to rest.
+    fn check_file(&mut self) -> Result<(), Trouble> {
+        let moved =
+            self.layout.is_rewritten(self.primary.reader())? || self.layout.is_rewritten(self.standby.reader())?;
+        if moved { Err(Trouble::Lost("it was rewritten meanwhile".to_owned())) } else { Ok(()) }
     }
 
     /// The three reads that a proof needs.

@@ -1,13 +1,14 @@
-//! Reading chunks: count and sum of hashes, on all nodes at once.
+//! Reading chunks: count and sums of hashes, on all nodes at once.
 //!
-//! The sum is exact (numeric), so that equal rows do not cancel out as they would under XOR, and the count stands
-//! beside it.
+//! The sums are exact (numeric), so that equal rows do not cancel out as they would under XOR, and the count stands
+//! beside them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use program::progress::Progress;
 
+use crate::fingerprint::Fingerprint;
 use crate::layout::{Blocks, Layout};
 use crate::localise::Version;
 use crate::reader::{Reader, Trouble, column};
@@ -17,8 +18,8 @@ use crate::reader::{Reader, Trouble, column};
 pub(crate) struct Sum {
     /// Rows.
     pub(crate) rows: u64,
-    /// The sum of their hashes, in digits.
-    hash: String,
+    /// The sums of the two halves of their fingerprints, in digits.
+    hashes: [String; 2],
 }
 
 /// The sums of a table's chunks on one node. `None`: given up before.
@@ -31,7 +32,7 @@ pub(crate) type Sums = Vec<Option<Result<Sum, Trouble>>>;
 pub(crate) fn sum(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result<Sum, Trouble> {
     let rows = reader.rows(&layout.sum_sql(range), &[])?;
     let Some(row) = rows.first() else { return Err(Trouble::Unread("an aggregate without a row".to_owned())) };
-    Ok(Sum { rows: column::<i64>(row, 0)?.unsigned_abs(), hash: column(row, 1)? })
+    Ok(Sum { rows: column::<i64>(row, 0)?.unsigned_abs(), hashes: [column(row, 1)?, column(row, 2)?] })
 }
 
 /// Lists the rows of one range.
@@ -45,7 +46,7 @@ pub(crate) fn versions(reader: &mut Reader, layout: &Layout, range: Blocks) -> R
             xmin: column(row, 1)?,
             xmax: column(row, 2)?,
             key: column(row, 3)?,
-            hash: column(row, 4)?,
+            hash: Fingerprint(column(row, 4)?, column(row, 5)?),
         })
     };
     reader.rows(&layout.rows_sql(range), &[])?.iter().map(version).collect()

@@ -49,6 +49,7 @@ pub const FILES: &[(&str, &str)] = files![
     "verify_sequences"
     "verify_session"
     "verify_settled"
+    "verify_types"
     "walsender"
     "writers_left"
 ];

@@ -23,7 +23,7 @@ pub struct VerifyRow {
     pub extra: Option<u64>,
     /// Rows that provably have another content on the standby.
     pub different: Option<u64>,
-    /// Chunks that a node could not read because they are damaged (SQLSTATE XX001, XX002).
+    /// Chunks that a node could not read because they are damaged (SQLSTATE XX001, XX002, 22P03).
     pub corrupt: Option<u64>,
     /// Chunks compared.
     pub chunks: u64,

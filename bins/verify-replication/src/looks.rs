@@ -1,0 +1,89 @@
+//! A table that is rewritten or altered while it is compared is looked at anew, with its layout read anew.
+//!
+//! A rewrite (CLUSTER, VACUUM FULL, ALTER TABLE) moves rows and keeps who wrote them: what lies in a place, and which
+//! rows lie in a chunk, can only be compared as long as both nodes have the table in the same file.
+
+use std::time::Duration;
+
+use program::progress::Progress;
+
+use crate::layout::Layout;
+use crate::node::{Node, Standby};
+use crate::subject::Subject;
+use crate::table::{self, Finding, Options};
+use crate::types::Types;
+
+/// How often a table is looked at.
+const LOOKS: u32 = 20;
+
+/// The pause before another look, times the number of looks so far.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Which node had another file or other columns than the layout that a table was read by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// The primary.
+    Here,
+    /// Only the standby.
+    There,
+}
+
+/// Whether the table has another shape by now than `layout` says.
+///
+/// # Errors
+/// Why that could not be found out.
+pub(crate) fn changed(
+    layout: &Layout,
+    primary: &mut Node,
+    standby: &mut Node,
+) -> Result<Option<Changed>, crate::reader::Trouble> {
+    if layout.is_outdated(primary.reader())? {
+        return Ok(Some(Changed::Here));
+    }
+    Ok(layout.is_outdated(standby.reader())?.then_some(Changed::There))
+}
+
+/// Compares one table on all standbys: as often as it takes until it was still, with a bound.
+pub(crate) fn compare(
+    primary: &mut Node,
+    standbys: &mut [Standby],
+    table: &Subject,
+    types: &mut Types,
+    options: Options,
+    progress: &Progress,
+) -> Vec<Finding> {
+    let mut findings: Vec<Option<Finding>> = standbys.iter().map(|_| None).collect();
+    let mut changed = vec![None; standbys.len()];
+    for look in 0..LOOKS {
+        if program::stop::pause(PAUSE * look).is_err() {
+            break;
+        }
+        if look > 0 {
+            *types = Types::default();
+        }
+        let new = match Layout::read(primary.reader(), table, types) {
+            Ok(layout) => table::compare(primary, standbys, &layout, options, progress),
+            Err(trouble) => standbys.iter().map(|_| Finding::unread(Some(trouble.to_string()))).collect(),
+        };
+        for ((finding, new), changed) in findings.iter_mut().zip(new).zip(&mut changed) {
+            match new.changed() {
+                Some(Changed::Here) => *changed = Some(Changed::Here),
+                Some(Changed::There) => *changed = changed.or(Some(Changed::There)),
+                None => *finding = finding.take().or(Some(new)),
+            }
+        }
+        if findings.iter().all(Option::is_some) {
+            break;
+        }
+    }
+    let given_up = |changed: Option<Changed>| Finding::unread(Some(why(changed)));
+    findings.into_iter().zip(changed).map(|(finding, changed)| finding.unwrap_or_else(|| given_up(changed))).collect()
+}
+
+/// Why a table was given up.
+fn why(changed: Option<Changed>) -> String {
+    match changed {
+        Some(Changed::There) => format!("it has another file or other columns than on the primary, at {LOOKS} looks"),
+        _ => format!("still changing after {LOOKS} looks: it is rewritten or altered meanwhile"),
+    }
+}

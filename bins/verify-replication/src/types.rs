@@ -1,0 +1,67 @@
+//! What columns are made of: a type with all the types in it (elements, attributes, bounds, what a domain is over).
+
+use std::collections::HashMap;
+
+use crate::fingerprint::HashOf;
+use crate::reader::{Reader, Trouble, column};
+
+/// One type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// Whether it and all in it have a send function.
+    pub(crate) is_sendable: bool,
+    /// What it is made of: as long as this is the same, the same value is sent as the same bytes.
+    pub(crate) parts: String,
+}
+
+/// What was asked of a server so far.
+#[derive(Debug, Default)]
+pub(crate) struct Types {
+    kinds: HashMap<u32, Kind>,
+    hash: Option<HashOf>,
+}
+
+impl Types {
+    /// Nothing known but how the server hashes bytes, which does not change.
+    pub(crate) fn anew(hash: HashOf) -> Types {
+        Types { kinds: HashMap::new(), hash: Some(hash) }
+    }
+
+    /// Asks for those of these types that are not known yet.
+    ///
+    /// # Errors
+    /// Why they could not be read.
+    pub(crate) fn learn(&mut self, reader: &mut Reader, oids: &[u32]) -> Result<(), Trouble> {
+        let new: Vec<u32> = oids.iter().copied().filter(|oid| !self.kinds.contains_key(oid)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for row in reader.rows(cluster::sql!("verify_types"), &[&new])? {
+            let kind = Kind { is_sendable: column(&row, 1)?, parts: column(&row, 2)? };
+            self.kinds.insert(column(&row, 0)?, kind);
+        }
+        Ok(())
+    }
+
+    /// A type that was asked for.
+    ///
+    /// # Errors
+    /// If the server does not know it (any more).
+    pub(crate) fn get(&self, oid: u32) -> Result<&Kind, Trouble> {
+        self.kinds.get(&oid).ok_or_else(|| Trouble::Unread(format!("type {oid} is gone")))
+    }
+
+    /// How this server hashes bytes: asked once.
+    ///
+    /// # Errors
+    /// Why it could not be asked.
+    pub(crate) fn hash_of(&mut self, reader: &mut Reader) -> Result<HashOf, Trouble> {
+        if let Some(known) = self.hash {
+            return Ok(known);
+        }
+        let sql = "SELECT pg_catalog.to_regprocedure('pg_catalog.hashbyteaextended(bytea, bigint)') IS NOT NULL";
+        let rows = reader.rows(sql, &[])?;
+        let direct = rows.first().map(|row| column::<bool>(row, 0)).transpose()?.unwrap_or(false);
+        Ok(*self.hash.insert(if direct { HashOf::Bytes } else { HashOf::ArrayOfBytes }))
+    }
+}

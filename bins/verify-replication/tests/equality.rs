@@ -1,0 +1,277 @@
+//! Against a real pair: what differs in its bytes is found, whatever a type's own equality says; what has other places
+//! and the same bytes is equal; what is rewritten or renamed meanwhile is no difference.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cluster::args::Cluster;
+use cluster::file::{ClusterFile, Role};
+use cluster::session::Session;
+use lab::conf::SyncMode;
+use lab::scratch::Scratch;
+use report::verdict::Verdict::{Broken, Held};
+use report::verify::VerifyRow;
+
+/// A lab with one standby, and an administrator's session on its primary.
+struct Pair {
+    lab: Scratch,
+    file: ClusterFile,
+    primary: Session,
+    standby: String,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let lab = Scratch::new(1, SyncMode::Async).unwrap();
+        let file = ClusterFile::read(&lab.cluster).unwrap();
+        let (mut primary, mut standby) = (None, None);
+        for node in &file.node {
+            let session = session(&file, &node.name);
+            match session.value::<bool>("SELECT pg_is_in_recovery()", &[]).unwrap() {
+                true => standby = Some(node.name.clone()),
+                false => primary = Some(session),
+            }
+        }
+        Pair { lab, file, primary: primary.unwrap(), standby: standby.unwrap() }
+    }
+
+    /// Runs the program; its exit code, rows and stderr.
+    fn verify(&self, args: &[&str]) -> (Option<i32>, Vec<VerifyRow>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_verify-replication"));
+        command.arg("--cluster").arg(&self.lab.cluster).args(args).env_remove("UNDERSTUDY_CLUSTER");
+        command.env_remove("UNDERSTUDY_RUN").env_remove("UNDERSTUDY_ORIGIN").stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), report::rows::read(&output.stdout[..]).expect(&stderr), stderr)
+    }
+
+    /// The standby keeps the tables that are called `LIKE …` as they are now, while the primary goes on with `change`.
+    fn leave_behind(&self, like: &str, change: &str) {
+        self.settle();
+        let before: Vec<_> = self.files(like).into_iter().map(|file| (fs::read(&file).unwrap(), file)).collect();
+        self.primary.script(change).unwrap();
+        self.settle();
+        self.while_stopped(|| before.iter().for_each(|(bytes, file)| fs::write(file, bytes).unwrap()));
+    }
+
+    /// Changes the standby's files.
+    fn while_stopped(&self, change: impl FnOnce()) {
+        let open = lab::open::open(&self.file).unwrap();
+        open.backend.stop(&self.standby).unwrap();
+        change();
+        open.backend.start(&self.standby).unwrap();
+    }
+
+    /// Has everything on disk, frozen, and nothing in the WAL that would be replayed over it.
+    fn settle(&self) {
+        self.primary.script("VACUUM FREEZE").unwrap();
+        self.primary.script("CHECKPOINT").unwrap();
+        let standby = session(&self.file, &self.standby);
+        let fence = cluster::fence::raise(&self.primary).unwrap();
+        cluster::fence::wait(&standby, fence, Duration::from_secs(60)).unwrap();
+        standby.script("CHECKPOINT").unwrap();
+    }
+
+    /// The files of tables on the standby.
+    fn files(&self, like: &str) -> Vec<PathBuf> {
+        let standby = session(&self.file, &self.standby);
+        let directory: String = standby.value("SHOW data_directory", &[]).unwrap();
+        let sql = "SELECT pg_relation_filepath(oid) FROM pg_class WHERE relname LIKE $1 AND relkind = 'r'";
+        let rows = self.primary.rows(sql, &[&like]).unwrap();
+        assert!(!rows.is_empty());
+        rows.iter().map(|row| Path::new(&directory).join(row.get::<_, String>(0))).collect()
+    }
+}
+
+fn session(file: &ClusterFile, name: &str) -> Session {
+    let cluster = Cluster::from_file(file.clone());
+    Session::open(name, &cluster.info(cluster.node(name).unwrap(), Role::Admin).unwrap(), "test").unwrap()
+}
+
+/// Type, and two values of it that a hash made for joins, or a type's own equality, does not or might not tell apart.
+const KINDS: &[(&str, &str, &str)] = &[
+    ("int", "NULL", "0"),
+    ("bool", "NULL", "false"),
+    ("text", "NULL", "''"),
+    ("float8", "NULL", "0"),
+    ("float8", "'0'", "'-0'"),
+    ("float4", "'0'", "'-0'"),
+    ("numeric", "NULL", "'NaN'"),
+    ("numeric", "'Infinity'", "'-Infinity'"),
+    ("numeric", "1.0", "1.00"),
+    ("jsonb", "'{\"a\": 1.0}'", "'{\"a\": 1.00}'"),
+    ("json", "'{\"a\":1}'", "'{\"a\": 1}'"),
+    ("numrange", "'[1.0,2)'", "'[1.00,2)'"),
+    ("nummultirange", "'{[1.0,2)}'", "'{[1.00,2)}'"),
+    ("int[]", "'{1,NULL}'", "'{1,0}'"),
+    ("int[]", "'{1,2,3,4}'", "'{{1,2},{3,4}}'"),
+    ("int[]", "'{1,2}'", "'[0:1]={1,2}'"),
+    ("numeric[]", "'{1.0}'", "'{1.00}'"),
+    ("interval", "'1 mon'", "'30 days'"),
+    ("timetz", "'12:00+00'", "'13:00+01'"),
+    ("bpchar", "'a'", "'a '"),
+    ("point", "'(0,0)'", "'(-0,0)'"),
+    ("varbit", "'0'", "'00'"),
+    ("aclitem", "makeaclitem(10, 10, 'SELECT', false)", "makeaclitem(10, 10, 'UPDATE', false)"),
+    ("aclitem[]", "NULL", "'{}'"),
+    ("equality.amount", "1.0", "1.00"),
+    ("equality.mood", "'glad'", "'sad'"),
+    ("equality.pair", "NULL", "ROW(NULL, NULL)"),
+    ("equality.pair", "ROW(1.0, makeaclitem(10, 10, 'SELECT', false))", "ROW(1.0, NULL)"),
+    ("equality.shrunk", "ROW(1.0, 'a')", "ROW(1.00, 'a')"),
+];
+
+/// The same for what a server may be built without: what it needs first.
+const OPTIONAL: &[(&str, (&str, &str, &str))] = &[
+    ("SELECT '<a/>'::xml", ("xml", "'<a/>'", "'<a />'")),
+    ("CREATE EXTENSION citext", ("citext", "'abc'", "'Abc'")),
+    (
+        "CREATE COLLATION equality.ignoring_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+         CREATE DOMAIN equality.caseless AS text COLLATE equality.ignoring_case",
+        ("equality.caseless", "'abc'", "'Abc'"),
+    ),
+];
+
+/// Types of the test's own. The second one of the composites has lost an attribute.
+const TYPES: &str = "
+    CREATE SCHEMA equality;
+    CREATE DOMAIN equality.amount AS numeric NOT NULL;
+    CREATE TYPE equality.mood AS ENUM ('glad', 'sad');
+    CREATE TYPE equality.pair AS (a numeric, b aclitem);
+    CREATE TYPE equality.shrunk AS (a numeric, gone int, b text);
+    ALTER TYPE equality.shrunk DROP ATTRIBUTE gone;";
+
+#[test]
+fn what_differs_in_its_bytes_is_found_for_every_kind_of_value() {
+    let pair = Pair::new();
+    pair.primary.script(TYPES).unwrap();
+    let mut kinds = KINDS.to_vec();
+    for (needs, kind) in OPTIONAL {
+        if pair.primary.script(needs).is_ok() {
+            kinds.push(*kind);
+        }
+    }
+    let (mut make, mut change) = (String::new(), String::new());
+    for (n, (kind, before, after)) in kinds.iter().enumerate() {
+        // Beside it, one whose rows are written anew with the same value, and so lie elsewhere.
+        for (table, after) in [(format!("kind_{n}"), after), (format!("kind_same_{n}"), before)] {
+            make += &format!("CREATE TABLE {table} (id int PRIMARY KEY, gone int, v {kind}, w text);");
+            make += &format!("INSERT INTO {table} VALUES (1, 1, {before}, 'w'); ALTER TABLE {table} DROP gone;");
+            change += &format!("UPDATE {table} SET v = {after};");
+        }
+    }
+    pair.primary.script(&make).unwrap();
+    let (code, _, stderr) = pair.verify(&[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    pair.leave_behind("kind\\_%", &change);
+    let (_, rows, stderr) = pair.verify(&["--sample", "0"]);
+    for (n, kind) in kinds.iter().enumerate() {
+        let of = |table: String| rows.iter().find(|row| row.table == table).unwrap();
+        let (different, same) = (of(format!("public.kind_{n}")), of(format!("public.kind_same_{n}")));
+        assert_eq!((different.verdict, different.different), (Broken, Some(1)), "{kind:?}: {stderr}");
+        assert_eq!(same.verdict, Held, "{kind:?}: {stderr}");
+        assert!(stderr.contains(&format!("kind_{n} on {}: different: 1\n", pair.standby)), "{kind:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_label_that_the_type_does_not_have_is_damage() {
+    let pair = Pair::new();
+    let script = "CREATE TYPE mood AS ENUM ('glad', 'sad');
+        CREATE TABLE moods (id int, v mood); INSERT INTO moods VALUES (1, 'glad');
+        CREATE TABLE numbers (id int, v int); INSERT INTO numbers VALUES (1, 1);";
+    pair.primary.script(script).unwrap();
+    pair.settle();
+    let [moods, numbers] = ["moods", "numbers"].map(|table| pair.files(table).remove(0));
+    pair.while_stopped(|| fs::write(&moods, fs::read(&numbers).unwrap()).unwrap()); // the same page but for the type
+    let (code, rows, stderr) = pair.verify(&["--table", "moods"]);
+    assert_eq!((code, rows[0].verdict, rows[0].corrupt), (Some(1), Broken, Some(1)), "{stderr}");
+}
+
+#[test]
+fn values_that_two_rows_exchanged_are_found_in_a_thousand_of_a_thousand_tables() {
+    let pair = Pair::new();
+    let each = |statement: &str| {
+        format!("DO $$ BEGIN FOR n IN 1..1000 LOOP EXECUTE format($s${statement}$s$, n, 'v' || n); END LOOP; END $$")
+    };
+    let create =
+        each("CREATE TABLE swap_%1$s (id int, v text); INSERT INTO swap_%1$s VALUES (1, %2$L), (2, 'x' || %2$L)");
+    pair.primary.script(&create).unwrap();
+    let exchange = each("UPDATE swap_%1$s AS t SET v = o.v FROM swap_%1$s AS o WHERE o.id = 3 - t.id");
+    pair.leave_behind("swap\\_%", &exchange);
+    let (code, rows, stderr) = pair.verify(&["--quiet"]);
+    let found = |row: &&VerifyRow| {
+        row.table.starts_with("public.swap_") && (row.verdict, row.missing, row.extra) == (Broken, Some(2), Some(2))
+    };
+    assert_eq!((code, rows.iter().filter(found).count()), (Some(1), 1000), "{stderr}");
+}
+
+#[test]
+fn an_honest_pair_is_never_broken_while_a_table_without_a_key_is_rewritten() {
+    let pair = Pair::new();
+    let script = "CREATE TABLE moved (id int, v int);
+        INSERT INTO moved SELECT i, 0 FROM generate_series(1, 500) AS i;
+        CREATE INDEX up ON moved (id); CREATE INDEX down ON moved (id DESC);";
+    pair.primary.script(script).unwrap();
+    let standby = session(&pair.file, &pair.standby);
+    standby.script("ALTER SYSTEM SET recovery_min_apply_delay = '60ms'").unwrap();
+    standby.script("SELECT pg_reload_conf()").unwrap();
+    let stop = AtomicBool::new(false);
+    let rewrites = ["CLUSTER moved USING up", "CLUSTER moved USING down", "VACUUM FULL moved"];
+    let updates = ["UPDATE moved SET v = v + 1 WHERE id % 10 = 3", "UPDATE moved SET v = v + 1 WHERE id % 10 = 7"];
+    let outcomes = std::thread::scope(|scope| {
+        for statements in [&rewrites[..], &updates[..]] {
+            let (session, stop) = (session(&pair.file, pair.primary.node()), &stop);
+            scope.spawn(move || {
+                for sql in statements.iter().cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                    session.script(sql).unwrap();
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+        let outcomes: Vec<_> = (0..6).map(|_| pair.verify(&["--table", "moved", "--recheck-for", "3s"])).collect();
+        stop.store(true, Ordering::Relaxed);
+        outcomes
+    });
+    for (code, rows, stderr) in outcomes {
+        assert_ne!(code, Some(1), "{rows:?} {stderr}");
+        assert!(code == Some(0) || stderr.contains("still changing"), "{rows:?} {stderr}");
+    }
+    let (code, rows, stderr) = pair.verify(&["--table", "moved"]);
+    assert_eq!((code, rows[0].rows_standby), (Some(0), Some(500)), "{stderr}");
+}
+
+#[test]
+fn a_renamed_label_that_waits_for_a_standby_is_no_difference() {
+    let pair = Pair::new();
+    let script = "CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE TABLE moods (id int PRIMARY KEY, v mood);
+        INSERT INTO moods SELECT i, 'glad' FROM generate_series(1, 100) AS i;";
+    pair.primary.script(script).unwrap();
+    pair.primary.script("ALTER SYSTEM SET synchronous_standby_names = 'ghost'").unwrap();
+    pair.primary.script("SELECT pg_reload_conf()").unwrap();
+    std::thread::scope(|scope| {
+        let session = session(&pair.file, pair.primary.node());
+        scope.spawn(move || {
+            // Ended by the release below.
+            let _ = session.script("SET synchronous_commit = on");
+            let _ = session.script("ALTER TYPE mood RENAME VALUE 'glad' TO 'merry'");
+        });
+        let wait = Duration::from_secs(10);
+        cluster::wait::until_true("the commit to wait", wait, Duration::from_millis(10), || {
+            pair.primary.value::<bool>("SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'", &[])
+        })
+        .unwrap();
+        let (code, rows, stderr) = pair.verify(&["--table", "moods"]);
+        assert_eq!((code, rows[0].different), (Some(2), None), "{rows:?} {stderr}");
+        assert!(stderr.contains("another file or other columns"), "{stderr}");
+        pair.primary.script("ALTER SYSTEM RESET synchronous_standby_names").unwrap();
+        pair.primary.script("SELECT pg_reload_conf()").unwrap();
+    });
+    let (code, _, stderr) = pair.verify(&["--table", "moods"]);
+    assert_eq!(code, Some(0), "{stderr}");
+}

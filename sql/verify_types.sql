@@ -1,0 +1,41 @@
+-- What types are made of: whether they and all types in them (elements, attributes, bounds, what a domain is over) have a
+-- send function, and a description that changes with whatever changes how their values are sent.
+-- psql: PREPARE verify_types (oid[]) AS
+-- psql: EXECUTE verify_types ('{int4, text[], numrange, aclitem}'::regtype[]::oid[]);
+WITH RECURSIVE part (root, oid) AS (
+    SELECT given.oid, given.oid
+      FROM unnest($1::oid[]) AS given (oid)
+     UNION
+    SELECT p.root, inner_type.oid
+      FROM part AS p
+      JOIN pg_catalog.pg_type AS t ON t.oid = p.oid
+     CROSS JOIN LATERAL (
+               SELECT t.typbasetype
+                UNION ALL
+               SELECT t.typelem
+                UNION ALL
+               SELECT a.atttypid
+                 FROM pg_catalog.pg_attribute AS a
+                WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+                UNION ALL
+               SELECT r.rngsubtype FROM pg_catalog.pg_range AS r WHERE r.rngtypid = t.oid
+                UNION ALL
+               SELECT r.rngtypid FROM pg_catalog.pg_range AS r WHERE r.rngmultitypid = t.oid
+           ) AS inner_type (oid)
+     WHERE inner_type.oid <> 0
+)
+SELECT p.root,
+       pg_catalog.bool_and(t.typsend <> 0),
+       pg_catalog.string_agg(
+           pg_catalog.concat_ws(' ', t.oid, t.typsend::oid, t.typoutput::oid,
+               -- an enum is sent as its label
+               (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(e.enumlabel), ' ' ORDER BY e.oid)
+                  FROM pg_catalog.pg_enum AS e
+                 WHERE e.enumtypid = t.oid),
+               (SELECT pg_catalog.string_agg(pg_catalog.concat(a.attnum, ' ', a.atttypid), ' ' ORDER BY a.attnum)
+                  FROM pg_catalog.pg_attribute AS a
+                 WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)),
+           '; ' ORDER BY t.oid)
+  FROM part AS p
+  JOIN pg_catalog.pg_type AS t ON t.oid = p.oid
+ GROUP BY p.root
