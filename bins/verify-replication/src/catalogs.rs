@@ -35,6 +35,25 @@ impl Catalog {
         let sample = if self.table.name == "pg_aggregate" { 0 } else { options.sample };
         Options { sample, ..options }
     }
+
+    /// What is found of it on each standby. Of who is gone, that is said once, and not for each catalog.
+    fn findings(
+        &self,
+        primary: &mut Node,
+        standbys: &mut [Standby],
+        hashable: &mut Hashable,
+        options: Options,
+        progress: &Progress,
+    ) -> Vec<Finding> {
+        if primary.is_gone() || standbys.iter().all(|standby| standby.node.is_err()) {
+            return standbys.iter().map(|_| Finding::unread(None)).collect();
+        }
+        match Layout::read(primary.reader(), &self.table, hashable) {
+            Ok(layout) => table::compare(primary, standbys, &layout, self.options(options), progress),
+            Err(_) if primary.is_gone() => standbys.iter().map(|_| Finding::unread(None)).collect(),
+            Err(trouble) => standbys.iter().map(|_| Finding::unread(Some(trouble.to_string()))).collect(),
+        }
+    }
 }
 
 /// All catalogs that can be read.
@@ -84,11 +103,7 @@ pub(crate) fn compare(
     let mut hashable = Hashable::new();
     let mut sums: Vec<Option<VerifyRow>> = vec![None; standbys.len()];
     for catalog in catalogs {
-        let findings = match Layout::read(primary.reader(), &catalog.table, &mut hashable) {
-            _ if standbys.iter().all(|standby| standby.node.is_err()) => unread(standbys, None),
-            Ok(layout) => table::compare(primary, standbys, &layout, catalog.options(options), progress),
-            Err(trouble) => unread(standbys, Some(&trouble)),
-        };
+        let findings = catalog.findings(primary, standbys, &mut hashable, options, progress);
         for ((standby, finding), sum) in standbys.iter().zip(findings).zip(&mut sums) {
             let row = finding.row(run, title, &standby.name);
             let name = format!("catalog {}", catalog.table.name);
@@ -108,10 +123,6 @@ pub(crate) fn compare(
         }
     }
     sums.into_iter().flatten().collect()
-}
-
-fn unread(standbys: &[Standby], why: Option<&Trouble>) -> Vec<Finding> {
-    standbys.iter().map(|_| Finding::unread(why.map(ToString::to_string))).collect()
 }
 
 /// Two rows of one standby as one. What could not be read of one of them is not counted.

@@ -2,7 +2,9 @@
 //!
 //! To be in recovery and far enough in the WAL proves nothing: a node that once ran alone has WAL of its own, and passes
 //! any wait for an LSN. So both sides are asked, and what a standby has must not be more than the primary has written.
-//! That both are of one cluster (its system identifier) was seen when they were told apart.
+//! That both are of one cluster (its system identifier) was seen when they were told apart. The histories of timelines
+//! are compared by the sender: it refuses a receiver whose timeline left its own, and one that receives the primary's
+//! own timeline has come along the same forks.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ use report::lsn::Lsn;
 use report::timeline::of_wal_file;
 use report::verify::Descent;
 
-use crate::node::{Node, Standby};
+use crate::node::{Node, Standby, within};
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -106,8 +108,8 @@ fn streams(primary: &Node, standbys: &[Standby], receiver: &Receiver, aim: &Aim)
     let Some(flushed) = receiver.flushed.filter(|_| receiver.status == "streaming") else {
         return not_yet(format!("its receiver is {}", receiver.status));
     };
-    if let Some(beyond) = beyond(&primary.door, flushed)? {
-        return Ok(Look::Never(beyond));
+    if let Err(error) = within(&primary.door, flushed) {
+        return Ok(Look::Never(error));
     }
     if receiver.timeline != Some(aim.timeline) {
         let timeline = receiver.timeline.unwrap_or_default();
@@ -139,8 +141,8 @@ fn streams(primary: &Node, standbys: &[Standby], receiver: &Receiver, aim: &Aim)
 /// Whether a node without a receiver made its last restartpoint at the primary's last checkpoint.
 fn restartpoint(primary: &Node, standby: &Node) -> Result<Look<Descent>> {
     let at = replayed(&standby.door)?.unwrap_or_default();
-    if let Some(beyond) = beyond(&primary.door, at)? {
-        return Ok(Look::Never(beyond));
+    if let Err(error) = within(&primary.door, at) {
+        return Ok(Look::Never(error));
     }
     let sql = cluster::sql!("verify_checkpoint");
     let (here, there) = (primary.door.value::<String>(sql, &[])?, standby.door.value::<String>(sql, &[])?);
@@ -152,12 +154,6 @@ fn restartpoint(primary: &Node, standby: &Node) -> Result<Look<Descent>> {
                 .to_owned(),
         ),
     })
-}
-
-/// Why a standby that has WAL up to here cannot have it from this primary, if that is so.
-fn beyond(primary: &Session, at: Lsn) -> Result<Option<Error>> {
-    let written: Lsn = primary.value::<String>("SELECT pg_current_wal_flush_lsn()::text", &[])?.parse()?;
-    Ok((at > written).then(|| anyhow!("it has WAL up to {at}, and the primary has written no more than {written}")))
 }
 
 /// Whether a node says that it sends to this receiver.

@@ -63,7 +63,10 @@ pub(crate) fn compare(
     run: &str,
     progress: &Progress,
 ) -> Vec<VerifyRow> {
-    let rows_primary = count(primary.reader(), &ledger.run);
+    let rows_primary = match primary.is_gone() {
+        true => Err(Trouble::Lost(primary.why_gone())),
+        false => count(primary.reader(), &ledger.run),
+    };
     let objection = objection(ledger, rows_primary.as_ref().ok().copied());
     let acked = ledger.count(Outcome::Acked);
     progress.say(&format!("ledger {}: looking for {acked} acknowledged writes", ledger.run));

@@ -233,7 +233,7 @@ impl Verify {
     }
 
     fn table(&mut self, table: &Subject, hashable: &mut Hashable) -> Vec<Finding> {
-        if self.standbys.iter().all(|standby| standby.node.is_err()) {
+        if self.nobody_left() {
             return self.standbys.iter().map(|_| Finding::unread(None)).collect();
         }
         match Layout::read(self.primary.reader(), table, hashable) {
@@ -257,6 +257,9 @@ impl Verify {
     /// Catalogs and large objects; a row for all of each on one standby.
     fn catalogs(&mut self, sink: &mut Sink<VerifyRow>) -> Result<()> {
         let at_rest = self.primary.at_rest;
+        if self.nobody_left() {
+            return self.no_catalogs(sink);
+        }
         let Ok(found) = catalogs::find(self.primary.reader(), at_rest) else {
             return self.no_catalogs(sink);
         };
@@ -286,6 +289,11 @@ impl Verify {
         let rows = ledger::compare(&mut self.primary, &mut self.standbys, ledger, limit, &self.run, &self.progress);
         program::stop::check()?;
         self.emit(rows, sink)
+    }
+
+    /// Whether every standby is given up: then the primary need not be read, which may be gone itself.
+    fn nobody_left(&self) -> bool {
+        self.standbys.iter().all(|standby| standby.node.is_err())
     }
 
     /// Gives up who has gone while it was read, and says of each once why. With the primary all go, in one line.

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use cluster::args::Cluster;
 use cluster::file::Role;
 use cluster::session::Session;
 use cluster::{args, catch_up};
+use report::lsn::Lsn;
 use report::verify::Descent;
 
 use crate::reader::Reader;
@@ -69,7 +70,7 @@ impl Node {
     }
 
     /// Waits for it no more. The first reason stays.
-    pub(crate) fn lose(&self, why: &anyhow::Error) {
+    pub(crate) fn lose(&self, why: &Error) {
         let _ = self.lost.set(format!("{why:#}"));
     }
 }
@@ -102,6 +103,17 @@ impl Standby {
     }
 }
 
+/// Refuses WAL that the primary has not written: who has that, has it from somewhere else, and its place in the WAL says
+/// nothing of what it holds.
+///
+/// # Errors
+/// If `at` is beyond the primary's end, or that cannot be asked.
+pub(crate) fn within(primary: &Session, at: Lsn) -> Result<()> {
+    let written: Lsn = primary.value::<String>("SELECT pg_current_wal_flush_lsn()::text", &[])?.parse()?;
+    ensure!(at <= written, "it has WAL up to {at}, and the primary has written no more than {written}");
+    Ok(())
+}
+
 /// Sets a mark on the primary and waits until a standby has caught up with it. A node that failed once is not waited
 /// for again: each wait for one that is gone would take as long as the first.
 ///
@@ -116,9 +128,11 @@ pub(crate) fn catch_up(primary: &Node, standby: &Node, limit: Duration) -> Resul
             bail!("{why}");
         }
     }
+    let lose = |error: &Error| standby.lose(error);
     let mark =
         catch_up::mark(&primary.door).context("cannot set a mark in its WAL").inspect_err(|e| primary.lose(e))?;
-    catch_up::wait(&standby.door, mark, limit).inspect_err(|error| standby.lose(error))?;
+    let at = catch_up::wait(&standby.door, mark, limit).inspect_err(lose)?;
+    within(&primary.door, at).with_context(|| format!("node {}", standby.name)).inspect_err(lose)?;
     standby.passed.store(mark.0, Ordering::Relaxed);
     Ok(())
 }

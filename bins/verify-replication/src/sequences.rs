@@ -79,6 +79,7 @@ fn look(
     let mut open: HashMap<u32, Open> = sequences.iter().map(|one| (one.oid, Open::default())).collect();
     let mut found = HashMap::new();
     for round in 1..=LOOKS {
+        standby.node.as_ref().map_err(Clone::clone)?;
         let asked: Vec<&Subject> = sequences.iter().filter(|one| open.contains_key(&one.oid)).collect();
         // What is read here before must have arrived there once it has caught up.
         let mut first = read(primary.reader(), &asked).map_err(|trouble| trouble.to_string())?;

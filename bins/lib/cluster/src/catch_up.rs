@@ -25,14 +25,14 @@ pub fn mark(primary: &Session) -> Result<Lsn> {
     primary.value::<String>("SELECT pg_current_wal_flush_lsn()::text", &[])?.parse()
 }
 
-/// Waits until `standby` has caught up: until it has replayed past `mark`.
+/// Waits until `standby` has caught up: until it has replayed past `mark`. Returns how far it was seen to have replayed.
 ///
 /// # Errors
 /// If it has not by `limit`: what was written before the mark is then unknown, never missing.
-pub fn wait(standby: &Session, mark: Lsn, limit: Duration) -> Result<()> {
+pub fn wait(standby: &Session, mark: Lsn, limit: Duration) -> Result<Lsn> {
     until(&format!("{} to replay up to {mark}", standby.node()), limit, LOOK, || {
         Ok(match replayed(standby)? {
-            Some(at) if at >= mark => Look::Done(()),
+            Some(at) if at >= mark => Look::Done(at),
             Some(at) => Look::NotYet(format!("replayed up to {at}")),
             None => Look::NotYet("nothing replayed".to_owned()),
         })

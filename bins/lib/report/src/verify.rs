@@ -79,3 +79,24 @@ impl fmt::Display for Descent {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::VerifyRow;
+
+    #[test]
+    fn what_is_no_table_is_not_counted_as_one() {
+        let header = "run,table,standby,rows_primary,rows_standby,missing,extra,different,corrupt,chunks,rechecked,\
+            elapsed_us,rows_per_s,verdict,descent\n";
+        let titles =
+            ["public.t", "catalogs", "large objects", "sequence public.s", "ledger r", "public.\"large objects\""];
+        let rows: String = titles.iter().map(|title| format!("r,{},s,1,1,,,,,0,0,0,0,held,\n", csv(title))).collect();
+        let rows: Vec<VerifyRow> = crate::rows::read((header.to_owned() + &rows).as_bytes()).unwrap();
+        let tables: Vec<_> = rows.iter().filter(|row| row.is_table()).map(|row| &*row.table).collect();
+        assert_eq!(tables, ["public.t", "public.\"large objects\""]);
+    }
+
+    fn csv(text: &str) -> String {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    }
+}

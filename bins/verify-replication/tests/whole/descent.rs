@@ -27,6 +27,14 @@ fn receives_from(lab: &Lab, standby: &str, node: &str) {
     .unwrap();
 }
 
+/// Waits until a standby has no receiver.
+fn receives_nothing(lab: &Lab, standby: &str) {
+    until_true("the receiver to end", SOON, Duration::from_millis(20), || {
+        lab.on(standby).value("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)", &[])
+    })
+    .unwrap();
+}
+
 /// It is in recovery and far enough in the WAL: that of its own.
 #[test]
 fn a_node_with_wal_of_its_own_and_nobody_to_follow_is_unknown() {
@@ -72,6 +80,43 @@ fn a_standby_of_a_promoted_copy_is_unknown() {
     assert!(said.stderr.contains("timeline 2, and the primary writes timeline 1"), "{}", said.stderr);
 }
 
+/// It is proven at first, and then it follows somebody else who is further on: no wait for an LSN would notice.
+#[test]
+fn a_standby_that_changes_sides_in_mid_run_is_unknown() {
+    let lab = Lab::new(2);
+    let backend = lab.open().backend;
+    let primary = lab.on("node1");
+    primary.script("CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a VALUES (1)").unwrap();
+    primary.script("CREATE TABLE b (id int PRIMARY KEY)").unwrap();
+    primary.script("ALTER SYSTEM SET synchronous_standby_names = 'ghost'").unwrap();
+    primary.script("SELECT pg_reload_conf()").unwrap();
+    std::thread::scope(|scope| {
+        // A commit that waits for a standby keeps the program looking at this one table meanwhile.
+        let session = lab.on("node1");
+        scope.spawn(move || drop(session.script("SET synchronous_commit = on; DELETE FROM a")));
+        until_true("a commit to wait", SOON, Duration::from_millis(10), || {
+            primary.value("SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'", &[])
+        })
+        .unwrap();
+        let (first, second) = (lab.conninfo("node1"), lab.conninfo("node2"));
+        let args = ["--primary", &first, "--standby", &second, "--table", "a", "--table", "b", "--retries", "1000"];
+        let child = lab.command(&args).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs(1)); // if it has not begun by then, it says the same, only at once
+        backend.follow("node2", None).unwrap();
+        receives_nothing(&lab, "node2"); // else it could get beyond the point where the copy leaves
+        let copy = lab.promote("node3");
+        for _ in 0..3 {
+            copy.rows("SELECT pg_logical_emit_message(true, 'own', 'own'), pg_switch_wal()", &[]).unwrap();
+        }
+        backend.follow("node2", Some(&follow(&lab, "node2", "node3"))).unwrap();
+        let said = crate::said(&child.wait_with_output().unwrap());
+        primary.script("ALTER SYSTEM RESET synchronous_standby_names").unwrap();
+        primary.script("SELECT pg_reload_conf()").unwrap();
+        assert_eq!((said.code, said.of("standby1").0), (Some(2), Unknown), "{}", said.stderr);
+        assert!(said.stderr.contains("it has WAL up to"), "{}", said.stderr);
+    });
+}
+
 #[test]
 fn a_standby_of_a_standby_is_proven_by_one_that_is_named() {
     let lab = Lab::new(2);
@@ -106,10 +151,7 @@ fn a_standby_that_is_fed_from_an_archive_is_proven_by_a_checkpoint() {
     let restore = format!("ALTER SYSTEM SET restore_command = 'cp \"{}/%f\" \"%p\"'", wal.display());
     standby.script(&restore).unwrap();
     standby.script("SELECT pg_reload_conf()").unwrap();
-    until_true("the receiver to end", SOON, Duration::from_millis(20), || {
-        standby.value("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)", &[])
-    })
-    .unwrap();
+    receives_nothing(&lab, "node2");
     let table = ["--table", "understudy.orders"];
     let said = lab.verify(&table);
     assert_eq!((said.code, said.of("node2")), (Some(0), (Held, Some(Descent::Restartpoint))), "{}", said.stderr);
