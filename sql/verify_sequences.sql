@@ -1,8 +1,17 @@
--- Where sequences stand: whether they count up, and their last value (NULL before the first). From PostgreSQL 17 on it is NULL
--- also for one that the role may not read: such a one must be no row here, or it would pass for one that has not begun.
+-- The definitions of sequences, and who wrote them last. Where a sequence stands is read from itself: its log_cnt says how far
+-- ahead a standby may be, and neither pg_sequences nor pg_sequence_last_value() shows it.
 -- psql: PREPARE verify_sequences (oid[]) AS
 -- psql: EXECUTE verify_sequences (ARRAY['understudy.customers_id_seq'::regclass]);
-SELECT s.seqrelid, s.seqincrement > 0, pg_catalog.pg_sequence_last_value(s.seqrelid)
+SELECT s.seqrelid,
+       s.seqstart,
+       s.seqincrement,
+       s.seqmin,
+       s.seqmax,
+       s.seqcache,
+       s.seqcycle,
+       pg_catalog.format_type(s.seqtypid, NULL),
+       s.xmin,
+       c.xmin
   FROM pg_catalog.pg_sequence AS s
+  JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
  WHERE s.seqrelid = ANY ($1)
-   AND pg_catalog.has_sequence_privilege(s.seqrelid, 'USAGE, SELECT')

@@ -25,7 +25,8 @@ WITH RECURSIVE part (root, oid) AS (
      WHERE inner_type.oid <> 0
 )
 SELECT p.root,
-       pg_catalog.bool_and(t.typsend <> 0),
+       -- anyarray, in pg_statistic, holds arrays of any type
+       pg_catalog.bool_and(t.typsend <> 0 AND t.typtype <> 'p'),
        pg_catalog.string_agg(
            pg_catalog.concat_ws(' ', t.oid, t.typsend::oid, t.typoutput::oid,
                -- an enum is sent as its label

@@ -9,13 +9,13 @@ use tokio_postgres::types::ToSql;
 use crate::fingerprint::Fingerprint;
 use crate::layout::Layout;
 use crate::localise::{Look, Version};
-use crate::node::{Node, pass};
+use crate::node::{Node, catch_up};
 use crate::reader::{Reader, Trouble, column};
 use crate::recheck::Limits;
 use crate::tid::{Tid, Xid};
 
 /// How often rows are looked up again that changed between two looks.
-const LOOKS: u32 = 10;
+pub(crate) const LOOKS: u32 = 10;
 
 /// The pause between two such looks.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -46,8 +46,7 @@ pub(crate) fn look_up(
     if sampled.is_empty() {
         return Ok(Look::default());
     }
-    let fence = |limit| pass(&primary.door, standby, limit).map_err(|error| Trouble::Lost(format!("{error:#}")));
-    fence(limits.fence)?;
+    catch_up(primary, standby, limits.catch_up).map_err(|error| Trouble::Lost(format!("{error:#}")))?;
     let all: Vec<_> = sampled.iter().collect();
     let found = by_index(&mut standby.readers[0], layout, &all)?;
     // A hash that differs was only the reason to look closer: the row may have been updated since it was sampled.

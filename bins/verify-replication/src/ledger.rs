@@ -54,16 +54,19 @@ fn objection(ledger: &Ledger, rows_primary: Option<u64>) -> Option<String> {
     }
 }
 
-/// Looks for the acknowledged writes on all standbys, behind a fence that was raised after the ledger was read.
+/// Looks for the acknowledged writes on all standbys, which have caught up since the ledger was read.
 pub(crate) fn compare(
     primary: &mut Node,
     standbys: &mut [Standby],
     ledger: &Ledger,
-    fence: Duration,
+    limit: Duration,
     run: &str,
     progress: &Progress,
 ) -> Vec<VerifyRow> {
-    let rows_primary = count(primary.reader(), &ledger.run);
+    let rows_primary = match primary.is_gone() {
+        true => Err(Trouble::Lost(primary.why_gone())),
+        false => count(primary.reader(), &ledger.run),
+    };
     let objection = objection(ledger, rows_primary.as_ref().ok().copied());
     let acked = ledger.count(Outcome::Acked);
     progress.say(&format!("ledger {}: looking for {acked} acknowledged writes", ledger.run));
@@ -73,7 +76,7 @@ pub(crate) fn compare(
     let mut rows = Vec::new();
     for standby in standbys {
         let begun = Instant::now();
-        standby.pass_fence(&primary.door, fence);
+        standby.catch_up(primary, limit);
         let shown = match &mut standby.node {
             Ok(node) => show(node.reader(), ledger).map_err(|trouble| trouble.to_string()),
             Err(why) => Err(why.clone()),
@@ -190,6 +193,7 @@ fn row(
         elapsed_us,
         rows_per_s: per_second(shown.map_or(0, |shown| shown.rows), elapsed_us),
         verdict,
+        descent: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is proven by reading the primary, a standby behind a fence, and the primary again. Pure: no server, no clock.
+//! What is proven by reading the primary, a standby that caught up, and the primary again. Pure: no server, no clock.
 //!
 //! Two servers never show the same snapshot: a commit that waits for a standby is visible there and not yet on the
 //! primary, and rows change between two reads. So a difference counts only if nothing but a defect can explain it:
@@ -46,12 +46,12 @@ impl Version {
     }
 }
 
-/// Three reads of the same blocks, in this order; the fence was raised after the first and passed before the second.
+/// Three reads of the same blocks, in this order; the standby caught up between the first and the second.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reads {
     /// The primary.
     pub(crate) first: Vec<Version>,
-    /// The standby, behind the fence.
+    /// The standby, once it had caught up.
     pub(crate) standby: Vec<Version>,
     /// The primary again.
     pub(crate) second: Vec<Version>,

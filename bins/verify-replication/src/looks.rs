@@ -37,13 +37,17 @@ pub(crate) fn changed(
     primary: &mut Node,
     standby: &mut Node,
 ) -> Result<Option<Changed>, crate::reader::Trouble> {
+    if standby.at_rest {
+        return Ok(None); // nobody writes, and a copy that was promoted may have rewritten the table for itself
+    }
     if layout.is_outdated(primary.reader())? {
         return Ok(Some(Changed::Here));
     }
     Ok(layout.is_outdated(standby.reader())?.then_some(Changed::There))
 }
 
-/// Compares one table on all standbys: as often as it takes until it was still, with a bound.
+/// Compares one table on all standbys: as often as it takes until it was still, with a bound. Of who is gone nothing is
+/// said here: that is said once, and not for each table.
 pub(crate) fn compare(
     primary: &mut Node,
     standbys: &mut [Standby],
@@ -52,6 +56,9 @@ pub(crate) fn compare(
     options: Options,
     progress: &Progress,
 ) -> Vec<Finding> {
+    if primary.is_gone() || standbys.iter().all(|standby| standby.node.is_err()) {
+        return standbys.iter().map(|_| Finding::unread(None)).collect();
+    }
     let mut findings: Vec<Option<Finding>> = standbys.iter().map(|_| None).collect();
     let mut changed = vec![None; standbys.len()];
     for look in 0..LOOKS {
@@ -63,6 +70,7 @@ pub(crate) fn compare(
         }
         let new = match Layout::read(primary.reader(), table, types) {
             Ok(layout) => table::compare(primary, standbys, &layout, options, progress),
+            Err(_) if primary.is_gone() => standbys.iter().map(|_| Finding::unread(None)).collect(),
             Err(trouble) => standbys.iter().map(|_| Finding::unread(Some(trouble.to_string()))).collect(),
         };
         for ((finding, new), changed) in findings.iter_mut().zip(new).zip(&mut changed) {

@@ -1,4 +1,4 @@
-//! verify-replication: compares every standby with the primary, row by row, behind a fence.
+//! verify-replication: compares every standby with the primary, row by row, once it has caught up.
 //!
 //! Equal sums of hashes settle most of a table; where they differ, rows are read and read again until each difference
 //! is proven or was only a row on its way. With `--ledger`, every write that a client saw acknowledged is looked for:
@@ -8,7 +8,10 @@
 //! One row on stdout is one table (or sequence, or ledger) on one standby.
 //! Exit code: 0 all are equal, 1 something differs, 2 it could not be found out.
 
+mod catalogs;
 mod collation;
+mod coverage;
+mod descent;
 mod fingerprint;
 mod index_sample;
 mod layout;
@@ -19,6 +22,7 @@ mod node;
 mod reader;
 mod recheck;
 mod scan;
+mod sequence_state;
 mod sequences;
 mod subject;
 mod table;
@@ -33,6 +37,7 @@ use anyhow::{Error, Result, ensure};
 use clap::Parser;
 use cluster::args::{Cluster, ClusterArgs};
 use cluster::file::Role;
+use cluster::session::Session;
 use cluster::topology;
 use program::duration;
 use program::progress::Progress;
@@ -40,12 +45,13 @@ use program::run::Run;
 use program::sink::{Closed, Sink};
 use report::ledger::Ledger;
 use report::verdict::Verdict;
-use report::verify::VerifyRow;
+use report::verify::{Descent, VerifyRow};
 
+use crate::coverage::Coverage;
 use crate::node::{Node, Standby};
 use crate::recheck::Limits;
 use crate::subject::Subjects;
-use crate::table::Options;
+use crate::table::{Finding, Options};
 use crate::types::Types;
 
 /// How our sessions call themselves.
@@ -55,10 +61,13 @@ fn main() -> ExitCode {
     program::main(run)
 }
 
-/// Compares every standby with the primary, row by row, behind a fence; also while both are written to.
+/// Compares every standby with the primary, row by row, once it has caught up; also while both are written to.
+///
+/// Each standby has to be proven to follow this very primary first. Sequences, catalogs and large objects are compared,
+/// too; at the end stands what was not, and why.
 ///
 /// Connects as the role `monitor` (pg_monitor and pg_read_all_data) and changes nothing. One row of CSV is one table,
-/// sequence or ledger on one standby. Exit code: 0 all are equal, 1 something differs, 2 it could not be found out.
+/// sequence or ledger, or all catalogs, on one standby. Exit code: 0 all are equal, 1 something differs, 2 it could not be found out.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -70,9 +79,13 @@ struct Args {
     /// Look for every write that this ledger of `write-load` calls acked; `-` reads stdin to its end first
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
-    /// Time for a standby to replay up to a fence
+    /// Compare the nodes as they stand, whatever their roles, on your word that nobody writes to them: promoted copies,
+    /// restored backups
+    #[arg(long)]
+    at_rest: bool,
+    /// Time for a standby to catch up, and to be proven to follow this primary
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
-    fence_timeout: Duration,
+    catch_up_timeout: Duration,
     /// Rows of each table to look up by index as well; 0: none
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=100_000))]
     sample: u32,
@@ -100,12 +113,12 @@ fn run() -> Result<Verdict> {
     let args = Args::parse();
     args.check_stdin()?;
     program::stop::listen(args.until_eof)?;
-    // The writer's pipeline: what it acknowledged is complete before the fence is raised.
+    // The writer's pipeline: what it acknowledged is complete before anybody has to catch up with it.
     let ledger = args.ledger.as_deref().map(ledger::read).transpose()?;
     program::stop::check()?;
     let mut verify = Verify::open(&args, &args.cluster.open()?)?;
-    let subjects = subject::find(&verify.primary.door, &mut verify.primary.readers[0], &args.table, &verify.progress)?;
-    let compared = verify.all(&subjects, ledger.as_ref());
+    let subjects = subject::find(&verify.primary.door, &mut verify.primary.readers[0], &args.table)?;
+    let compared = verify.all(&subjects, args.table.is_empty(), ledger.as_ref());
     verify.progress.finish();
     // A reader that has gone must not turn what was found into a pass.
     let found = verify.verdict.is_some_and(|verdict| verdict != Verdict::Held);
@@ -128,7 +141,7 @@ impl Args {
     }
 
     fn options(&self) -> Options {
-        let limits = Limits { fence: self.fence_timeout, retries: self.retries, patience: self.recheck_for };
+        let limits = Limits { catch_up: self.catch_up_timeout, retries: self.retries, patience: self.recheck_for };
         Options { chunk_blocks: self.chunk_blocks.into(), sample: self.sample as usize, limits }
     }
 }
@@ -140,6 +153,7 @@ struct Verify {
     progress: Progress,
     primary: Node,
     standbys: Vec<Standby>,
+    coverage: Coverage,
     verdict: Option<Verdict>,
 }
 
@@ -147,41 +161,63 @@ impl Verify {
     /// Opens all sessions. A standby that cannot be reached is kept, with why.
     fn open(args: &Args, cluster: &Cluster) -> Result<Verify> {
         let progress = Progress::new(args.quiet);
-        let jobs = args.jobs.into();
-        let found = topology::ask(cluster, Role::Monitor, APPLICATION)?;
-        cluster.check_primary(&found.primary.0)?;
+        let (jobs, at_rest) = (args.jobs.into(), args.at_rest);
+        let found = match at_rest {
+            true => topology::as_they_stand(cluster, Role::Monitor, APPLICATION)?,
+            false => topology::ask(cluster, Role::Monitor, APPLICATION)?,
+        };
+        if !at_rest {
+            cluster.check_primary(&found.primary.0)?;
+        }
         let (node, door) = found.primary;
-        let primary = Node::open(cluster, &node, door, jobs)?;
+        let primary = Node::open(cluster, &node, door, jobs, at_rest)?;
         let mut standbys = Vec::new();
         for (node, door) in found.standbys {
-            let name = node.name.clone();
-            let opened = Node::open(cluster, &node, door, jobs);
+            check_database(&primary.door, &door)?;
+            let opened = Node::open(cluster, &node, door, jobs, at_rest);
             if let Ok(node) = &opened {
                 collation::check(node, &progress);
             }
-            standbys.push(Standby { name, node: opened.map_err(|error| format!("{error:#}")), told: false });
+            standbys.push(Standby::new(node.name, opened));
         }
         for (node, error) in found.unreachable {
-            standbys.push(Standby { name: node.name, node: Err(format!("{error:#}")), told: false });
+            standbys.push(Standby::new(node.name, Err(error)));
         }
         ensure!(!standbys.is_empty(), "there is no standby to compare with {}", primary.name);
         // Tables come in the order of the cluster file whoever answered.
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
-        Ok(Verify {
-            run: Run::current("verify")?.name,
-            options: args.options(),
-            progress,
-            primary,
-            standbys,
-            verdict: None,
-        })
+        let coverage = Coverage::new(args.sample as usize);
+        let (run, options) = (Run::current("verify")?.name, args.options());
+        Ok(Verify { run, options, progress, primary, standbys, coverage, verdict: None })
     }
 
-    fn all(&mut self, subjects: &Subjects, ledger: Option<&Ledger>) -> Result<()> {
+    /// Compares all there is; with `whole` not only what was named.
+    fn all(&mut self, subjects: &Subjects, whole: bool, ledger: Option<&Ledger>) -> Result<()> {
         let mut sink = Sink::stdout()?;
+        self.descent()?;
+        self.coverage.left_out.clone_from(&subjects.left_out);
         self.tables(subjects, &mut sink)?;
         self.sequences(subjects, &mut sink)?;
-        self.ledger(ledger, &mut sink)
+        if whole {
+            self.catalogs(&mut sink)?;
+        }
+        self.ledger(ledger, &mut sink)?;
+        self.progress.finish();
+        self.coverage.lines().iter().for_each(|line| self.progress.say(line));
+        Ok(())
+    }
+
+    /// Proves that each standby follows this primary, or gives it up.
+    fn descent(&mut self) -> Result<()> {
+        if self.primary.at_rest {
+            for standby in self.standbys.iter_mut().filter(|standby| standby.node.is_ok()) {
+                standby.descent = Some(Descent::AtRest);
+            }
+        } else {
+            descent::prove(&self.primary, &mut self.standbys, self.options.limits.catch_up)?;
+        }
+        self.give_up_lost();
+        Ok(())
     }
 
     fn tables(&mut self, subjects: &Subjects, sink: &mut Sink<VerifyRow>) -> Result<()> {
@@ -190,50 +226,117 @@ impl Verify {
             let (primary, standbys) = (&mut self.primary, &mut self.standbys);
             let findings = looks::compare(primary, standbys, table, &mut types, self.options, &self.progress);
             program::stop::check()?; // what a signal cut short is no finding
-            self.tell_given_up();
+            let mut rows = Vec::new();
             for (standby, finding) in self.standbys.iter().zip(findings) {
                 finding.tell(&table.title(), &standby.name, &self.progress);
-                let row = finding.row(&self.run, &table.title(), &standby.name);
-                emit(sink, &row, &mut self.verdict)?;
+                rows.push(finding.row(&self.run, &table.title(), &standby.name));
             }
+            self.emit(rows, sink)?;
         }
         Ok(())
-    }
-
-    /// Says once of each standby that is given up why it is.
-    fn tell_given_up(&mut self) {
-        for standby in self.standbys.iter_mut().filter(|standby| !standby.told) {
-            if let Err(why) = &standby.node {
-                self.progress.warn(&format!("{} is unknown from here on: {why}", standby.name));
-                standby.told = true;
-            }
-        }
     }
 
     fn sequences(&mut self, subjects: &Subjects, sink: &mut Sink<VerifyRow>) -> Result<()> {
         if subjects.sequences.is_empty() {
             return Ok(());
         }
-        let (fence, sequences) = (self.options.limits.fence, &subjects.sequences);
+        let (limit, sequences) = (self.options.limits.catch_up, &subjects.sequences);
         let rows =
-            sequences::compare(&mut self.primary, &mut self.standbys, sequences, fence, &self.run, &self.progress);
+            sequences::compare(&mut self.primary, &mut self.standbys, sequences, limit, &self.run, &self.progress);
         program::stop::check()?;
-        self.tell_given_up();
-        rows.iter().try_for_each(|row| emit(sink, row, &mut self.verdict))
+        self.emit(rows, sink)
+    }
+
+    /// Catalogs and large objects; a row for all of each on one standby.
+    fn catalogs(&mut self, sink: &mut Sink<VerifyRow>) -> Result<()> {
+        let at_rest = self.primary.at_rest;
+        if self.nobody_left() {
+            return self.no_catalogs(sink);
+        }
+        let Ok(found) = catalogs::find(self.primary.reader(), at_rest) else {
+            return self.no_catalogs(sink);
+        };
+        self.coverage.left_out.extend(found.left_out);
+        self.coverage.catalogs = found.schema.len() as u64;
+        for (title, some) in [(VerifyRow::CATALOGS, &found.schema), (VerifyRow::LARGE_OBJECTS, &found.large_objects)] {
+            let (primary, standbys) = (&mut self.primary, &mut self.standbys);
+            let rows = catalogs::compare(primary, standbys, some, (&self.run, title), self.options, &self.progress);
+            program::stop::check()?;
+            self.emit(rows, sink)?;
+        }
+        Ok(())
+    }
+
+    /// The rows for catalogs of which not even a list could be read.
+    fn no_catalogs(&mut self, sink: &mut Sink<VerifyRow>) -> Result<()> {
+        program::stop::check()?;
+        let none = Finding::unread(None);
+        let rows =
+            self.standbys.iter().map(|standby| none.row(&self.run, VerifyRow::CATALOGS, &standby.name)).collect();
+        self.emit(rows, sink)
     }
 
     fn ledger(&mut self, ledger: Option<&Ledger>, sink: &mut Sink<VerifyRow>) -> Result<()> {
         let Some(ledger) = ledger else { return Ok(()) };
-        let fence = self.options.limits.fence;
-        let rows = ledger::compare(&mut self.primary, &mut self.standbys, ledger, fence, &self.run, &self.progress);
+        let limit = self.options.limits.catch_up;
+        let rows = ledger::compare(&mut self.primary, &mut self.standbys, ledger, limit, &self.run, &self.progress);
         program::stop::check()?;
-        self.tell_given_up();
-        rows.iter().try_for_each(|row| emit(sink, row, &mut self.verdict))
+        self.emit(rows, sink)
+    }
+
+    /// Whether every standby is given up: then the primary need not be read, which may be gone itself.
+    fn nobody_left(&self) -> bool {
+        self.standbys.iter().all(|standby| standby.node.is_err())
+    }
+
+    /// Gives up who has gone while it was read, and says of each once why. With the primary all go, in one line.
+    fn give_up_lost(&mut self) {
+        let primary_gone = self.primary.is_gone();
+        for standby in &mut self.standbys {
+            let gone = standby.node.as_ref().ok().filter(|node| node.is_gone()).map(Node::why_gone);
+            if let Some(why) = gone {
+                standby.node = Err(why);
+            }
+            if let Err(why) = &standby.node
+                && !standby.told
+                && !primary_gone
+            {
+                self.progress.warn(&format!("{} is unknown from here on: {why}", standby.name));
+                standby.told = true;
+            }
+        }
+        if primary_gone && self.standbys.iter().any(|standby| !standby.told) {
+            let why = self.primary.why_gone();
+            self.progress.warn(&format!("{} is gone, and all is unknown from here on: {why}", self.primary.name));
+            for standby in &mut self.standbys {
+                standby.node = Err(why.clone());
+                standby.told = true;
+            }
+        }
+    }
+
+    /// Writes rows, joins their verdicts, and notes who is gone.
+    fn emit(&mut self, rows: Vec<VerifyRow>, sink: &mut Sink<VerifyRow>) -> Result<()> {
+        self.give_up_lost();
+        for mut row in rows {
+            row.descent = self.standbys.iter().find(|standby| standby.name == row.standby).and_then(|s| s.descent);
+            self.verdict = Some(self.verdict.map_or(row.verdict, |so_far| so_far.join(row.verdict)));
+            self.coverage.add(&row);
+            sink.row(&row)?;
+        }
+        Ok(())
     }
 }
 
-/// Writes a row and joins its verdict.
-fn emit(sink: &mut Sink<VerifyRow>, row: &VerifyRow, verdict: &mut Option<Verdict>) -> Result<()> {
-    *verdict = Some(verdict.map_or(row.verdict, |so_far| so_far.join(row.verdict)));
-    sink.row(row)
+/// Two databases of one cluster have nothing in common.
+fn check_database(primary: &Session, standby: &Session) -> Result<()> {
+    let name = |session: &Session| session.value::<String>("SELECT pg_catalog.current_database()::text", &[]);
+    let (here, there) = (name(primary)?, name(standby)?);
+    ensure!(
+        here == there,
+        "{} leads to the database {here}, {} to {there}: they have to be the same",
+        primary.node(),
+        standby.node()
+    );
+    Ok(())
 }

@@ -1,14 +1,16 @@
 //! A node as this program holds it: a session for short questions, and sessions that read.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use cluster::args::Cluster;
 use cluster::file::Role;
 use cluster::session::Session;
-use cluster::{args, fence};
+use cluster::{args, catch_up};
+use report::lsn::Lsn;
+use report::verify::Descent;
 
 use crate::reader::Reader;
 
@@ -16,11 +18,15 @@ use crate::reader::Reader;
 pub(crate) struct Node {
     /// Its name.
     pub(crate) name: String,
-    /// For short questions: fences, names.
+    /// For short questions: marks, names.
     pub(crate) door: Session,
     /// For reading; at least one.
     pub(crate) readers: Vec<Reader>,
-    /// The last fence that it passed.
+    /// Whether it is compared as it stands: it has nothing to catch up with, and nobody writes.
+    pub(crate) at_rest: bool,
+    /// Why it is waited for no more.
+    lost: OnceLock<String>,
+    /// The last mark that it caught up with.
     passed: Arc<AtomicU64>,
 }
 
@@ -29,17 +35,43 @@ impl Node {
     ///
     /// # Errors
     /// If the server refuses them.
-    pub(crate) fn open(cluster: &Cluster, node: &args::Node, door: Session, jobs: usize) -> Result<Node> {
+    pub(crate) fn open(
+        cluster: &Cluster,
+        node: &args::Node,
+        door: Session,
+        jobs: usize,
+        at_rest: bool,
+    ) -> Result<Node> {
         let info = cluster.info(node, Role::Monitor)?;
         let passed = Arc::new(AtomicU64::new(0));
         let open = |_| Reader::open(&node.name, &info, Arc::clone(&passed));
         let readers = (0..jobs).map(open).collect::<Result<_>>()?;
-        Ok(Node { name: node.name.clone(), door, readers, passed })
+        Ok(Node { name: node.name.clone(), door, readers, at_rest, lost: OnceLock::new(), passed })
     }
 
     /// The first of its readers, for what one session does.
     pub(crate) fn reader(&mut self) -> &mut Reader {
         &mut self.readers[0]
+    }
+
+    /// Whether it does not answer any more, or failed to catch up.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lost().is_some() || self.door.is_closed() || self.readers.iter().any(Reader::is_closed)
+    }
+
+    /// Why it is gone.
+    pub(crate) fn why_gone(&self) -> String {
+        self.lost().map_or_else(|| format!("node {}: the session is gone", self.name), str::to_owned)
+    }
+
+    /// Why it is waited for no more, if that is so.
+    pub(crate) fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
+    }
+
+    /// Waits for it no more. The first reason stays.
+    pub(crate) fn lose(&self, why: &Error) {
+        let _ = self.lost.set(format!("{why:#}"));
     }
 }
 
@@ -48,29 +80,59 @@ pub(crate) struct Standby {
     /// Its name.
     pub(crate) name: String,
     /// The node, or what was wrong with it. Once it is given up it stays so: a server that was restarted may show an
-    /// older state than the fence that it had passed, and one that misses a fence would let every table wait for it.
+    /// older state than the mark that it had passed, and one that misses a mark would let every table wait for it.
     pub(crate) node: Result<Node, String>,
-    /// Whether that was said.
+    /// How it was proven that it descends from the primary.
+    pub(crate) descent: Option<Descent>,
+    /// Whether it was said that it is given up.
     pub(crate) told: bool,
 }
 
 impl Standby {
-    /// Raises a fence on the primary for it, and waits until it has passed. Gives it up if it does not.
-    pub(crate) fn pass_fence(&mut self, primary: &Session, limit: Duration) {
+    /// A standby of which nothing is proven yet.
+    pub(crate) fn new(name: String, node: Result<Node>) -> Standby {
+        Standby { name, node: node.map_err(|error| format!("{error:#}")), descent: None, told: false }
+    }
+
+    /// Waits until it has caught up with what the primary has by now. Gives it up if it does not.
+    pub(crate) fn catch_up(&mut self, primary: &Node, limit: Duration) {
         let Ok(node) = &self.node else { return };
-        if let Err(error) = pass(primary, node, limit) {
+        if let Err(error) = catch_up(primary, node, limit) {
             self.node = Err(format!("{error:#}"));
         }
     }
 }
 
-/// Raises a fence on the primary and waits until a standby has passed it.
+/// Refuses WAL that the primary has not written: who has that, has it from somewhere else, and its place in the WAL says
+/// nothing of what it holds.
+///
+/// # Errors
+/// If `at` is beyond the primary's end, or that cannot be asked.
+pub(crate) fn within(primary: &Session, at: Lsn) -> Result<()> {
+    let written: Lsn = primary.value::<String>("SELECT pg_current_wal_flush_lsn()::text", &[])?.parse()?;
+    ensure!(at <= written, "it has WAL up to {at}, and the primary has written no more than {written}");
+    Ok(())
+}
+
+/// Sets a mark on the primary and waits until a standby has caught up with it. A node that failed once is not waited
+/// for again: each wait for one that is gone would take as long as the first.
 ///
 /// # Errors
 /// If it does not by `limit`.
-pub(crate) fn pass(primary: &Session, standby: &Node, limit: Duration) -> Result<()> {
-    let fence = fence::raise(primary).context("cannot raise a fence")?;
-    fence::wait(&standby.door, fence, limit)?;
-    standby.passed.store(fence.0, Ordering::Relaxed);
+pub(crate) fn catch_up(primary: &Node, standby: &Node, limit: Duration) -> Result<()> {
+    if standby.at_rest {
+        return Ok(());
+    }
+    for node in [primary, standby] {
+        if let Some(why) = node.lost() {
+            bail!("{why}");
+        }
+    }
+    let lose = |error: &Error| standby.lose(error);
+    let mark =
+        catch_up::mark(&primary.door).context("cannot set a mark in its WAL").inspect_err(|e| primary.lose(e))?;
+    let at = catch_up::wait(&standby.door, mark, limit).inspect_err(lose)?;
+    within(&primary.door, at).with_context(|| format!("node {}", standby.name)).inspect_err(lose)?;
+    standby.passed.store(mark.0, Ordering::Relaxed);
     Ok(())
 }

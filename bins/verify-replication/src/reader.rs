@@ -52,14 +52,14 @@ impl std::error::Error for Trouble {}
 pub(crate) struct Reader {
     session: Session,
     info: Conninfo,
-    /// The last fence that this standby passed; 0 on the primary.
+    /// The last mark that this standby caught up with; 0 on the primary.
     passed: Arc<AtomicU64>,
     /// What was set for this session beyond the usual.
     mode: Option<&'static str>,
 }
 
 impl Reader {
-    /// Opens a session on `node`, whose last fence is kept in `passed`.
+    /// Opens a session on `node`, whose last mark is kept in `passed`.
     ///
     /// # Errors
     /// If the server cannot be reached, or refuses.
@@ -72,6 +72,11 @@ impl Reader {
     /// The node's name.
     pub(crate) fn node(&self) -> &str {
         self.session.node()
+    }
+
+    /// Whether the connection is known to be gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.session.is_closed()
     }
 
     /// Runs a script that sets something for this session.
@@ -134,9 +139,9 @@ impl Reader {
             self.set_mode(sql)?;
         }
         // A server that was restarted meanwhile may show an older state than it had shown before.
-        let fence = Lsn(self.passed.load(Ordering::Relaxed));
+        let mark = Lsn(self.passed.load(Ordering::Relaxed));
         let at = replayed(&self.session)?;
-        ensure!(at >= Some(fence), "node {}: it began anew, before the fence at {fence}", self.node());
+        ensure!(at >= Some(mark), "node {}: it began anew, before the mark at {mark}", self.node());
         Ok(())
     }
 

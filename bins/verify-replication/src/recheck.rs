@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::layout::{Blocks, Layout, extent};
 use crate::localise::{Look, Reads, Settled, judge};
-use crate::node::{Node, pass};
+use crate::node::{Node, catch_up};
 use crate::reader::{Reader, Trouble, column};
 use crate::scan::{both, sum, versions};
 use crate::tid::Xid;
@@ -29,8 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How long to try.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// For a standby to pass a fence.
-    pub(crate) fence: Duration,
+    /// For a standby to catch up.
+    pub(crate) catch_up: Duration,
     /// Looks at the same blocks, beyond the first.
     pub(crate) retries: u32,
     /// All such further looks of one table on one standby together.
@@ -126,7 +126,7 @@ impl Recheck<'_> {
     /// The parts of a range whose sums differ.
     fn differing_parts(&mut self, range: Blocks, size: u64, end: u64) -> Result<Vec<Blocks>, Trouble> {
         let (layout, parts) = (self.layout, range.split(size, end));
-        self.fence()?;
+        self.catch_up()?;
         let all =
             |reader: &mut Reader| parts.iter().map(|part| sum(reader, layout, *part)).collect::<Result<Vec<_>, _>>();
         let (here, there) = both(self.primary.reader(), self.standby.reader(), all);
@@ -138,6 +138,7 @@ impl Recheck<'_> {
     /// Reads a range row by row, again and again, until everything in it agreed once or is proven to differ.
     fn rows(&mut self, range: Blocks) -> Result<(), Trouble> {
         let (mut settled, mut only): (_, Option<BTreeSet<String>>) = (Settled::default(), None);
+        let mut looks = 0;
         for round in 0..=self.limits.retries {
             let begun = Instant::now();
             if round > 0 {
@@ -149,6 +150,7 @@ impl Recheck<'_> {
                 self.check_file()?;
             }
             let reads = self.reads(range)?;
+            looks += 1;
             let look = judge(&reads, only.as_ref(), &settled);
             self.found.look.missing.extend(look.missing);
             self.found.look.extra.extend(look.extra);
@@ -164,7 +166,9 @@ impl Recheck<'_> {
         }
         let names: Vec<_> = only.iter().flatten().take(3).map(String::as_str).collect();
         let count = only.as_ref().map_or(0, BTreeSet::len);
-        self.found.unknown.push(format!("{range}: {count} rows did not come to rest, such as {}", names.join(", ")));
+        self.found
+            .unknown
+            .push(format!("{range}: {count} rows still changing after {looks} looks, such as {}", names.join(", ")));
         Ok(())
     }
 
@@ -178,18 +182,24 @@ impl Recheck<'_> {
     /// The three reads that a proof needs.
     fn reads(&mut self, range: Blocks) -> Result<Reads, Trouble> {
         let first = versions(self.primary.reader(), self.layout, range)?;
-        self.fence()?;
+        self.catch_up()?;
         let standby = versions(self.standby.reader(), self.layout, range)?;
         let second = versions(self.primary.reader(), self.layout, range)?;
         Ok(Reads { first, standby, second })
     }
 
-    fn fence(&self) -> Result<(), Trouble> {
-        pass(&self.primary.door, self.standby, self.limits.fence).map_err(|error| Trouble::Lost(format!("{error:#}")))
+    fn catch_up(&self) -> Result<(), Trouble> {
+        catch_up(self.primary, self.standby, self.limits.catch_up).map_err(|error| Trouble::Lost(format!("{error:#}")))
     }
 
     /// Learns which of these transactions have ended by now; what that settles counts from the next look on.
     fn settle(&mut self, xmin: &BTreeSet<Xid>, xmax: &BTreeSet<Xid>, settled: &mut Settled) -> Result<(), Trouble> {
+        if self.standby.at_rest {
+            // Nobody writes. What either wrote since they parted is another history to the other one.
+            settled.xmin.extend(xmin);
+            settled.xmax.extend(xmax);
+            return Ok(());
+        }
         let reader = self.primary.reader();
         settled.xmin.extend(ended(reader, xmin)?);
         for xmax in ended(reader, xmax)? {
@@ -203,7 +213,7 @@ impl Recheck<'_> {
 }
 
 /// Those of these transactions that run no longer on the primary.
-fn ended(reader: &mut Reader, xids: &BTreeSet<Xid>) -> Result<BTreeSet<Xid>, Trouble> {
+pub(crate) fn ended(reader: &mut Reader, xids: &BTreeSet<Xid>) -> Result<BTreeSet<Xid>, Trouble> {
     if xids.is_empty() {
         return Ok(BTreeSet::new());
     }

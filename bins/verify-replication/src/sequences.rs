@@ -1,7 +1,7 @@
-//! Sequences: a standby's may run ahead (the WAL logs 32 values at a time), never behind.
+//! Sequences: their definitions, and where they stand.
 
-use std::collections::HashMap;
-use std::time::Instant;
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use program::progress::Progress;
 use report::verdict::Verdict;
@@ -9,28 +9,36 @@ use report::verify::VerifyRow;
 
 use crate::node::{Node, Standby};
 use crate::reader::{Reader, Trouble, column};
+use crate::recheck::ended;
+use crate::sequence_state::{Definition, Sequence, Wrong, compare as judge};
 use crate::subject::Subject;
 use crate::table::per_second;
+use crate::tid::Xid;
 
-/// How often a sequence that seems behind is read again: it may have been set back, or have begun anew at its end.
-const LOOKS: u32 = 5;
+/// How often a sequence that seems wrong is read again: it may be used, set back, or altered meanwhile.
+const LOOKS: u32 = 20;
 
-/// Where a sequence stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Position {
-    ascending: bool,
-    /// `None` before the first value.
-    last: Option<i64>,
+/// How often it must be wrong beside a primary that did not move: one that is set to and fro may meet us once.
+const PROOFS: u32 = 2;
+
+/// The pause before a look is repeated, times the number of the look.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What was found of one sequence on one standby.
+#[derive(Clone, Debug)]
+enum Found {
+    Agrees,
+    Wrong(Wrong, String),
+    Corrupt(String),
+    Unknown(String),
 }
 
-/// Whether `standby` stands behind `primary`.
-fn is_behind(standby: Position, primary: Position) -> bool {
-    match (standby.last, primary.last) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(there), Some(here)) if primary.ascending => there < here,
-        (Some(there), Some(here)) => there > here,
-    }
+/// A sequence that is to be looked at again.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    proofs: u32,
+    /// Writers of what the standby showed that are known to have ended before the next look.
+    ended: BTreeSet<Xid>,
 }
 
 /// Compares all sequences on all standbys: one row each, by standby.
@@ -38,106 +46,161 @@ pub(crate) fn compare(
     primary: &mut Node,
     standbys: &mut [Standby],
     sequences: &[Subject],
-    fence: std::time::Duration,
+    limit: Duration,
     run: &str,
     progress: &Progress,
 ) -> Vec<VerifyRow> {
     let mut rows = Vec::new();
     for standby in standbys {
         let begun = Instant::now();
-        let found = look(primary, standby, sequences, fence);
+        let found = look(primary, standby, sequences, limit);
         let elapsed_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         if let (Err(why), Ok(_)) = (&found, &standby.node) {
             progress.warn(&format!("sequences on {}: {why}", standby.name));
         }
         for sequence in sequences {
-            let behind = found.as_ref().ok().and_then(|found| found.get(&sequence.oid).copied());
-            let title = sequence.title();
-            match (&found, behind) {
-                (_, Some(true)) => progress.warn(&format!("sequence {title} on {} is behind", standby.name)),
-                (Ok(_), None) => progress.warn(&format!(
-                    "sequence {title} on {}: it was not read (has the role SELECT or USAGE on it?)",
-                    standby.name
-                )),
-                _ => {}
+            let found = found.as_ref().ok().and_then(|found| found.get(&sequence.oid));
+            if let Some(Found::Wrong(_, why) | Found::Corrupt(why) | Found::Unknown(why)) = found {
+                progress.warn(&format!("sequence {} on {}: {why}", sequence.title(), standby.name));
             }
-            rows.push(row(run, sequence, &standby.name, behind, elapsed_us));
+            rows.push(row(run, sequence, &standby.name, found, elapsed_us));
         }
     }
     rows
 }
 
-/// Whether each sequence is behind on this standby. One that either node does not know, or does not show, is left out.
+/// What is found of each sequence on this standby.
 fn look(
     primary: &mut Node,
     standby: &mut Standby,
     sequences: &[Subject],
-    fence: std::time::Duration,
-) -> Result<HashMap<u32, bool>, String> {
-    let mut open: Vec<u32> = sequences.iter().map(|sequence| sequence.oid).collect();
+    limit: Duration,
+) -> Result<HashMap<u32, Found>, String> {
+    let mut open: HashMap<u32, Open> = sequences.iter().map(|one| (one.oid, Open::default())).collect();
     let mut found = HashMap::new();
-    for look in 1..=LOOKS {
-        // Before the fence: what is read here must have arrived there behind it.
-        let here = positions(primary.reader(), &open).map_err(|trouble| trouble.to_string())?;
-        standby.pass_fence(&primary.door, fence);
+    for round in 1..=LOOKS {
+        standby.node.as_ref().map_err(Clone::clone)?;
+        let asked: Vec<&Subject> = sequences.iter().filter(|one| open.contains_key(&one.oid)).collect();
+        // What is read here before must have arrived there once it has caught up.
+        let mut first = read(primary.reader(), &asked).map_err(|trouble| trouble.to_string())?;
+        standby.catch_up(primary, limit);
         let node = standby.node.as_mut().map_err(|why| why.clone())?;
-        let there = positions(node.reader(), &open).map_err(|trouble| trouble.to_string())?;
-        for oid in std::mem::take(&mut open) {
-            let (Some(here), Some(there)) = (here.get(&oid), there.get(&oid)) else { continue };
-            match is_behind(*there, *here) {
-                true if look < LOOKS => open.push(oid),
-                behind => drop(found.insert(oid, behind)),
+        let mut there = read(node.reader(), &asked).map_err(|trouble| trouble.to_string())?;
+        let mut second = read(primary.reader(), &asked).map_err(|trouble| trouble.to_string())?;
+        for one in asked {
+            let reads = [&mut first, &mut there, &mut second].map(|read| read.remove(&one.oid));
+            let mut state = open.remove(&one.oid).unwrap_or_default();
+            match weigh(&reads, &mut state, node.at_rest) {
+                Some(done) => drop(found.insert(one.oid, done)),
+                None if round == LOOKS => {
+                    found.insert(one.oid, Found::Unknown(format!("still changing after {LOOKS} looks")));
+                }
+                None => {
+                    let writers = reads[1].iter().flatten().flat_map(|there| there.writers).collect();
+                    state.ended = ended(primary.reader(), &writers).map_err(|trouble| trouble.to_string())?;
+                    open.insert(one.oid, state);
+                }
             }
         }
         if open.is_empty() {
             break;
         }
+        program::stop::pause(PAUSE * round).map_err(|error| error.to_string())?;
     }
     Ok(found)
 }
 
-fn positions(reader: &mut Reader, oids: &[u32]) -> Result<HashMap<u32, Position>, Trouble> {
-    let rows = reader.rows(cluster::sql!("verify_sequences"), &[&oids])?;
-    rows.iter()
-        .map(|row| Ok((column(row, 0)?, Position { ascending: column(row, 1)?, last: column(row, 2)? })))
-        .collect()
+/// What three reads of one sequence prove; `None`: it has to be looked at again.
+fn weigh(reads: &[Option<Result<Sequence, Trouble>>; 3], open: &mut Open, at_rest: bool) -> Option<Found> {
+    for read in reads {
+        match read {
+            Some(Err(Trouble::Corrupt(why))) => return Some(Found::Corrupt(why.clone())),
+            Some(Err(trouble)) => return Some(Found::Unknown(format!("it was not read: {trouble}"))),
+            None => return Some(Found::Unknown("it was not read: it is not there".to_owned())),
+            Some(Ok(_)) => {}
+        }
+    }
+    let [Some(Ok(first)), Some(Ok(there)), Some(Ok(second))] = reads else { return None };
+    let Some(wrong) = judge(first, there, second) else { return Some(Found::Agrees) };
+    // A change of its definition can be visible there while its commit still waits here.
+    let settled = at_rest || there.writers.iter().all(|writer| open.ended.contains(writer));
+    open.proofs += u32::from(first == second && settled);
+    (open.proofs >= PROOFS).then(|| Found::Wrong(wrong, words(wrong, second, there)))
 }
 
-fn row(run: &str, sequence: &Subject, standby: &str, behind: Option<bool>, elapsed_us: u64) -> VerifyRow {
+fn words(wrong: Wrong, here: &Sequence, there: &Sequence) -> String {
+    match wrong {
+        Wrong::Behind => format!("it is behind: {} there, {} here", there.last, here.last),
+        Wrong::Elsewhere => format!(
+            "it stands at {} there, at {} here: the WAL explains {} increments of {} ahead, and no more",
+            there.last,
+            here.last,
+            if here.called { here.logged.clamp(0, 32) } else { 0 },
+            here.definition.increment
+        ),
+        Wrong::Defined => format!("it is defined otherwise: {:?} there, {:?} here", there.definition, here.definition),
+    }
+}
+
+/// Reads sequences: definitions of all at once, positions one by one, since each is a relation of its own.
+fn read(reader: &mut Reader, sequences: &[&Subject]) -> Result<HashMap<u32, Result<Sequence, Trouble>>, Trouble> {
+    let oids: Vec<u32> = sequences.iter().map(|one| one.oid).collect();
+    let mut defined = HashMap::new();
+    for row in reader.rows(cluster::sql!("verify_sequences"), &[&oids])? {
+        let definition = Definition {
+            start: column(&row, 1)?,
+            increment: column(&row, 2)?,
+            min: column(&row, 3)?,
+            max: column(&row, 4)?,
+            cache: column(&row, 5)?,
+            cycle: column(&row, 6)?,
+            kind: column(&row, 7)?,
+        };
+        defined.insert(column::<u32>(&row, 0)?, (definition, [column(&row, 8)?, column(&row, 9)?]));
+    }
+    let mut read = HashMap::new();
+    for one in sequences {
+        let Some((definition, writers)) = defined.remove(&one.oid) else { continue };
+        let position = position(reader, one);
+        if position.is_err() && reader.is_closed() {
+            return Err(position.err().unwrap_or_else(|| Trouble::Lost("its session is gone".to_owned())));
+        }
+        let sequence = |(last, logged, called)| Sequence { definition, writers, last, called, logged };
+        read.insert(one.oid, position.map(sequence));
+    }
+    Ok(read)
+}
+
+/// Last value, how many are logged ahead, whether it was handed out.
+fn position(reader: &mut Reader, sequence: &Subject) -> Result<(i64, i64, bool), Trouble> {
+    let sql = format!("SELECT s.last_value, s.log_cnt, s.is_called FROM ONLY {} AS s", sequence.quoted());
+    let rows = reader.rows(&sql, &[])?;
+    let row = rows.first().ok_or_else(|| Trouble::Corrupt("a sequence without a row".to_owned()))?;
+    Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))
+}
+
+fn row(run: &str, sequence: &Subject, standby: &str, found: Option<&Found>, elapsed_us: u64) -> VerifyRow {
+    let (compared, verdict) = match found {
+        Some(Found::Agrees) => (true, Verdict::Held),
+        Some(Found::Wrong(..) | Found::Corrupt(_)) => (true, Verdict::Broken),
+        Some(Found::Unknown(_)) | None => (false, Verdict::Unknown),
+    };
+    let count = |is: bool| compared.then_some(u64::from(is));
     VerifyRow {
         run: run.to_owned(),
         table: format!("sequence {}", sequence.title()),
         standby: standby.to_owned(),
-        rows_primary: behind.map(|_| 1),
-        rows_standby: behind.map(|_| 1),
-        missing: behind.map(u64::from),
-        extra: behind.map(|_| 0),
-        different: behind.map(|_| 0),
-        corrupt: behind.map(|_| 0),
+        rows_primary: compared.then_some(1),
+        rows_standby: compared.then_some(1),
+        missing: count(matches!(found, Some(Found::Wrong(Wrong::Behind, _)))),
+        extra: count(false),
+        different: count(matches!(found, Some(Found::Wrong(Wrong::Elsewhere | Wrong::Defined, _)))),
+        corrupt: count(matches!(found, Some(Found::Corrupt(_)))),
         chunks: 0,
         rechecked: 0,
         elapsed_us,
-        rows_per_s: per_second(u64::from(behind.is_some()), elapsed_us),
-        verdict: match behind {
-            Some(false) => Verdict::Held,
-            Some(true) => Verdict::Broken,
-            None => Verdict::Unknown,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Position, is_behind};
-
-    #[test]
-    fn ahead_is_fine_and_behind_is_not_whichever_way_it_counts() {
-        let at = |ascending, last| Position { ascending, last };
-        assert!(!is_behind(at(true, Some(33)), at(true, Some(1))));
-        assert!(is_behind(at(true, Some(1)), at(true, Some(2))));
-        assert!(is_behind(at(false, Some(-1)), at(false, Some(-2))));
-        assert!(!is_behind(at(false, Some(-34)), at(false, Some(-2))));
-        assert!(is_behind(at(true, None), at(true, Some(1))));
-        assert!(!is_behind(at(true, None), at(true, None)));
+        rows_per_s: per_second(u64::from(compared), elapsed_us),
+        verdict,
+        descent: None,
     }
 }

@@ -4,7 +4,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cluster::connect::sqlstate;
 use cluster::ident::quote;
 use cluster::session::Session;
-use program::progress::Progress;
 use tokio_postgres::error::SqlState;
 
 use crate::reader::{Reader, Trouble, column};
@@ -23,13 +22,20 @@ pub(crate) struct Subject {
 impl Subject {
     /// As rows and messages call it.
     pub(crate) fn title(&self) -> String {
-        format!("{}.{}", self.schema, self.name)
+        format!("{}.{}", quote_where_needed(&self.schema), quote_where_needed(&self.name))
     }
 
     /// As statements call it.
     pub(crate) fn quoted(&self) -> String {
         format!("{}.{}", quote(&self.schema), quote(&self.name))
     }
+}
+
+/// A name as it has to be written, so that `"a.b"."c"` and `"a"."b.c"` are told apart.
+fn quote_where_needed(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let bare = name.chars().all(plain) && name.starts_with(|c: char| !c.is_ascii_digit());
+    if bare { name.to_owned() } else { quote(name) }
 }
 
 /// All that is compared.
@@ -39,20 +45,20 @@ pub(crate) struct Subjects {
     pub(crate) tables: Vec<Subject>,
     /// Sequences.
     pub(crate) sequences: Vec<Subject>,
+    /// What is not compared, each with why.
+    pub(crate) left_out: Vec<String>,
 }
 
 /// Finds what to compare: all of it, or what `names` say.
 ///
 /// # Errors
 /// If a name leads to nothing that can be compared.
-pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], progress: &Progress) -> Result<Subjects> {
+pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String]) -> Result<Subjects> {
     let mut subjects = Subjects::default();
     let mut left_out = Vec::new();
     if names.is_empty() {
         add(reader, None, &mut subjects, &mut left_out)?;
-        if door.value("SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)", &[])? {
-            left_out.push("large objects".to_owned());
-        }
+        left_out.extend(other_databases(door)?);
     }
     for name in names {
         let before = subjects.tables.len() + subjects.sequences.len();
@@ -65,14 +71,25 @@ pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], progre
             }
         }
     }
-    if !left_out.is_empty() {
-        progress.say(&format!("left out: {}", left_out.join(", ")));
-    }
     for list in [&mut subjects.tables, &mut subjects.sequences] {
         list.sort_by_key(Subject::title);
         list.dedup();
     }
+    if !names.is_empty() {
+        left_out.push("all but what --table names".to_owned());
+    }
+    subjects.left_out = left_out;
     Ok(subjects)
+}
+
+/// The other databases of the cluster, as one remark.
+fn other_databases(door: &Session) -> Result<Option<String>> {
+    let names: Vec<String> = door.value(
+        "SELECT COALESCE(array_agg(datname::text ORDER BY datname), '{}') FROM pg_catalog.pg_database
+          WHERE datallowconn AND datname <> pg_catalog.current_database()",
+        &[],
+    )?;
+    Ok((!names.is_empty()).then(|| format!("other databases ({})", names.join(", "))))
 }
 
 /// Has the server resolve a name, first as it would stand in a statement, then letter by letter.

@@ -6,7 +6,7 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
-use crate::index_sample;
+use crate::index_sample::{self, LOOKS};
 use crate::layout::{Blocks, Layout};
 use crate::localise::{Version, reconcile, title};
 use crate::looks::{Changed, changed};
@@ -52,7 +52,7 @@ pub(crate) fn compare(
     progress: &Progress,
 ) -> Vec<Finding> {
     for standby in standbys.iter_mut() {
-        standby.pass_fence(&primary.door, options.limits.fence);
+        standby.catch_up(primary, options.limits.catch_up);
     }
     let begun = Instant::now();
     // Each session gets a share of a table that is one chunk.
@@ -182,7 +182,8 @@ fn judge(
 
 /// Looks some of a table's rows up by index, and counts those that cannot be found so.
 fn sample(primary: &mut Node, standby: &mut Node, layout: &Layout, rows: u64, options: Options, found: &mut Found) {
-    let Some(index) = layout.key_index.as_ref().filter(|_| options.sample > 0) else { return };
+    let gone = primary.is_gone() || standby.is_gone();
+    let Some(index) = layout.key_index.as_ref().filter(|_| options.sample > 0 && !gone) else { return };
     let look = match index_sample::look_up(primary, standby, layout, rows, options.sample, options.limits) {
         Ok(look) => look,
         Err(trouble) => return found.keep(format!("by index {index}"), &trouble),
@@ -191,7 +192,7 @@ fn sample(primary: &mut Node, standby: &mut Node, layout: &Layout, rows: u64, op
         found.remarks.push(format!("index {index} and a scan do not find the same for {}", name(&look.different)));
     }
     if !look.again.is_empty() {
-        found.unknown.push(format!("by index {index}: {} rows did not come to rest", look.again.len()));
+        found.unknown.push(format!("by index {index}: {} rows still changing after {LOOKS} looks", look.again.len()));
     }
     found.look.different.extend(look.different);
 }
@@ -263,6 +264,7 @@ impl Finding {
             elapsed_us,
             rows_per_s: per_second(compared, elapsed_us),
             verdict: self.found.verdict(),
+            descent: None,
         }
     }
 }

@@ -72,8 +72,8 @@ impl Pair {
         self.primary.script("VACUUM FREEZE").unwrap();
         self.primary.script("CHECKPOINT").unwrap();
         let standby = session(&self.file, &self.standby);
-        let fence = cluster::fence::raise(&self.primary).unwrap();
-        cluster::fence::wait(&standby, fence, Duration::from_secs(60)).unwrap();
+        let mark = cluster::catch_up::mark(&self.primary).unwrap();
+        cluster::catch_up::wait(&standby, mark, Duration::from_secs(60)).unwrap();
         standby.script("CHECKPOINT").unwrap();
     }
 

@@ -74,8 +74,8 @@ impl Pair {
     fn damage(&mut self, change: impl FnOnce()) {
         self.primary.script("VACUUM FREEZE").unwrap();
         self.primary.script("CHECKPOINT").unwrap();
-        let fence = cluster::fence::raise(&self.primary).unwrap();
-        cluster::fence::wait(&self.standby, fence, std::time::Duration::from_secs(10)).unwrap();
+        let mark = cluster::catch_up::mark(&self.primary).unwrap();
+        cluster::catch_up::wait(&self.standby, mark, std::time::Duration::from_secs(10)).unwrap();
         self.standby.script("CHECKPOINT").unwrap();
         let name = self.standby.node().to_owned();
         let open = lab::open::open(&self.file).unwrap();
@@ -125,20 +125,20 @@ fn what_is_equal_is_held_and_what_cannot_be_seen_is_unknown() {
     pair.primary.script(script).unwrap();
     let (code, rows, stderr) = pair.verify(&[], "");
     assert_eq!((code, rows.iter().all(|row| row.verdict == Held)), (Some(0), true), "{rows:#?} {stderr}");
-    assert!(rows.iter().any(|row| row.table == "public.a\"b" && row.rows_standby == Some(1000)));
+    assert!(rows.iter().any(|row| row.table == "public.\"a\"\"b\"" && row.rows_standby == Some(1000)));
     assert!(stderr.contains("fleeting") && rows.iter().all(|row| row.table != "public.fleeting"));
     let (code, rows, _) = pair.verify(&["--table", "a\"b"], "");
-    assert_eq!((code, verdicts(&rows)), (Some(0), vec![("public.a\"b", Held)]));
+    assert_eq!((code, verdicts(&rows)), (Some(0), vec![("public.\"a\"\"b\"", Held)]));
     for name in ["nosuch", "x; drop table y", "fleeting", ""] {
         let (code, rows, stderr) = pair.verify(&["--table", name], "");
         assert_eq!((code, rows.len()), (Some(2), 0), "{name}");
         assert!(stderr.contains(name), "{stderr}");
     }
     pair.standby.script("SELECT pg_wal_replay_pause()").unwrap();
-    let (code, rows, _) = pair.verify(&["--table", "odd", "--fence-timeout", "300ms"], "");
+    let (code, rows, _) = pair.verify(&["--table", "odd", "--catch-up-timeout", "300ms"], "");
     assert_eq!((code, verdicts(&rows), rows[0].rows_standby), (Some(2), vec![("public.odd", Unknown)], None));
     let counts = [rows[0].missing, rows[0].extra, rows[0].different, rows[0].corrupt];
-    assert_eq!(pair.verify_for_head(&["--table", "odd", "--fence-timeout", "300ms"]), Some(2));
+    assert_eq!(pair.verify_for_head(&["--table", "odd", "--catch-up-timeout", "300ms"]), Some(2));
     assert_eq!(counts, [None; 4], "nothing was compared: not even that nothing is missing is known");
 }
 

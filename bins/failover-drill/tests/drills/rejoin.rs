@@ -29,8 +29,8 @@ fn a_rewind_that_says_there_is_nothing_to_rewind_is_refused() {
     let (on_old, on_new) = (lab.session(&old), lab.session(&new));
     // Dirty pages on the standby: the checkpoint after the promotion takes its time over them.
     on_old.script("CREATE TABLE big AS SELECT i, repeat('x', 500) FROM generate_series(1, 50000) AS i").unwrap();
-    let fence = cluster::fence::raise(&on_old).unwrap();
-    cluster::fence::wait(&on_new, fence, SOON).unwrap();
+    let mark = cluster::catch_up::mark(&on_old).unwrap();
+    cluster::catch_up::wait(&on_new, mark, SOON).unwrap();
     assert!(on_new.value::<bool>("SELECT pg_promote(false)", &[]).unwrap());
     until_true("the promotion", SOON, LOOK, || on_new.value("SELECT NOT pg_is_in_recovery()", &[])).unwrap();
     on_old.script("INSERT INTO understudy.ledger VALUES ('ghost', 0, 1, 'on the old primary only')").unwrap();

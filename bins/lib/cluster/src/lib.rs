@@ -4,9 +4,9 @@
 //! Nothing here owns a node: whatever it does, any client could do.
 
 pub mod args;
+pub mod catch_up;
 pub mod connect;
 pub mod conninfo;
-pub mod fence;
 pub mod file;
 pub mod ident;
 pub mod own;

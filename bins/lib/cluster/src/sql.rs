@@ -9,8 +9,8 @@ macro_rules! files {
 
 /// All files of `sql/`, by name.
 pub const FILES: &[(&str, &str)] = files![
+    "catch_up_mark"
     "current_timeline"
-    "fence"
     "final_read"
     "final_read_settings"
     "heartbeat"
@@ -40,12 +40,16 @@ pub const FILES: &[(&str, &str)] = files![
     "verify_blocks"
     "verify_by_index"
     "verify_by_scan"
+    "verify_catalogs"
+    "verify_checkpoint"
     "verify_collation"
     "verify_columns"
     "verify_ledger"
     "verify_ledger_count"
     "verify_members"
+    "verify_receiver"
     "verify_relations"
+    "verify_sender"
     "verify_sequences"
     "verify_session"
     "verify_settled"

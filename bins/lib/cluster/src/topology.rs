@@ -64,6 +64,34 @@ pub fn ask(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topo
     Ok(topology)
 }
 
+/// The nodes of `cluster` as they stand, whatever their roles: the place of the primary has the one that was named as
+/// such; of a cluster file the first that is out of recovery, else the first.
+///
+/// # Errors
+/// If that one does not answer, they are no copies of one cluster, or a pooler is before one of them.
+pub fn as_they_stand(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
+    let (mut answering, mut unreachable) = (Vec::new(), Vec::new());
+    for node in &cluster.nodes {
+        let asked = cluster.info(node, role).and_then(|info| {
+            let session = Session::open_first(&node.name, &info, application_name)?;
+            Ok((is_primary(&session)?, session))
+        });
+        match asked {
+            Ok((out_of_recovery, session)) => answering.push((out_of_recovery, (node.clone(), session))),
+            Err(error) if is_pooled(&error) => return Err(error),
+            Err(error) if cluster.file.is_none() && node.name == "primary" => return Err(error),
+            Err(error) => unreachable.push((node.clone(), error)),
+        }
+    }
+    ensure!(!answering.is_empty(), "no node answers");
+    let first = answering.iter().position(|(out_of_recovery, _)| *out_of_recovery && cluster.file.is_some());
+    let (_, primary) = answering.remove(first.unwrap_or(0));
+    let standbys = answering.into_iter().map(|(_, standby)| standby).collect();
+    let topology = Topology { primary, standbys, unreachable };
+    check_belonging(&topology)?;
+    Ok(topology)
+}
+
 struct Identity {
     system: i64,
     major: i32,

@@ -152,8 +152,7 @@ pub fn lag(rows: &[LagRow]) -> String {
 /// The comparison of all tables and standbys, in a line.
 #[must_use]
 pub fn verify(rows: &[VerifyRow]) -> String {
-    // Sequences and the ledger have rows of their own kind.
-    let tables = || rows.iter().filter(|row| !row.table.starts_with("sequence ") && !row.table.starts_with("ledger "));
+    let tables = || rows.iter().filter(|row| row.is_table());
     let sum = |figure: fn(&VerifyRow) -> Option<u64>| tables().filter_map(figure).sum::<u64>();
     let unread = match tables().filter(|row| row.missing.is_none()).count() as u64 {
         0 => String::new(),

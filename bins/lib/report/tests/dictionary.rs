@@ -14,7 +14,7 @@ use report::load::LoadRow;
 use report::seed::SeedRow;
 use report::settings::SettingRow;
 use report::verdict::Verdict;
-use report::verify::VerifyRow;
+use report::verify::{Descent, VerifyRow};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// The entries of the dictionary: first cells of its tables, by heading.
@@ -114,6 +114,7 @@ fn every_value_has_its_entry() {
         ("Marks", values::<Mark>()),
         ("Status of a sample", values::<LagStatus>()),
         ("Verdicts", values::<Verdict>()),
+        ("Descent of a standby", values::<Descent>()),
     ] {
         assert_eq!(dictionary.under(heading), values, "{heading}: left is the dictionary, right is the enum");
     }

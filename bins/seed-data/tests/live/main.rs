@@ -60,11 +60,11 @@ impl Pair {
         topology::ask(&self.cluster(), Role::Admin, "test").unwrap().primary.1
     }
 
-    /// What the three tables hold, on the primary and then, behind a fence, on the standby: row counts and checksums.
+    /// What the three tables hold, on the primary and then, once it has caught up, on the standby: row counts and checksums.
     fn content(&self) -> Vec<String> {
         let found = topology::ask(&self.cluster(), Role::Admin, "test").unwrap();
         let (primary, standby) = (&found.primary.1, &found.standbys[0].1);
-        cluster::fence::wait(standby, cluster::fence::raise(primary).unwrap(), SOON).unwrap();
+        cluster::catch_up::wait(standby, cluster::catch_up::mark(primary).unwrap(), SOON).unwrap();
         let contents = [primary, standby].map(content);
         assert_eq!(contents[0], contents[1]);
         contents.into_iter().next().unwrap()

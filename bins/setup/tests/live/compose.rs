@@ -189,8 +189,8 @@ fn a_whole_life_with_every_image_and_every_compose_that_is_here() {
             docker(&["restart", &container(&home, "standby_2")]);
             life(&[]).is_whole("primary");
             lab.admin("primary").script("CREATE TABLE before AS SELECT 1 AS id").unwrap();
-            let fence = cluster::fence::raise(&lab.admin("primary")).unwrap();
-            cluster::fence::wait(&lab.admin("standby_1"), fence, SOON).unwrap();
+            let mark = cluster::catch_up::mark(&lab.admin("primary")).unwrap();
+            cluster::catch_up::wait(&lab.admin("standby_1"), mark, SOON).unwrap();
             docker(&["kill", "--signal", "KILL", &container(&home, "primary")]);
             let promoted = lab.admin("standby_1");
             promoted.script("SELECT pg_promote()").unwrap();

@@ -6,8 +6,8 @@ use crate::support::{Home, Lab};
 fn take_over(lab: &Lab) -> lab::open::OpenLab {
     let open = lab::open::open(lab.file()).unwrap();
     lab.admin("node1").script("CREATE TABLE before AS SELECT 1 AS id").unwrap();
-    let fence = cluster::fence::raise(&lab.admin("node1")).unwrap();
-    cluster::fence::wait(&lab.admin("node2"), fence, std::time::Duration::from_secs(30)).unwrap();
+    let mark = cluster::catch_up::mark(&lab.admin("node1")).unwrap();
+    cluster::catch_up::wait(&lab.admin("node2"), mark, std::time::Duration::from_secs(30)).unwrap();
     open.backend.kill("node1", &mut || {}).unwrap();
     let promoted = lab.admin("node2");
     promoted.script("SELECT pg_promote()").unwrap();

@@ -1,8 +1,8 @@
-//! Against real servers, and one that never answers: deadlines, the fence, TLS, poolers.
+//! Against real servers, and one that never answers: deadlines, catching up, TLS, poolers.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
 
-mod fence;
+mod catch_up;
 mod mute;
 mod pooler;
 mod tls;

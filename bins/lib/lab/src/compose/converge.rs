@@ -135,9 +135,9 @@ impl Converging<'_> {
         self.lab.sync_names(&primary, &self.state.sync_names(&standbys))?;
         wait_quorum(self.state, &on_primary)?;
         // What was made just now, the database above all, is there for whoever connects to a standby next.
-        let fence = cluster::fence::raise(&on_primary)?;
+        let mark = cluster::catch_up::mark(&on_primary)?;
         for standby in &standbys {
-            cluster::fence::wait(&self.lab.session(standby, "postgres")?, fence, STREAM_DEADLINE)?;
+            cluster::catch_up::wait(&self.lab.session(standby, "postgres")?, mark, STREAM_DEADLINE)?;
         }
         let mut all = standbys;
         all.push(primary);

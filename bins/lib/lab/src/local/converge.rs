@@ -126,9 +126,9 @@ impl Converging<'_> {
         self.lab.sync_names(&primary, &self.state.sync_names(&kept))?;
         wanted::wait_quorum(self.state, &on_primary)?;
         // What was made just now, the database above all, is there for whoever connects to a standby next.
-        let fence = cluster::fence::raise(&on_primary)?;
+        let mark = cluster::catch_up::mark(&on_primary)?;
         for standby in &kept {
-            cluster::fence::wait(&self.session(standby, "postgres")?, fence, STREAM_DEADLINE)?;
+            cluster::catch_up::wait(&self.session(standby, "postgres")?, mark, STREAM_DEADLINE)?;
         }
         let mut all = kept;
         all.push(primary);

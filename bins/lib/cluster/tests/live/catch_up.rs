@@ -1,18 +1,18 @@
-//! Whoever has passed the fence has every row that was acknowledged before it.
+//! Whoever has caught up with a mark has every row that was acknowledged before it.
 
 use std::time::Duration;
 
 use cluster::args::Cluster;
 use cluster::file::{ClusterFile, Role};
 use cluster::session::Session;
-use cluster::{fence, topology};
+use cluster::{catch_up, topology};
 use lab::conf::SyncMode;
 use lab::scratch::Scratch;
 
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
-fn behind_the_fence_is_every_row_also_of_asynchronous_commits() {
+fn whoever_has_caught_up_has_every_row_also_of_asynchronous_commits() {
     let lab = Scratch::new(1, SyncMode::Async).unwrap();
     let dir = lab.dir.clone();
     let cluster = Cluster::from_file(ClusterFile::read(&lab.cluster).unwrap());
@@ -20,7 +20,7 @@ fn behind_the_fence_is_every_row_also_of_asynchronous_commits() {
     let (primary, standby) = (&found.primary.1, &found.standbys[0].1);
     let info = cluster.info(&found.primary.0, Role::Admin).unwrap();
     let writer = Session::open("writer", &info, "test").unwrap();
-    // The longest delay of the WAL writer: without a flush of its own, the fence would stand before the rows.
+    // The longest delay of the WAL writer: without a flush of its own, the mark would stand before the rows.
     for sql in [
         "CREATE TABLE rows (id bigint)",
         "ALTER SYSTEM SET wal_writer_delay = '10s'",
@@ -31,24 +31,24 @@ fn behind_the_fence_is_every_row_also_of_asynchronous_commits() {
     }
     for id in 1..=200_i64 {
         writer.execute("INSERT INTO rows VALUES ($1)", &[&id]).unwrap();
-        let raised = fence::raise(primary).unwrap();
-        fence::wait(standby, raised, SOON).unwrap();
-        assert_eq!(standby.value::<i64>("SELECT count(*) FROM rows", &[]).unwrap(), id, "behind {raised}");
+        let mark = catch_up::mark(primary).unwrap();
+        catch_up::wait(standby, mark, SOON).unwrap();
+        assert_eq!(standby.value::<i64>("SELECT count(*) FROM rows", &[]).unwrap(), id, "after {mark}");
     }
 
-    // Who does not pass is said not to have passed, and where it stands.
+    // Who does not catch up is said not to have, and where it stands.
     standby.script("SELECT pg_wal_replay_pause()").unwrap();
     cluster::wait::until_true("the replay to pause", SOON, Duration::from_millis(5), || {
-        fence::raise(primary)?; // it pauses when there is something to replay
+        catch_up::mark(primary)?; // it pauses when there is something to replay
         standby.value("SELECT pg_get_wal_replay_pause_state() = 'paused'", &[])
     })
     .unwrap();
     writer.execute("INSERT INTO rows VALUES (0)", &[]).unwrap();
-    let raised = fence::raise(primary).unwrap();
-    let error = fence::wait(standby, raised, Duration::from_millis(100)).unwrap_err().to_string();
-    assert!(error.contains(&raised.to_string()) && error.contains("replayed up to"), "{error}");
+    let mark = catch_up::mark(primary).unwrap();
+    let error = catch_up::wait(standby, mark, Duration::from_millis(100)).unwrap_err().to_string();
+    assert!(error.contains(&mark.to_string()) && error.contains("replayed up to"), "{error}");
     standby.script("SELECT pg_wal_replay_resume()").unwrap();
-    fence::wait(standby, raised, SOON).unwrap();
+    catch_up::wait(standby, mark, SOON).unwrap();
     drop(lab);
     assert!(!dir.exists());
 }

@@ -1,0 +1,182 @@
+//! The catalogs and large objects: tables like any other, and compared like them. What differs is called by its name.
+
+use std::collections::BTreeMap;
+
+use cluster::session::Session;
+use program::progress::Progress;
+use report::verdict::Verdict;
+use report::verify::VerifyRow;
+
+use crate::looks;
+use crate::node::{Node, Standby};
+use crate::reader::{Reader, Trouble, column};
+use crate::subject::Subject;
+use crate::table::{Options, per_second};
+use crate::types::Types;
+
+/// How many objects a message names.
+const NAMED: usize = 10;
+
+/// What `ANALYZE` writes: it describes the data and not the schema, and each primary does it for itself.
+const STATISTICS: [&str; 2] = ["pg_statistic", "pg_statistic_ext_data"];
+
+/// Those that hold large objects.
+const LARGE_OBJECTS: [&str; 2] = ["pg_largeobject", "pg_largeobject_metadata"];
+
+/// A catalog.
+#[derive(Clone, Debug)]
+pub(crate) struct Catalog {
+    table: Subject,
+    has_oid: bool,
+}
+
+impl Catalog {
+    /// How to compare it: the key of `pg_aggregate` is a `regproc`, whose text need not lead back to one function.
+    fn options(&self, options: Options) -> Options {
+        let sample = if self.table.name == "pg_aggregate" { 0 } else { options.sample };
+        Options { sample, ..options }
+    }
+}
+
+/// All catalogs that can be read.
+#[derive(Debug, Default)]
+pub(crate) struct Catalogs {
+    /// Those that describe what there is.
+    pub(crate) schema: Vec<Catalog>,
+    /// Those that hold large objects.
+    pub(crate) large_objects: Vec<Catalog>,
+    /// Those that this role may not read, or that are not compared at rest.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// Finds the catalogs. `at_rest`: without those that each server fills for itself.
+///
+/// # Errors
+/// If they cannot be read.
+pub(crate) fn find(reader: &mut Reader, at_rest: bool) -> Result<Catalogs, Trouble> {
+    let mut catalogs = Catalogs::default();
+    for row in reader.rows(cluster::sql!("verify_catalogs"), &[])? {
+        let table = Subject { oid: column(&row, 0)?, schema: column(&row, 1)?, name: column(&row, 2)? };
+        let (readable, has_oid): (bool, bool) = (column(&row, 3)?, column(&row, 4)?);
+        let name = table.name.clone();
+        if !readable {
+            catalogs.left_out.push(format!("catalog {name} (this role may not read it)"));
+        } else if at_rest && STATISTICS.contains(&&*name) {
+            catalogs.left_out.push(format!("catalog {name} (each server's own at rest)"));
+        } else if LARGE_OBJECTS.contains(&&*name) {
+            catalogs.large_objects.push(Catalog { table, has_oid });
+        } else {
+            catalogs.schema.push(Catalog { table, has_oid });
+        }
+    }
+    Ok(catalogs)
+}
+
+/// Compares some of them on all standbys: one row for each standby, called `title`, with the sums.
+pub(crate) fn compare(
+    primary: &mut Node,
+    standbys: &mut [Standby],
+    catalogs: &[Catalog],
+    title: (&str, &str),
+    options: Options,
+    progress: &Progress,
+) -> Vec<VerifyRow> {
+    let (run, title) = title;
+    let mut types = Types::default();
+    let mut sums: Vec<Option<VerifyRow>> = vec![None; standbys.len()];
+    for catalog in catalogs {
+        let findings =
+            looks::compare(primary, standbys, &catalog.table, &mut types, catalog.options(options), progress);
+        for ((standby, finding), sum) in standbys.iter().zip(findings).zip(&mut sums) {
+            let row = finding.row(run, title, &standby.name);
+            let name = format!("catalog {}", catalog.table.name);
+            finding.tell(&name, &standby.name, progress);
+            if let (Verdict::Broken, Ok(node)) = (row.verdict, &standby.node) {
+                for line in differences(catalog, &primary.door, &node.door) {
+                    progress.warn(&format!("{name} on {}: {line}", standby.name));
+                }
+            }
+            *sum = Some(match sum.take() {
+                Some(sum) => add(sum, &row),
+                None => row,
+            });
+        }
+        if program::stop::check().is_err() {
+            break; // what a signal cut short is no finding, and is not told
+        }
+    }
+    sums.into_iter().flatten().collect()
+}
+
+/// Two rows of one standby as one. What could not be read of one of them is not counted.
+fn add(a: VerifyRow, b: &VerifyRow) -> VerifyRow {
+    let sum = |a: Option<u64>, b: Option<u64>| if a.is_none() { b } else { Some(a.unwrap_or(0) + b.unwrap_or(0)) };
+    let elapsed_us = a.elapsed_us + b.elapsed_us;
+    let rows_primary = sum(a.rows_primary, b.rows_primary);
+    VerifyRow {
+        rows_primary,
+        rows_standby: sum(a.rows_standby, b.rows_standby),
+        missing: sum(a.missing, b.missing),
+        extra: sum(a.extra, b.extra),
+        different: sum(a.different, b.different),
+        corrupt: sum(a.corrupt, b.corrupt),
+        chunks: a.chunks + b.chunks,
+        rechecked: a.rechecked + b.rechecked,
+        elapsed_us,
+        rows_per_s: per_second(rows_primary.unwrap_or(0), elapsed_us),
+        verdict: a.verdict.join(b.verdict),
+        ..a
+    }
+}
+
+/// A catalog's rows by their address: what they describe, and a digest to tell two apart.
+type Described = BTreeMap<String, (String, String)>;
+
+/// What differs in a catalog, in words: which table, which column, which view. Only for eyes: what counts was proven
+/// before, and what cannot be named here has been called by its key.
+fn differences(catalog: &Catalog, primary: &Session, standby: &Session) -> Vec<String> {
+    let Some(sql) = describing(catalog) else { return Vec::new() };
+    let (Ok(here), Ok(there)) = (described(primary, &sql), described(standby, &sql)) else { return Vec::new() };
+    let only = |these: &Described, those: &Described| {
+        let names = these.iter().filter(|(key, _)| !those.contains_key(*key));
+        names.map(|(_, (name, _))| name.clone()).collect::<Vec<_>>()
+    };
+    let both = here.iter().filter(|(key, (_, digest))| there.get(*key).is_some_and(|(_, other)| other != digest));
+    let different: Vec<String> = both.map(|(_, (name, _))| name.clone()).collect();
+    [
+        (format!("only on {}", standby.node()), only(&there, &here)),
+        (format!("only on {}", primary.node()), only(&here, &there)),
+        ("different".to_owned(), different),
+    ]
+    .into_iter()
+    .filter(|(_, names)| !names.is_empty())
+    .map(|(what, names)| {
+        let more = if names.len() > NAMED { format!(", and {} more", names.len() - NAMED) } else { String::new() };
+        format!("{what}: {}{more}", names[..names.len().min(NAMED)].join(", "))
+    })
+    .collect()
+}
+
+/// The statement that describes a catalog's rows; none for a catalog whose rows have no address of their own.
+fn describing(catalog: &Catalog) -> Option<String> {
+    let (table, class) = (catalog.table.quoted(), catalog.table.oid);
+    let address = match (catalog.table.name.as_str(), catalog.has_oid) {
+        ("pg_attribute", _) => "1259, t.attrelid, t.attnum".to_owned(), // of a column, its table in pg_class
+        (_, true) => format!("{class}, t.oid, 0"),
+        (_, false) => return None,
+    };
+    Some(format!(
+        "SELECT pg_catalog.concat_ws('.', {address}), pg_catalog.pg_describe_object({address}), pg_catalog.md5(t::text) \
+           FROM ONLY {table} AS t"
+    ))
+}
+
+fn described(session: &Session, sql: &str) -> anyhow::Result<Described> {
+    let mut described = Described::new();
+    for row in session.rows(sql, &[])? {
+        let (key, name): (String, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+        let name = name.unwrap_or_else(|| key.clone());
+        described.insert(key, (name, row.try_get(2)?));
+    }
+    Ok(described)
+}

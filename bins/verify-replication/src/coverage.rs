@@ -1,0 +1,130 @@
+//! What was compared, how, and what was not, and why: said at the end of a run, with counts.
+
+use report::show::count;
+use report::verdict::Verdict;
+use report::verify::{Descent, VerifyRow};
+
+/// What was compared on one standby.
+#[derive(Debug)]
+pub(crate) struct Covered {
+    standby: String,
+    descent: Option<Descent>,
+    tables: Kind,
+    sequences: Kind,
+    catalogs: Kind,
+    large_objects: Kind,
+}
+
+/// How many things of one kind, how many of them were compared to an end, and their rows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kind {
+    all: u64,
+    compared: u64,
+    rows: u64,
+}
+
+/// All of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Coverage {
+    standbys: Vec<Covered>,
+    /// What was left out, each with why.
+    pub(crate) left_out: Vec<String>,
+    /// How many catalogs stand behind the row on them.
+    pub(crate) catalogs: u64,
+    /// Rows of each table that were looked up by index, too.
+    sample: usize,
+}
+
+impl Kind {
+    fn add(&mut self, row: &VerifyRow) {
+        self.all += 1;
+        if row.rows_primary.is_some() && row.rows_standby.is_some() && row.verdict != Verdict::Unknown {
+            self.compared += 1;
+            self.rows += row.rows_standby.unwrap_or(0);
+        }
+    }
+
+    fn of(self, what: &str) -> String {
+        format!("{} of {}", self.compared, count(self.all, what))
+    }
+}
+
+impl Coverage {
+    /// Of a run that looks as many rows of each table up by index.
+    pub(crate) fn new(sample: usize) -> Coverage {
+        Coverage { sample, ..Coverage::default() }
+    }
+
+    /// Counts a row.
+    pub(crate) fn add(&mut self, row: &VerifyRow) {
+        let known = self.standbys.iter().position(|covered| covered.standby == row.standby);
+        let index = known.unwrap_or_else(|| {
+            self.standbys.push(Covered::new(row));
+            self.standbys.len() - 1
+        });
+        let covered = &mut self.standbys[index];
+        match row.table.as_str() {
+            VerifyRow::CATALOGS => covered.catalogs.add(row),
+            VerifyRow::LARGE_OBJECTS => covered.large_objects.add(row),
+            table if table.starts_with("sequence ") => covered.sequences.add(row),
+            _ if row.is_table() => covered.tables.add(row),
+            _ => {} // a ledger says itself what it looked for
+        }
+    }
+
+    /// The statement, line by line.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.standbys.iter().flat_map(|standby| standby.lines(self)).collect();
+        if !self.left_out.is_empty() {
+            lines.push(format!("not compared: {}", self.left_out.join(", ")));
+        }
+        lines
+    }
+}
+
+impl Covered {
+    fn new(row: &VerifyRow) -> Covered {
+        let none = Kind::default();
+        Covered {
+            standby: row.standby.clone(),
+            descent: row.descent,
+            tables: none,
+            sequences: none,
+            catalogs: none,
+            large_objects: none,
+        }
+    }
+
+    fn lines(&self, coverage: &Coverage) -> Vec<String> {
+        let descent = self.descent.map_or("not proven to follow the primary".to_owned(), |descent| descent.to_string());
+        let mut lines = vec![format!("compared on {} ({descent}):", self.standby)];
+        let sampled = match coverage.sample {
+            0 => "no row looked up by index".to_owned(),
+            rows => format!("up to {rows} rows of each looked up by its primary key, no other index read"),
+        };
+        let rows = |kind: Kind| count(kind.rows, "row");
+        for (kind, line) in [
+            (self.tables, format!("{}: {}, each by its hash; {sampled}", self.tables.of("table"), rows(self.tables))),
+            (self.sequences, format!("{}: definition and position", self.sequences.of("sequence"))),
+            (
+                self.catalogs,
+                match self.catalogs.compared {
+                    0 => "catalogs: not to an end".to_owned(),
+                    _ => format!("{}: {}, as tables", count(coverage.catalogs, "catalog"), rows(self.catalogs)),
+                },
+            ),
+            (
+                self.large_objects,
+                match self.large_objects.compared {
+                    0 => "large objects: not to an end".to_owned(),
+                    _ => format!("large objects: {} of their pages and owners", rows(self.large_objects)),
+                },
+            ),
+        ] {
+            if kind.all > 0 {
+                lines.push(format!("  {line}"));
+            }
+        }
+        lines
+    }
+}

@@ -1,0 +1,176 @@
+//! Descent: does a standby follow this very primary?
+//!
+//! To be in recovery and far enough in the WAL proves nothing: a node that once ran alone has WAL of its own, and passes
+//! any wait for an LSN. So both sides are asked, and what a standby has must not be more than the primary has written.
+//! That both are of one cluster (its system identifier) was seen when they were told apart. The histories of timelines
+//! are compared by the sender: it refuses a receiver whose timeline left its own, and one that receives the primary's
+//! own timeline has come along the same forks.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Error, Result, anyhow};
+use cluster::catch_up;
+use cluster::session::Session;
+use cluster::topology::replayed;
+use cluster::wait::Look;
+use report::lsn::Lsn;
+use report::timeline::of_wal_file;
+use report::verify::Descent;
+
+use crate::node::{Node, Standby, within};
+
+/// The pause between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What a standby's receiver has to reach, and on which timeline.
+struct Aim {
+    mark: Lsn,
+    timeline: u32,
+}
+
+/// A standby's receiver.
+struct Receiver {
+    status: String,
+    timeline: Option<u32>,
+    flushed: Option<Lsn>,
+    slot: Option<String>,
+    application: Option<String>,
+    from: Option<String>,
+}
+
+/// Proves of each standby that it follows the primary; one of which that cannot be proven within `limit` is given up.
+///
+/// # Errors
+/// If a signal came.
+pub(crate) fn prove(primary: &Node, standbys: &mut [Standby], limit: Duration) -> Result<()> {
+    let begun = Instant::now();
+    let aim = match aim(&primary.door) {
+        Ok(aim) => aim,
+        Err(error) => {
+            primary.lose(&error);
+            return Ok(());
+        }
+    };
+    loop {
+        let mut open = Vec::new();
+        for index in 0..standbys.len() {
+            let Some(looked) = look(primary, standbys, index, &aim) else { continue };
+            let standby = &mut standbys[index];
+            match looked {
+                Look::Done(descent) => standby.descent = Some(descent),
+                Look::Never(error) => standby.node = Err(unproven(&error)),
+                Look::NotYet(why) => open.push((index, why)),
+            }
+        }
+        if open.is_empty() {
+            return Ok(());
+        }
+        if begun.elapsed() >= limit {
+            for (index, why) in open {
+                standbys[index].node = Err(unproven(&anyhow!("{why}")));
+            }
+            return Ok(());
+        }
+        program::stop::pause(LOOK)?;
+    }
+}
+
+fn unproven(why: &Error) -> String {
+    format!("it is not proven that it follows this primary: {why:#}")
+}
+
+fn aim(primary: &Session) -> Result<Aim> {
+    let mark = catch_up::mark(primary).context("cannot set a mark in its WAL")?;
+    let file: String = primary.value(cluster::sql!("current_timeline"), &[])?;
+    let timeline = of_wal_file(&file).with_context(|| format!("{file:?} is no WAL file's name"))?;
+    Ok(Aim { mark, timeline })
+}
+
+/// One look at one standby; `None` if nothing is to be found out of it.
+fn look(primary: &Node, standbys: &[Standby], index: usize, aim: &Aim) -> Option<Look<Descent>> {
+    let standby = standbys.get(index).filter(|standby| standby.descent.is_none())?;
+    let node = standby.node.as_ref().ok()?;
+    let looked = match receiver(&node.door) {
+        Ok(Some(receiver)) => streams(primary, standbys, &receiver, aim),
+        Ok(None) => restartpoint(primary, node),
+        Err(error) => Err(error),
+    };
+    Some(match looked {
+        Ok(look) => look,
+        Err(error) if node.door.is_closed() || primary.door.is_closed() => Look::Never(error),
+        Err(error) => Look::NotYet(format!("{error:#}")),
+    })
+}
+
+/// Whether a receiver streams from the primary, or from a standby that is proven.
+fn streams(primary: &Node, standbys: &[Standby], receiver: &Receiver, aim: &Aim) -> Result<Look<Descent>> {
+    let not_yet = |why: String| Ok(Look::NotYet(why));
+    let Some(flushed) = receiver.flushed.filter(|_| receiver.status == "streaming") else {
+        return not_yet(format!("its receiver is {}", receiver.status));
+    };
+    if let Err(error) = within(&primary.door, flushed) {
+        return Ok(Look::Never(error));
+    }
+    if receiver.timeline != Some(aim.timeline) {
+        let timeline = receiver.timeline.unwrap_or_default();
+        return not_yet(format!(
+            "it receives on timeline {timeline}, and the primary writes timeline {}",
+            aim.timeline
+        ));
+    }
+    if flushed < aim.mark {
+        return not_yet(format!("it has received up to {flushed}, and not up to {}", aim.mark));
+    }
+    if sends(&primary.door, receiver, aim)? {
+        return Ok(Look::Done(Descent::Streams));
+    }
+    for upstream in standbys.iter().filter(|standby| standby.descent.is_some()) {
+        if let Ok(node) = &upstream.node
+            && sends(&node.door, receiver, aim)?
+        {
+            return Ok(Look::Done(Descent::Cascades));
+        }
+    }
+    not_yet(format!(
+        "its receiver streams from {}, and neither the primary nor a standby that is named and proven says that it sends \
+         to it",
+        receiver.from.as_deref().unwrap_or("somewhere")
+    ))
+}
+
+/// Whether a node without a receiver made its last restartpoint at the primary's last checkpoint.
+fn restartpoint(primary: &Node, standby: &Node) -> Result<Look<Descent>> {
+    let at = replayed(&standby.door)?.unwrap_or_default();
+    if let Err(error) = within(&primary.door, at) {
+        return Ok(Look::Never(error));
+    }
+    let sql = cluster::sql!("verify_checkpoint");
+    let (here, there) = (primary.door.value::<String>(sql, &[])?, standby.door.value::<String>(sql, &[])?);
+    Ok(match here == there {
+        true => Look::Done(Descent::Restartpoint),
+        false => Look::NotYet(
+            "it has no receiver, and its last restartpoint is not the primary's last checkpoint (one that is fed from an \
+             archive can be proven by that, soon after its own CHECKPOINT)"
+                .to_owned(),
+        ),
+    })
+}
+
+/// Whether a node says that it sends to this receiver.
+fn sends(upstream: &Session, receiver: &Receiver, aim: &Aim) -> Result<bool> {
+    upstream.value(cluster::sql!("verify_sender"), &[&receiver.slot, &receiver.application, &aim.mark.to_string()])
+}
+
+fn receiver(standby: &Session) -> Result<Option<Receiver>> {
+    let rows = standby.rows(cluster::sql!("verify_receiver"), &[])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let status: Option<String> = row.try_get(0)?;
+    Ok(Some(Receiver {
+        status: status.context("its receiver is not shown to this role: it needs pg_monitor")?,
+        timeline: row.try_get::<_, Option<i32>>(1)?.and_then(|timeline| u32::try_from(timeline).ok()),
+        flushed: row.try_get::<_, Option<String>>(2)?.map(|lsn| lsn.parse()).transpose()?,
+        slot: row.try_get(3)?,
+        application: row.try_get(4)?,
+        from: row.try_get(5)?,
+    }))
+}

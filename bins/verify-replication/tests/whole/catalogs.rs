@@ -1,0 +1,120 @@
+//! The catalogs are compared as tables are: what only one side has is named, and what is on its way is no difference.
+
+use std::time::Duration;
+
+use cluster::wait::until_true;
+use report::verdict::Verdict::{Broken, Held, Unknown};
+use report::verify::Descent;
+
+use crate::{Lab, SOON};
+
+const SCHEMA: &str = "
+    CREATE TABLE kept (id int PRIMARY KEY, v text);
+    INSERT INTO kept SELECT i, 'v' || i FROM generate_series(1, 500) AS i;
+    CREATE TABLE padded (c char(5));
+    CREATE VIEW seen AS SELECT id FROM kept;
+    CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+    SELECT lo_from_bytea(4711, 'large');";
+
+#[test]
+fn what_a_copy_has_otherwise_is_found_and_named_at_rest() {
+    let lab = Lab::new(1);
+    lab.on("node1").script(SCHEMA).unwrap();
+    let copy = lab.promote("node2");
+    let both = lab.verify(&[]);
+    assert_eq!((both.code, both.rows.len()), (Some(2), 0), "both are primaries, and that was not said to be right");
+    let same = lab.verify(&["--at-rest"]);
+    assert_eq!((same.code, same.of("node2")), (Some(0), (Held, Some(Descent::AtRest))), "{}", same.stderr);
+    assert!(same.row("catalogs", "node2").rows_standby > Some(5_000), "{}", same.stderr);
+    assert_eq!(same.row("large objects", "node2").rows_standby, Some(2), "its owner, and a page");
+
+    // Of rows: one is missing, one is there besides, one is another.
+    let rows =
+        "DELETE FROM kept WHERE id = 7; INSERT INTO kept VALUES (501, 'v'); UPDATE kept SET v = 'w' WHERE id = 9";
+    copy.script(rows).unwrap();
+    // Sooner than anything else on the primary takes an id of a transaction: those of the copy are not among its own.
+    let args = ["--at-rest", "--table", "kept", "--recheck-for", "2s"];
+    let said = lab.verify_pair("node1", "node2", &args);
+    let row = said.row("public.kept", "standby1");
+    let counts = (row.missing, row.extra, row.different);
+    assert_eq!((said.code, counts), (Some(1), (Some(1), Some(1), Some(1))), "{}", said.stderr);
+
+    for (change, named) in [
+        ("CREATE TABLE only_there (id int)", "only on node2: table only_there"),
+        ("ALTER TABLE kept ADD COLUMN more int", "column more of table kept"),
+        ("CREATE OR REPLACE VIEW seen AS SELECT id + 0 AS id FROM kept", "different: rule _RETURN on view seen"),
+        ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'", "different: function f()"),
+        ("ALTER TABLE padded ALTER COLUMN c TYPE char(8)", "column c of table padded"),
+        ("ALTER TABLE kept ADD CHECK (id > 0) NOT VALID", "constraint kept_id_check on table kept"),
+    ] {
+        let before = lab.verify(&["--at-rest"]);
+        assert!(!before.stderr.contains(named), "{named} is named before it is so: {}", before.stderr);
+        copy.script(change).unwrap();
+        let said = lab.verify(&["--at-rest"]);
+        assert_eq!((said.code, said.row("catalogs", "node2").verdict), (Some(1), Broken), "{change}: {}", said.stderr);
+        assert!(said.stderr.contains(named), "{change}: {}", said.stderr);
+    }
+    copy.script("SELECT lo_put(4711, 0, 'LARGE')").unwrap();
+    let said = lab.verify(&["--at-rest"]);
+    let large = said.row("large objects", "node2");
+    assert_eq!((large.verdict, large.different), (Broken, Some(1)), "{}", said.stderr);
+}
+
+/// DDL that waits for a standby is in its catalogs, and not yet in the primary's.
+#[test]
+fn ddl_that_waits_for_a_standby_is_never_a_difference() {
+    let lab = Lab::new(1);
+    let primary = lab.on("node1");
+    primary.script("CREATE SEQUENCE altered; CREATE TABLE dropped (id int)").unwrap();
+    primary.script("ALTER SYSTEM SET synchronous_standby_names = 'ghost'").unwrap();
+    primary.script("SELECT pg_reload_conf()").unwrap();
+    let waiting = ["CREATE TABLE made (id int)", "DROP TABLE dropped", "ALTER SEQUENCE altered INCREMENT 7"];
+    std::thread::scope(|scope| {
+        for sql in waiting {
+            let session = lab.on("node1");
+            scope.spawn(move || drop(session.script("SET synchronous_commit = on").and_then(|()| session.script(sql))));
+        }
+        until_true("three commits to wait", SOON, Duration::from_millis(10), || {
+            primary.value("SELECT count(*) = 3 FROM pg_stat_activity WHERE wait_event = 'SyncRep'", &[])
+        })
+        .unwrap();
+        let said = lab.verify(&["--recheck-for", "300ms"]);
+        primary.script("ALTER SYSTEM RESET synchronous_standby_names").unwrap();
+        primary.script("SELECT pg_reload_conf()").unwrap();
+        let row = said.row("catalogs", "node2");
+        let counts = (row.missing, row.extra, row.different);
+        assert_eq!((row.verdict, counts), (Unknown, (Some(0), Some(0), Some(0))), "{}", said.stderr);
+        assert_eq!(said.row("sequence public.altered", "node2").verdict, Unknown, "{}", said.stderr);
+        assert!(said.stderr.contains("still changing after"), "{}", said.stderr);
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+    });
+    let said = lab.verify(&[]);
+    assert_eq!((said.code, said.of("node2").0), (Some(0), Held), "{}", said.stderr);
+}
+
+#[test]
+fn ddl_that_goes_on_meanwhile_is_never_a_difference() {
+    let lab = Lab::new(1);
+    lab.on("node1").script("CREATE TABLE kept (id int)").unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let session = lab.on("node1");
+        scope.spawn(|| {
+            let session = session;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let ddl = "CREATE TABLE fleeting (id serial PRIMARY KEY, v text); CREATE TEMP TABLE own (id int);
+                    ALTER TABLE kept ADD COLUMN more int DEFAULT 1; ALTER TABLE kept DROP COLUMN more;
+                    DROP TABLE own; DROP TABLE fleeting; ALTER TABLE kept RENAME TO other;
+                    ALTER TABLE other RENAME TO kept;";
+                session.script(ddl).unwrap();
+            }
+        });
+        for _ in 0..5 {
+            let said = lab.verify(&["--recheck-for", "5s"]);
+            let row = said.row("catalogs", "node2");
+            assert_ne!(row.verdict, Broken, "{}", said.stderr);
+            assert!(!said.rows.iter().any(|row| row.verdict == Broken), "{:#?} {}", said.rows, said.stderr);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
