@@ -28,7 +28,7 @@ pub(crate) enum Bench {
     Lag(Args),
     /// write-load as fast as it goes, beside pgbench with the same INSERT, in pairs
     Load(Args),
-    /// verify-replication beside a raw scan of the same table, in pairs
+    /// verify-replication beside the same work done raw by psql on both nodes, in pairs
     Verify(Args),
     /// Takeovers, each beside the raw floor of the same nodes
     Outage(Args),

@@ -231,7 +231,7 @@ fn half(duration: Duration) -> String {
 }
 
 /// The first of two free ports in a row, below those that outgoing connections take.
-fn two_free_ports() -> Result<u16> {
+pub(super) fn two_free_ports() -> Result<u16> {
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let first = (16_000 + (std::process::id() % 700) as u16 * 10..32_000).step_by(2);
     let found = first.into_iter().find(|port| free(*port) && free(port + 1));
