@@ -38,6 +38,12 @@ fn what_a_copy_has_otherwise_is_found_and_named_at_rest() {
     let row = said.row("public.kept", "standby1");
     let counts = (row.missing, row.extra, row.different);
     assert_eq!((said.code, counts), (Some(1), (Some(1), Some(1), Some(1))), "{}", said.stderr);
+    // In another file, too, and at other places there.
+    copy.script("VACUUM FULL kept").unwrap();
+    let said = lab.verify_pair("node1", "node2", &args);
+    let row = said.row("public.kept", "standby1");
+    let counts = (row.missing, row.extra, row.different);
+    assert_eq!((said.code, counts), (Some(1), (Some(1), Some(1), Some(1))), "{}", said.stderr);
 
     for (change, named) in [
         ("CREATE TABLE only_there (id int)", "only on node2: table only_there"),
