@@ -7,6 +7,7 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
+use crate::index_sample::Draw;
 use crate::looks;
 use crate::node::{Node, Standby};
 use crate::reader::{Reader, Trouble, column};
@@ -33,8 +34,8 @@ pub(crate) struct Catalog {
 impl Catalog {
     /// How to compare it: the key of `pg_aggregate` is a `regproc`, whose text need not lead back to one function.
     fn options(&self, options: Options) -> Options {
-        let sample = if self.table.name == "pg_aggregate" { 0 } else { options.sample };
-        Options { sample, ..options }
+        let rows = if self.table.name == "pg_aggregate" { 0 } else { options.draw.rows };
+        Options { draw: Draw { rows, ..options.draw }, ..options }
     }
 }
 

@@ -4,6 +4,8 @@ use report::show::count;
 use report::verdict::Verdict;
 use report::verify::{Descent, VerifyRow};
 
+use crate::index_sample::Draw;
+
 /// What was compared on one standby.
 #[derive(Debug)]
 pub(crate) struct Covered {
@@ -24,15 +26,15 @@ struct Kind {
 }
 
 /// All of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Coverage {
     standbys: Vec<Covered>,
     /// What was left out, each with why.
     pub(crate) left_out: Vec<String>,
     /// How many catalogs stand behind the row on them.
     pub(crate) catalogs: u64,
-    /// Rows of each table that were looked up by index, too.
-    sample: usize,
+    /// The rows of each table that were looked up by index, too.
+    draw: Draw,
 }
 
 impl Kind {
@@ -50,9 +52,9 @@ impl Kind {
 }
 
 impl Coverage {
-    /// Of a run that looks as many rows of each table up by index.
-    pub(crate) fn new(sample: usize) -> Coverage {
-        Coverage { sample, ..Coverage::default() }
+    /// Of a run that looks these rows of each table up by index.
+    pub(crate) fn new(draw: Draw) -> Coverage {
+        Coverage { standbys: Vec::new(), left_out: Vec::new(), catalogs: 0, draw }
     }
 
     /// Counts a row.
@@ -98,9 +100,13 @@ impl Covered {
     fn lines(&self, coverage: &Coverage) -> Vec<String> {
         let descent = self.descent.map_or("not proven to follow the primary".to_owned(), |descent| descent.to_string());
         let mut lines = vec![format!("compared on {} ({descent}):", self.standby)];
-        let sampled = match coverage.sample {
-            0 => "no row looked up by index".to_owned(),
-            rows => format!("up to {rows} rows of each looked up by its primary key, no other index read"),
+        let sampled = match coverage.draw {
+            Draw { rows: 0, .. } => "no row looked up by index".to_owned(),
+            Draw { rows, seed } => {
+                format!(
+                    "up to {rows} random rows of each looked up by its primary key (--seed {seed}), no other index read"
+                )
+            }
         };
         let rows = |kind: Kind| count(kind.rows, "row");
         for (kind, line) in [

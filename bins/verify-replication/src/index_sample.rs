@@ -1,8 +1,14 @@
 //! Some rows looked up by index: a row that a scan shows and the index does not is as good as lost for most queries.
+//!
+//! They are drawn at random from all over the table, other ones in each run: damage that one run misses the next one may
+//! find. They are looked up by the operators of the index's own operator class, or the server could not use the index.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rand::seq::SliceRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -20,6 +26,18 @@ pub(crate) const LOOKS: u32 = 10;
 /// The pause between two such looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Which rows of each table to look up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draw {
+    /// How many; 0: none.
+    pub(crate) rows: usize,
+    /// The same seed draws the same places.
+    pub(crate) seed: u64,
+}
+
+/// How many places are tried for each row that is wanted: some line pointers are dead.
+const TRIES: u64 = 4;
+
 /// A row's key, column by column as text, and the fingerprint of its content on the primary.
 struct Sampled {
     key: Vec<String>,
@@ -29,7 +47,7 @@ struct Sampled {
 /// What a look-up found for the n-th key.
 type Found = BTreeMap<i64, BTreeSet<(Tid, Xid, Fingerprint)>>;
 
-/// Looks up to `count` of `rows` rows up on the standby by the primary key's index. `different`: index and scan do not
+/// Looks some of `rows` rows up on the standby by the primary key's index. `different`: index and scan do not
 /// find the same under a key. `again`: changed at every look.
 ///
 /// # Errors
@@ -39,10 +57,10 @@ pub(crate) fn look_up(
     standby: &mut Node,
     layout: &Layout,
     rows: u64,
-    count: usize,
+    draw: Draw,
     limits: Limits,
 ) -> Result<Look, Trouble> {
-    let sampled = sample(primary.reader(), layout, rows, count)?;
+    let sampled = sample(primary.reader(), layout, rows, draw)?;
     if sampled.is_empty() {
         return Ok(Look::default());
     }
@@ -95,35 +113,46 @@ fn version(row: &Sampled, (ctid, xmin, hash): (Tid, Xid, Fingerprint)) -> Versio
     Version { ctid, xmin, xmax: Xid::NONE, key: Some(row.key.join(", ")), hash }
 }
 
-/// Rows from all over the table: one line pointer from each of `count` blocks (some from more in a small table).
-fn sample(reader: &mut Reader, layout: &Layout, rows: u64, count: usize) -> Result<Vec<Sampled>, Trouble> {
+/// Rows from all over the table, as many as are wanted or as its places hold.
+fn sample(reader: &mut Reader, layout: &Layout, rows: u64, draw: Draw) -> Result<Vec<Sampled>, Trouble> {
     let keys: Vec<_> = layout.key.iter().map(|column| format!("t.{}::text", column.quoted)).collect();
     let sql = format!(
-        "SELECT {}, ARRAY[{}] FROM ONLY {} AS t WHERE t.ctid = ANY ($1::text[]::tid[]) LIMIT {count}",
+        "SELECT t.ctid, {}, ARRAY[{}] FROM ONLY {} AS t WHERE t.ctid = ANY ($1::text[]::tid[])",
         layout.fingerprint(),
         keys.join(", "),
         layout.table.quoted()
     );
-    let rows = reader.rows(&sql, &[&places(layout.blocks, rows, count)])?;
-    rows.iter()
-        .map(|row| Ok(Sampled { hash: Fingerprint(column(row, 0)?, column(row, 1)?), key: column(row, 2)? }))
-        .collect()
+    let mut random = ChaCha8Rng::seed_from_u64(draw.seed ^ u64::from(layout.table.oid));
+    let places = places(layout.blocks, rows, draw.rows as u64, &mut random);
+    let names: Vec<String> = places.iter().map(|(block, pointer)| format!("({block},{pointer})")).collect();
+    let mut there: BTreeMap<(u64, u64), Sampled> = BTreeMap::new();
+    for row in reader.rows(&sql, &[&names])? {
+        let Tid { block, offset } = column(&row, 0)?;
+        let sampled = Sampled { hash: Fingerprint(column(&row, 1)?, column(&row, 2)?), key: column(&row, 3)? };
+        there.insert((block.into(), offset.into()), sampled);
+    }
+    // In the order of the places: the first round of them alone is spread over the whole table.
+    Ok(places.iter().filter_map(|place| there.remove(place)).take(draw.rows).collect())
 }
 
-/// Where to look for rows: blocks at equal distances, and in each a few line pointers at equal distances, of which some
-/// may be dead.
-fn places(blocks: u64, rows: u64, count: usize) -> Vec<String> {
-    let taken = blocks.min(count as u64);
-    if taken == 0 {
-        return Vec::new();
+/// Where to look for rows: block and line pointer. As many rounds as there are tries, each with a place in every part of
+/// the table; of a small table, all places.
+fn places(blocks: u64, rows: u64, wanted: u64, random: &mut ChaCha8Rng) -> Vec<(u64, u64)> {
+    let in_block = rows.div_ceil(blocks.max(1)).max(1);
+    if blocks * in_block <= wanted * TRIES {
+        let mut all: Vec<_> = (0..blocks).flat_map(|block| (1..=in_block).map(move |place| (block, place))).collect();
+        all.shuffle(random);
+        return all;
     }
-    let in_block = rows.div_ceil(blocks).max(1);
-    let tries = ((count as u64).div_ceil(taken) + 3).min(in_block);
-    let place = |n: u64, t: u64| {
-        let (block, pointer) = (n * blocks / taken, (n * 7 + t * in_block / tries) % in_block + 1);
-        format!("({block},{pointer})")
-    };
-    (0..taken).flat_map(|n| (0..tries).map(move |t| place(n, t))).collect()
+    let parts = wanted.min(blocks);
+    let mut places = Vec::new();
+    for _ in 0..wanted.div_ceil(parts) * TRIES {
+        for part in 0..parts {
+            let (from, to) = (part * blocks / parts, (part + 1) * blocks / parts);
+            places.push((random.random_range(from..to), random.random_range(1..=in_block)));
+        }
+    }
+    places
 }
 
 /// What the standby finds for these keys by index only.
@@ -159,7 +188,7 @@ fn lookup_sql(layout: &Layout) -> String {
         .key
         .iter()
         .zip(&names)
-        .map(|(column, k)| format!("t.{} = k.{k}::{}", column.quoted, column.kind))
+        .map(|(column, k)| format!("t.{} {} k.{k}::{}", column.quoted, column.equal, column.kind))
         .collect();
     format!(
         "SELECT k.n, t.ctid, t.xmin, {} \
@@ -174,25 +203,45 @@ fn lookup_sql(layout: &Layout) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha8Rng;
+
     use super::places;
 
+    fn drawn(blocks: u64, rows: u64, wanted: u64, seed: u64) -> Vec<(u64, u64)> {
+        places(blocks, rows, wanted, &mut ChaCha8Rng::seed_from_u64(seed))
+    }
+
     #[test]
-    fn places_are_spread_over_the_whole_table() {
-        let places = places(10_000, 600_000, 100);
-        let blocks: std::collections::BTreeSet<u64> =
-            places.iter().map(|place| place[1..].split(',').next().unwrap().parse().unwrap()).collect();
-        assert_eq!(blocks.len(), 100);
-        assert_eq!((blocks.first(), blocks.last()), (Some(&0), Some(&9_900)));
+    fn the_first_round_of_places_is_spread_over_the_whole_table() {
+        let places = drawn(10_000, 600_000, 100, 1);
+        assert_eq!(places.len(), 400);
+        let hundredths: BTreeSet<u64> = places[..100].iter().map(|(block, _)| block / 100).collect();
+        assert_eq!(hundredths.len(), 100, "one block of each hundredth");
+        assert!(places.iter().all(|(block, pointer)| *block < 10_000 && (1..=60).contains(pointer)));
+    }
+
+    #[test]
+    fn another_seed_draws_other_places_and_the_same_the_same() {
+        assert_eq!(drawn(10_000, 600_000, 100, 7), drawn(10_000, 600_000, 100, 7));
+        assert_ne!(drawn(10_000, 600_000, 100, 7), drawn(10_000, 600_000, 100, 8));
     }
 
     #[test]
     fn of_a_small_table_every_row_is_looked_up() {
-        let places: std::collections::BTreeSet<_> = places(3, 90, 100).into_iter().collect();
-        assert_eq!(places.len(), 90);
+        assert_eq!(drawn(3, 90, 100, 1).into_iter().collect::<BTreeSet<_>>().len(), 90);
+    }
+
+    #[test]
+    fn more_rows_than_blocks_are_drawn_from_few_blocks() {
+        let places = drawn(10, 1_000, 100, 1);
+        assert_eq!((places.len(), places.iter().map(|(block, _)| block).collect::<BTreeSet<_>>().len()), (400, 10));
     }
 
     #[test]
     fn an_empty_table_has_no_places() {
-        assert!(places(0, 0, 100).is_empty());
+        assert!(drawn(0, 0, 100, 1).is_empty());
     }
 }

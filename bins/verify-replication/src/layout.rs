@@ -67,6 +67,8 @@ pub(crate) struct KeyColumn {
     pub(crate) quoted: String,
     /// Its type, as a statement calls it.
     pub(crate) kind: String,
+    /// The equality of the index's own operator class, as a statement calls it.
+    pub(crate) equal: String,
 }
 
 /// How one table is read.
@@ -121,7 +123,7 @@ impl Layout {
             values.push(value(&quoted, kind.is_sendable));
             columns.push((name, kind.parts.clone()));
             if let Some(place) = column::<Option<i32>>(row, 3)? {
-                key.push((place, KeyColumn { quoted, kind: column(row, 2)? }));
+                key.push((place, KeyColumn { quoted, kind: column(row, 2)?, equal: column(row, 5)? }));
                 key_index = column(row, 4)?;
             }
         }

@@ -48,6 +48,7 @@ use report::verdict::Verdict;
 use report::verify::{Descent, VerifyRow};
 
 use crate::coverage::Coverage;
+use crate::index_sample::Draw;
 use crate::node::{Node, Standby};
 use crate::recheck::Limits;
 use crate::subject::Subjects;
@@ -89,6 +90,9 @@ struct Args {
     /// Rows of each table to look up by index as well; 0: none
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=100_000))]
     sample: u32,
+    /// Seed of the random choice of those rows [default: another one each time; it is said at the end]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Blocks that are compared by one sum
     #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..))]
     chunk_blocks: u32,
@@ -142,7 +146,9 @@ impl Args {
 
     fn options(&self) -> Options {
         let limits = Limits { catch_up: self.catch_up_timeout, retries: self.retries, patience: self.recheck_for };
-        Options { chunk_blocks: self.chunk_blocks.into(), sample: self.sample as usize, limits }
+        let draw =
+            Draw { rows: self.sample as usize, seed: self.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)) };
+        Options { chunk_blocks: self.chunk_blocks.into(), draw, limits }
     }
 }
 
@@ -186,8 +192,8 @@ impl Verify {
         ensure!(!standbys.is_empty(), "there is no standby to compare with {}", primary.name);
         // Tables come in the order of the cluster file whoever answered.
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
-        let coverage = Coverage::new(args.sample as usize);
         let (run, options) = (Run::current("verify")?.name, args.options());
+        let coverage = Coverage::new(options.draw);
         Ok(Verify { run, options, progress, primary, standbys, coverage, verdict: None })
     }
 

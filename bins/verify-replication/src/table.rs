@@ -6,7 +6,7 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
-use crate::index_sample::{self, LOOKS};
+use crate::index_sample::{self, Draw, LOOKS};
 use crate::layout::{Blocks, Layout};
 use crate::localise::{Version, reconcile, title};
 use crate::looks::{Changed, changed};
@@ -26,7 +26,7 @@ pub(crate) struct Options {
     /// Blocks of one chunk.
     pub(crate) chunk_blocks: u64,
     /// Rows to look up by index.
-    pub(crate) sample: usize,
+    pub(crate) draw: Draw,
     /// How long to try.
     pub(crate) limits: Limits,
 }
@@ -183,8 +183,8 @@ fn judge(
 /// Looks some of a table's rows up by index, and counts those that cannot be found so.
 fn sample(primary: &mut Node, standby: &mut Node, layout: &Layout, rows: u64, options: Options, found: &mut Found) {
     let gone = primary.is_gone() || standby.is_gone();
-    let Some(index) = layout.key_index.as_ref().filter(|_| options.sample > 0 && !gone) else { return };
-    let look = match index_sample::look_up(primary, standby, layout, rows, options.sample, options.limits) {
+    let Some(index) = layout.key_index.as_ref().filter(|_| options.draw.rows > 0 && !gone) else { return };
+    let look = match index_sample::look_up(primary, standby, layout, rows, options.draw, options.limits) {
         Ok(look) => look,
         Err(trouble) => return found.keep(format!("by index {index}"), &trouble),
     };
