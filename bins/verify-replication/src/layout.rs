@@ -80,6 +80,8 @@ pub(crate) struct Layout {
     bytes: String,
     /// How they are hashed.
     hash: HashOf,
+    /// Whether some of its columns are text, for want of anything better: see `Settled::shown`.
+    pub(crate) has_text: bool,
     /// The primary key in its order; empty if there is none.
     pub(crate) key: Vec<KeyColumn>,
     /// The index of the primary key.
@@ -117,9 +119,11 @@ impl Layout {
         let oids = rows.iter().map(|row| column(row, 1)).collect::<Result<Vec<u32>, _>>()?;
         types.learn(reader, &oids)?;
         let (mut values, mut key, mut key_index, mut columns) = (Vec::new(), Vec::new(), None, Vec::new());
+        let mut has_text = false;
         for (row, oid) in rows.iter().zip(oids) {
             let (name, kind) = (column::<String>(row, 0)?, types.get(oid)?);
             let quoted = quote(&name);
+            has_text |= !kind.is_sendable;
             values.push(value(&quoted, kind.is_sendable));
             columns.push((name, kind.parts.clone()));
             if let Some(place) = column::<Option<i32>>(row, 3)? {
@@ -131,7 +135,15 @@ impl Layout {
         let key = key.into_iter().map(|(_, column)| column).collect();
         let Extent { blocks, file } = extent(reader, table)?;
         let shape = Shape { file, columns };
-        Ok(Layout { table: table.clone(), bytes: row_bytes(&values), hash, key, key_index, blocks, shape })
+        Ok(Layout { table: table.clone(), bytes: row_bytes(&values), hash, has_text, key, key_index, blocks, shape })
+    }
+
+    /// Whether a node has other columns of the table, in whatever file.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub(crate) fn has_other_columns(&self, reader: &mut Reader) -> Result<bool, Trouble> {
+        Ok(Layout::read(reader, &self.table, &mut Types::anew(self.hash))?.shape.columns != self.shape.columns)
     }
 
     /// Whether a node has another shape of the table by now: it was rewritten or altered, or not yet so there.

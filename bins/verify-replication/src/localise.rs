@@ -36,8 +36,7 @@ impl Version {
         self.key.clone().unwrap_or_else(|| format!("ctid {}", self.ctid))
     }
 
-    /// What two reads of one version have in common. Locks (`xmax`) come and go.
-    fn content(&self) -> (Tid, Xid, Fingerprint) {
+    fn content(&self) -> Content {
         (self.ctid, self.xmin, self.hash)
     }
 
@@ -57,13 +56,20 @@ pub(crate) struct Reads {
     pub(crate) second: Vec<Version>,
 }
 
-/// Transactions known to have ended before the first read.
+/// A version as it was shown: two reads of one version have this in common. Locks (`xmax`) come and go.
+pub(crate) type Content = (Tid, Xid, Fingerprint);
+
+/// What is known to have ended before the first read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settled {
     /// Writers of rows.
     pub(crate) xmin: HashSet<Xid>,
     /// Deleters and lockers of rows, with all members where the id may be a multixact's.
     pub(crate) xmax: HashSet<Xid>,
+    /// What the standby showed at an earlier look, with nobody running any more on the primary who ran then. `None`: that
+    /// need not be known, since the content of a version is in its own bytes. Text may hold names from other tables (roles
+    /// in an `aclitem`), which somebody else can change whose commit still waits.
+    pub(crate) shown: Option<HashSet<Content>>,
 }
 
 /// What three reads showed.
@@ -81,6 +87,8 @@ pub(crate) struct Look {
     pub(crate) ask_xmin: BTreeSet<Xid>,
     /// Deleters and lockers whose end would settle some of those.
     pub(crate) ask_xmax: BTreeSet<Xid>,
+    /// What the standby shows of some of those, which the end of all who run now would settle.
+    pub(crate) ask_shown: BTreeSet<Content>,
 }
 
 /// All versions of one row in three reads.
@@ -108,6 +116,7 @@ pub(crate) fn judge(reads: &Reads, only: Option<&BTreeSet<String>>, settled: &Se
             look.again.insert(name);
             look.ask_xmin.append(&mut part.ask_xmin);
             look.ask_xmax.append(&mut part.ask_xmax);
+            look.ask_shown.append(&mut part.ask_shown);
         }
     }
     look
@@ -159,7 +168,14 @@ impl Group<'_> {
             let (after, there) = (find(&self.second, before), find(&self.standby, before));
             match (after, there) {
                 (Some(after), _) if after.hash != before.hash => sure = false, // the table itself was altered
-                (Some(_), Some(there)) if there.hash != before.hash => look.different.push((*before).clone()),
+                (Some(_), Some(there)) if there.hash != before.hash => {
+                    if settled.shown.as_ref().is_none_or(|shown| shown.contains(&there.content())) {
+                        look.different.push((*before).clone());
+                    } else {
+                        look.ask_shown.insert(there.content());
+                        sure = false;
+                    }
+                }
                 (_, Some(there)) => sure &= there.hash == before.hash,
                 // A delete can be visible on the standby while it still waits here: then xmax is set.
                 (Some(after), None) if after.xmax == Xid::NONE => look.missing.push((*before).clone()),

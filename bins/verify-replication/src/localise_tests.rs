@@ -35,7 +35,7 @@ fn look_knowing<'a>(first: impl Shown<'a>, standby: impl Shown<'a>, second: impl
 
 fn settled(xmin: &[u32], xmax: &[u32]) -> Settled {
     let set = |ids: &[u32]| ids.iter().copied().map(Xid).collect();
-    Settled { xmin: set(xmin), xmax: set(xmax) }
+    Settled { xmin: set(xmin), xmax: set(xmax), shown: None }
 }
 
 fn counts(look: &Look) -> (usize, usize, usize, usize) {
@@ -60,6 +60,17 @@ fn a_row_that_stayed_on_the_primary_and_is_not_on_the_standby_is_missing() {
 fn the_same_version_with_another_content_is_different() {
     let (good, bad) = (row("1", 1, 700, 11), row("1", 1, 700, 99));
     assert_eq!(counts(&look([&good], [&bad], [&good])), (0, 0, 1, 0));
+}
+
+#[test]
+fn what_others_can_change_is_different_once_all_have_ended_who_ran_when_it_was_shown() {
+    let (good, bad, worse) = (row("1", 1, 700, 11), row("1", 1, 700, 99), row("1", 1, 700, 98));
+    let mut settled = Settled { shown: Some(std::collections::HashSet::new()), ..Settled::default() };
+    let first = look_knowing([&good], [&bad], [&good], &settled);
+    assert_eq!((counts(&first), first.ask_shown.len()), ((0, 0, 0, 1), 1));
+    settled.shown.as_mut().unwrap().extend(first.ask_shown);
+    assert_eq!(counts(&look_knowing([&good], [&worse], [&good], &settled)), (0, 0, 0, 1), "that was not shown then");
+    assert_eq!(counts(&look_knowing([&good], [&bad], [&good], &settled)), (0, 0, 1, 0));
 }
 
 #[test]

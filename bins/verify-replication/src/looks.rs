@@ -38,7 +38,8 @@ pub(crate) fn changed(
     standby: &mut Node,
 ) -> Result<Option<Changed>, crate::reader::Trouble> {
     if standby.at_rest {
-        return Ok(None); // nobody writes, and a copy that was promoted may have rewritten the table for itself
+        // Nobody writes, and a copy that was promoted may have rewritten the table for itself.
+        return Ok(layout.has_other_columns(standby.reader())?.then_some(Changed::There));
     }
     if layout.is_outdated(primary.reader())? {
         return Ok(Some(Changed::Here));
@@ -61,7 +62,8 @@ pub(crate) fn compare(
     }
     let mut findings: Vec<Option<Finding>> = standbys.iter().map(|_| None).collect();
     let mut changed = vec![None; standbys.len()];
-    for look in 0..LOOKS {
+    let looks = if primary.at_rest { 1 } else { LOOKS };
+    for look in 0..looks {
         if program::stop::pause(PAUSE * look).is_err() {
             break;
         }
@@ -84,14 +86,15 @@ pub(crate) fn compare(
             break;
         }
     }
-    let given_up = |changed: Option<Changed>| Finding::unread(Some(why(changed)));
+    let given_up = |changed: Option<Changed>| Finding::unread(Some(why(changed, looks)));
     findings.into_iter().zip(changed).map(|(finding, changed)| finding.unwrap_or_else(|| given_up(changed))).collect()
 }
 
 /// Why a table was given up.
-fn why(changed: Option<Changed>) -> String {
+fn why(changed: Option<Changed>, looks: u32) -> String {
     match changed {
-        Some(Changed::There) => format!("it has another file or other columns than on the primary, at {LOOKS} looks"),
-        _ => format!("still changing after {LOOKS} looks: it is rewritten or altered meanwhile"),
+        Some(Changed::There) if looks == 1 => "it has other columns than on the primary".to_owned(),
+        Some(Changed::There) => format!("it has another file or other columns than on the primary, at {looks} looks"),
+        _ => format!("still changing after {looks} looks: it is rewritten or altered meanwhile"),
     }
 }

@@ -109,7 +109,14 @@ impl Standby {
 /// # Errors
 /// If `at` is beyond the primary's end, or that cannot be asked.
 pub(crate) fn within(primary: &Session, at: Lsn) -> Result<()> {
-    let written: Lsn = primary.value::<String>("SELECT pg_current_wal_flush_lsn()::text", &[])?.parse()?;
+    no_further(at, written(primary)?)
+}
+
+fn written(primary: &Session) -> Result<Lsn> {
+    primary.value::<String>("SELECT pg_current_wal_flush_lsn()::text", &[])?.parse()
+}
+
+fn no_further(at: Lsn, written: Lsn) -> Result<()> {
     ensure!(at <= written, "it has WAL up to {at}, and the primary has written no more than {written}");
     Ok(())
 }
@@ -132,7 +139,8 @@ pub(crate) fn catch_up(primary: &Node, standby: &Node, limit: Duration) -> Resul
     let mark =
         catch_up::mark(&primary.door).context("cannot set a mark in its WAL").inspect_err(|e| primary.lose(e))?;
     let at = catch_up::wait(&standby.door, mark, limit).inspect_err(lose)?;
-    within(&primary.door, at).with_context(|| format!("node {}", standby.name)).inspect_err(lose)?;
+    let written = written(&primary.door).inspect_err(|error| primary.lose(error))?;
+    no_further(at, written).with_context(|| format!("node {}", standby.name)).inspect_err(lose)?;
     standby.passed.store(mark.0, Ordering::Relaxed);
     Ok(())
 }

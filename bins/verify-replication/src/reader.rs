@@ -114,7 +114,10 @@ impl Reader {
             });
             let Err(error) = done else { return done.map_err(|error| self.trouble(&error)) };
             conflicts += 1;
-            let again = self.is_ended_session() || sqlstate(&error) == Some(&SqlState::T_R_SERIALIZATION_FAILURE);
+            let is_conflict = |state: &SqlState| {
+                [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(state)
+            };
+            let again = self.is_ended_session() || sqlstate(&error).is_some_and(is_conflict);
             if !again || conflicts > CONFLICTS {
                 return Err(self.trouble(&error));
             }

@@ -1,6 +1,6 @@
 //! A chunk whose sums differ: narrowed down by sums, then read row by row until each difference is proven or gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use report::verdict::Verdict;
 use tokio_postgres::error::SqlState;
 
 use crate::layout::{Blocks, Layout, extent};
-use crate::localise::{Look, Reads, Settled, judge};
+use crate::localise::{Content, Look, Reads, Settled, judge};
 use crate::node::{Node, catch_up};
 use crate::reader::{Reader, Trouble, column};
 use crate::scan::{both, sum, versions};
@@ -123,6 +123,15 @@ impl Recheck<'_> {
         Ok(())
     }
 
+    /// Forgets what a copy at rest lacks or has besides, as far as it was read: the same rows may lie in chunks that were
+    /// not read to the end. Of a standby both are proven by the place of the row.
+    pub(crate) fn forget_unmatched(&mut self) {
+        if self.standby.at_rest {
+            self.found.look.missing.clear();
+            self.found.look.extra.clear();
+        }
+    }
+
     /// The parts of a range whose sums differ.
     fn differing_parts(&mut self, range: Blocks, size: u64, end: u64) -> Result<Vec<Blocks>, Trouble> {
         let (layout, parts) = (self.layout, range.split(size, end));
@@ -137,7 +146,8 @@ impl Recheck<'_> {
 
     /// Reads a range row by row, again and again, until everything in it agreed once or is proven to differ.
     fn rows(&mut self, range: Blocks) -> Result<(), Trouble> {
-        let (mut settled, mut only): (_, Option<BTreeSet<String>>) = (Settled::default(), None);
+        let mut proofs = Proofs::new(self.layout.has_text);
+        let mut only: Option<BTreeSet<String>> = None;
         let mut looks = 0;
         for round in 0..=self.limits.retries {
             let begun = Instant::now();
@@ -151,14 +161,14 @@ impl Recheck<'_> {
             }
             let reads = self.reads(range)?;
             looks += 1;
-            let look = judge(&reads, only.as_ref(), &settled);
+            let look = judge(&reads, only.as_ref(), &proofs.settled);
             self.found.look.missing.extend(look.missing);
             self.found.look.extra.extend(look.extra);
             self.found.look.different.extend(look.different);
             if look.again.is_empty() {
                 return Ok(());
             }
-            self.settle(&look.ask_xmin, &look.ask_xmax, &mut settled)?;
+            self.settle(&look.ask_xmin, &look.ask_xmax, look.ask_shown, &mut proofs)?;
             only = Some(look.again);
             if round > 0 {
                 self.limits.patience = self.limits.patience.saturating_sub(begun.elapsed());
@@ -195,12 +205,20 @@ impl Recheck<'_> {
         catch_up(self.primary, self.standby, self.limits.catch_up).map_err(|error| Trouble::Lost(format!("{error:#}")))
     }
 
-    /// Learns which of these transactions have ended by now; what that settles counts from the next look on.
-    fn settle(&mut self, xmin: &BTreeSet<Xid>, xmax: &BTreeSet<Xid>, settled: &mut Settled) -> Result<(), Trouble> {
+    /// Learns what has ended by now; what that settles counts from the next look on.
+    fn settle(
+        &mut self,
+        xmin: &BTreeSet<Xid>,
+        xmax: &BTreeSet<Xid>,
+        shown: BTreeSet<Content>,
+        proofs: &mut Proofs,
+    ) -> Result<(), Trouble> {
+        let settled = &mut proofs.settled;
         if self.standby.at_rest {
             // Nobody writes. What either wrote since they parted is another history to the other one.
             settled.xmin.extend(xmin);
             settled.xmax.extend(xmax);
+            settled.shown.iter_mut().for_each(|known| known.extend(&shown));
             return Ok(());
         }
         let reader = self.primary.reader();
@@ -211,8 +229,37 @@ impl Recheck<'_> {
                 settled.xmax.insert(xmax);
             }
         }
+        for (shown, running) in std::mem::take(&mut proofs.waiting) {
+            if ended(reader, &running)?.len() == running.len() {
+                proofs.settled.shown.iter_mut().for_each(|known| known.extend(&shown));
+            } else {
+                proofs.waiting.push((shown, running));
+            }
+        }
+        if !shown.is_empty() {
+            proofs.waiting.push((shown, running(reader)?));
+        }
         Ok(())
     }
+}
+
+/// What is proven of the transactions behind a range.
+struct Proofs {
+    settled: Settled,
+    /// What the standby showed, and who ran on the primary then.
+    waiting: Vec<(BTreeSet<Content>, BTreeSet<Xid>)>,
+}
+
+impl Proofs {
+    fn new(has_text: bool) -> Proofs {
+        Proofs { settled: Settled { shown: has_text.then(HashSet::new), ..Settled::default() }, waiting: Vec::new() }
+    }
+}
+
+/// The transactions that run on the primary, those included whose commit waits for a standby.
+fn running(reader: &mut Reader) -> Result<BTreeSet<Xid>, Trouble> {
+    let rows = reader.rows(cluster::sql!("verify_running"), &[])?;
+    rows.iter().map(|row| Ok(Xid(short(column(row, 0)?)))).collect()
 }
 
 /// Those of these transactions that run no longer on the primary.

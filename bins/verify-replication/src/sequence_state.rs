@@ -28,6 +28,14 @@ pub(crate) struct Definition {
     pub(crate) cycle: bool,
 }
 
+impl std::fmt::Display for Definition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Definition { kind, start, increment, min, max, cache, cycle } = self;
+        let cycle = if *cycle { "cycle" } else { "no cycle" };
+        write!(f, "{kind} from {start} by {increment}, {min} to {max}, cache {cache}, {cycle}")
+    }
+}
+
 /// A sequence as one node shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sequence {

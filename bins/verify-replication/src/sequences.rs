@@ -122,6 +122,10 @@ fn weigh(reads: &[Option<Result<Sequence, Trouble>>; 3], open: &mut Open, at_res
     }
     let [Some(Ok(first)), Some(Ok(there)), Some(Ok(second))] = reads else { return None };
     let Some(wrong) = judge(first, there, second) else { return Some(Found::Agrees) };
+    // Of two copies at rest either may be the one that was ahead as a standby.
+    if at_rest && judge(there, first, there).is_none() {
+        return Some(Found::Agrees);
+    }
     // A change of its definition can be visible there while its commit still waits here.
     let settled = at_rest || there.writers.iter().all(|writer| open.ended.contains(writer));
     open.proofs += u32::from(first == second && settled);
@@ -138,7 +142,7 @@ fn words(wrong: Wrong, here: &Sequence, there: &Sequence) -> String {
             if here.called { here.logged.clamp(0, 32) } else { 0 },
             here.definition.increment
         ),
-        Wrong::Defined => format!("it is defined otherwise: {:?} there, {:?} here", there.definition, here.definition),
+        Wrong::Defined => format!("it is defined otherwise: {} there, {} here", there.definition, here.definition),
     }
 }
 

@@ -119,7 +119,7 @@ fn look(
 ) -> Finding {
     let finding = judge(primary, standby, layout, chunks, here, there, options);
     // The sum of a whole table in one statement is of one file. Those of its parts might miss a row that was moved.
-    if finding.found.verdict() == Verdict::Held && chunks.len() == 1 {
+    if finding.found.verdict() == Verdict::Held && chunks.len() == 1 && !standby.at_rest {
         return finding;
     }
     match changed(layout, primary, standby) {
@@ -155,6 +155,7 @@ fn judge(
                     let before = recheck.found.proven();
                     if let Err(trouble) = recheck.chunk(*chunk) {
                         recheck.found.keep(chunk, &trouble);
+                        recheck.forget_unmatched();
                         break;
                     }
                     finding.rechecked += u64::from(recheck.found.proven() == before);

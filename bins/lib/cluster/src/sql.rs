@@ -49,6 +49,7 @@ pub const FILES: &[(&str, &str)] = files![
     "verify_members"
     "verify_receiver"
     "verify_relations"
+    "verify_running"
     "verify_sender"
     "verify_sequences"
     "verify_session"

@@ -12,6 +12,7 @@ const SCHEMA: &str = "
     CREATE TABLE kept (id int PRIMARY KEY, v text);
     INSERT INTO kept SELECT i, 'v' || i FROM generate_series(1, 500) AS i;
     CREATE TABLE padded (c char(5));
+    CREATE TABLE wider (id int);
     CREATE VIEW seen AS SELECT id FROM kept;
     CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';
     SELECT lo_from_bytea(4711, 'large');";
@@ -33,17 +34,22 @@ fn what_a_copy_has_otherwise_is_found_and_named_at_rest() {
         "DELETE FROM kept WHERE id = 7; INSERT INTO kept VALUES (501, 'v'); UPDATE kept SET v = 'w' WHERE id = 9";
     copy.script(rows).unwrap();
     // Sooner than anything else on the primary takes an id of a transaction: those of the copy are not among its own.
-    let args = ["--at-rest", "--table", "kept", "--recheck-for", "2s"];
+    let args = ["--at-rest", "--table", "kept", "--recheck-for", "2s", "--chunk-blocks", "1"];
     let said = lab.verify_pair("node1", "node2", &args);
     let row = said.row("public.kept", "standby1");
     let counts = (row.missing, row.extra, row.different);
     assert_eq!((said.code, counts), (Some(1), (Some(1), Some(1), Some(1))), "{}", said.stderr);
-    // In another file, too, and at other places there.
+    // In another file, too, and at other places there, some of them in other chunks.
+    copy.script("UPDATE kept SET v = v WHERE id % 7 = 1").unwrap();
     copy.script("VACUUM FULL kept").unwrap();
     let said = lab.verify_pair("node1", "node2", &args);
     let row = said.row("public.kept", "standby1");
     let counts = (row.missing, row.extra, row.different);
     assert_eq!((said.code, counts), (Some(1), (Some(1), Some(1), Some(1))), "{}", said.stderr);
+
+    copy.script("ALTER TABLE wider ADD COLUMN more int").unwrap();
+    let said = lab.verify(&["--at-rest", "--table", "wider"]);
+    assert_eq!((said.code, said.stderr.contains("other columns")), (Some(2), true), "{}", said.stderr);
 
     for (change, named) in [
         ("CREATE TABLE only_there (id int)", "only on node2: table only_there"),
@@ -71,17 +77,25 @@ fn what_a_copy_has_otherwise_is_found_and_named_at_rest() {
 fn ddl_that_waits_for_a_standby_is_never_a_difference() {
     let lab = Lab::new(1);
     let primary = lab.on("node1");
-    primary.script("CREATE SEQUENCE altered; CREATE TABLE dropped (id int)").unwrap();
+    // The role's name is in what the catalogs show of each table that it may read, though not in their bytes.
+    let script = "CREATE SEQUENCE altered; CREATE TABLE dropped (id int); CREATE ROLE named;
+        CREATE TABLE granted (id int); GRANT SELECT ON granted TO named";
+    primary.script(script).unwrap();
     primary.script("ALTER SYSTEM SET synchronous_standby_names = 'ghost'").unwrap();
     primary.script("SELECT pg_reload_conf()").unwrap();
-    let waiting = ["CREATE TABLE made (id int)", "DROP TABLE dropped", "ALTER SEQUENCE altered INCREMENT 7"];
+    let waiting = [
+        "CREATE TABLE made (id int)",
+        "DROP TABLE dropped",
+        "ALTER SEQUENCE altered INCREMENT 7",
+        "ALTER ROLE named RENAME TO renamed",
+    ];
     std::thread::scope(|scope| {
         for sql in waiting {
             let session = lab.on("node1");
             scope.spawn(move || drop(session.script("SET synchronous_commit = on").and_then(|()| session.script(sql))));
         }
-        until_true("three commits to wait", SOON, Duration::from_millis(10), || {
-            primary.value("SELECT count(*) = 3 FROM pg_stat_activity WHERE wait_event = 'SyncRep'", &[])
+        until_true("four commits to wait", SOON, Duration::from_millis(10), || {
+            primary.value("SELECT count(*) = 4 FROM pg_stat_activity WHERE wait_event = 'SyncRep'", &[])
         })
         .unwrap();
         let said = lab.verify(&["--recheck-for", "300ms"]);
@@ -123,4 +137,20 @@ fn ddl_that_goes_on_meanwhile_is_never_a_difference() {
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+/// A promoted server drops the temporary tables of its primary's sessions: nobody wrote, and the catalogs differ.
+#[test]
+fn temporary_tables_at_rest_are_no_difference() {
+    let lab = Lab::new(1);
+    let session = lab.on("node1");
+    session.script("CREATE TEMP TABLE own (id int)").unwrap();
+    let copy = lab.promote("node2");
+    // As the autovacuum of the copy would within a minute.
+    let sql = "SELECT oid::regclass::text FROM pg_class WHERE relpersistence = 't' AND relkind = 'r'";
+    let name: String = copy.value(sql, &[]).unwrap();
+    copy.script(&format!("DROP TABLE {name}")).unwrap();
+    let said = lab.verify(&["--at-rest"]);
+    assert_eq!((said.code, said.row("catalogs", "node2").verdict), (Some(2), Unknown), "{}", said.stderr);
+    assert!(said.stderr.contains("temporary tables"), "{}", said.stderr);
 }

@@ -27,6 +27,8 @@ fn a_sequence_that_the_wal_cannot_have_brought_there_is_broken() {
     assert_eq!((stands("ahead"), stands("just_beyond")), (66, 33), "they are ahead by what was logged in advance");
     let same = lab.verify(&["--at-rest"]);
     assert_eq!((same.code, same.of("node2").0), (Some(0), Held), "{}", same.stderr);
+    let turned = lab.verify_pair("node2", "node1", &["--at-rest"]);
+    assert_eq!((turned.code, turned.of("standby1").0), (Some(0), Held), "{}", turned.stderr);
 
     let change = "SELECT setval('far', 1000000000000), setval('just_beyond', 34), setval('unbegun', 5, false);
         ALTER SEQUENCE stepped INCREMENT 2";
