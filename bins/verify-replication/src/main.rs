@@ -232,8 +232,15 @@ impl Verify {
             let (primary, standbys) = (&mut self.primary, &mut self.standbys);
             let findings = looks::compare(primary, standbys, table, &mut types, self.options, &self.progress);
             program::stop::check()?; // what a signal cut short is no finding
+            let dropped = findings.iter().any(Finding::is_unknown) && table.is_dropped(&self.primary.door);
+            if dropped {
+                self.coverage.left_out.push(format!("{} (dropped meanwhile)", table.title()));
+            }
             let mut rows = Vec::new();
             for (standby, finding) in self.standbys.iter().zip(findings) {
+                if dropped && finding.is_unknown() {
+                    continue;
+                }
                 finding.tell(&table.title(), &standby.name, &self.progress);
                 rows.push(finding.row(&self.run, &table.title(), &standby.name));
             }

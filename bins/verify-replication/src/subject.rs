@@ -20,6 +20,12 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    /// Whether the primary has it no more since it was found there. If that cannot be asked: no.
+    pub(crate) fn is_dropped(&self, primary: &Session) -> bool {
+        let sql = "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = $1)";
+        primary.value(sql, &[&self.oid]).unwrap_or(false)
+    }
+
     /// As rows and messages call it.
     pub(crate) fn title(&self) -> String {
         format!("{}.{}", quote_where_needed(&self.schema), quote_where_needed(&self.name))

@@ -221,6 +221,11 @@ impl Finding {
         Finding { found, ..Finding::default() }
     }
 
+    /// Whether nothing is proven of it.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.found.verdict() == Verdict::Unknown
+    }
+
     /// Which node's change made it worth nothing.
     pub(crate) fn changed(&self) -> Option<Changed> {
         self.changed

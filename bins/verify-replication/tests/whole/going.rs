@@ -49,6 +49,30 @@ fn a_standby_that_stops_replaying_in_mid_run_is_waited_for_once() {
     });
 }
 
+/// Found, waited for, and gone: that is no doubt about the standby.
+#[test]
+fn a_table_that_is_dropped_in_mid_run_is_left_out_by_name() {
+    let lab = Lab::new(1);
+    let primary = lab.on("node1");
+    primary.script("CREATE TABLE going (id int); CREATE TABLE kept (id int)").unwrap();
+    let locking = lab.on("node1");
+    locking.script("BEGIN").unwrap();
+    locking.script("LOCK TABLE going").unwrap();
+    let cluster = lab.lab.cluster.display().to_string();
+    let child = lab.command(&["--cluster", &cluster]).spawn().unwrap();
+    until_true("the program to wait for the lock", SOON, Duration::from_millis(10), || {
+        let sql = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'going'::regclass AND NOT granted";
+        primary.value(sql, &[])
+    })
+    .unwrap();
+    locking.script("DROP TABLE going").unwrap();
+    locking.script("COMMIT").unwrap();
+    let said = crate::said(&child.wait_with_output().unwrap());
+    assert_eq!((said.code, said.of("node2").0), (Some(0), Held), "{}", said.stderr);
+    assert!(!said.rows.iter().any(|row| row.table == "public.going"), "{:#?}", said.rows);
+    assert!(said.stderr.contains("public.going (dropped meanwhile)"), "{}", said.stderr);
+}
+
 #[test]
 fn a_primary_that_goes_in_mid_run_is_one_line() {
     let lab = Lab::new(2);
