@@ -37,6 +37,9 @@ enum Found {
 #[derive(Clone, Debug, Default)]
 struct Open {
     proofs: u32,
+    /// How often it could not be read for damage. `ALTER SEQUENCE` gives it another file, and who reads it in that moment
+    /// finds that one empty: no row, or no block where one should be.
+    damaged: u32,
     /// Writers of what the standby showed that are known to have ended before the next look.
     ended: BTreeSet<Xid>,
 }
@@ -114,7 +117,11 @@ fn look(
 fn weigh(reads: &[Option<Result<Sequence, Trouble>>; 3], open: &mut Open, at_rest: bool) -> Option<Found> {
     for read in reads {
         match read {
-            Some(Err(Trouble::Corrupt(why))) => return Some(Found::Corrupt(why.clone())),
+            Some(Err(Trouble::Corrupt(why))) => {
+                open.damaged += 1;
+                let lasts = at_rest || open.damaged == LOOKS;
+                return lasts.then(|| Found::Corrupt(why.clone()));
+            }
             Some(Err(trouble)) => return Some(Found::Unknown(format!("it was not read: {trouble}"))),
             None => return Some(Found::Unknown("it was not read: it is not there".to_owned())),
             Some(Ok(_)) => {}

@@ -6,7 +6,7 @@ use cluster::wait::until_true;
 use report::verdict::Verdict::{Broken, Held, Unknown};
 use report::verify::Descent;
 
-use crate::{Lab, SOON};
+use crate::{Lab, SOON, Sets};
 
 const SCHEMA: &str = "
     CREATE TABLE kept (id int PRIMARY KEY, v text);
@@ -129,13 +129,13 @@ fn ddl_that_goes_on_meanwhile_is_never_a_difference() {
                 session.script(ddl).unwrap();
             }
         });
+        let _sets = Sets(&done);
         for _ in 0..5 {
             let said = lab.verify(&["--recheck-for", "5s"]);
             let row = said.row("catalogs", "node2");
             assert_ne!(row.verdict, Broken, "{}", said.stderr);
             assert!(!said.rows.iter().any(|row| row.verdict == Broken), "{:#?} {}", said.rows, said.stderr);
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
 

@@ -22,6 +22,15 @@ use report::verify::{Descent, VerifyRow};
 /// Long enough for whatever a test waits for.
 const SOON: Duration = Duration::from_secs(30);
 
+/// Sets a flag when it is dropped, also by a panic: else the thread that waits for it would let the test hang.
+struct Sets<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Sets<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 /// A lab: `node1` is the primary, `node2` and so on its standbys.
 struct Lab {
     lab: Scratch,

@@ -2,7 +2,7 @@
 
 use report::verdict::Verdict::{Broken, Held};
 
-use crate::Lab;
+use crate::{Lab, Sets};
 
 #[test]
 fn a_sequence_that_the_wal_cannot_have_brought_there_is_broken() {
@@ -60,11 +60,11 @@ fn a_sequence_in_use_is_never_broken() {
                 session.script("ALTER SEQUENCE jumps INCREMENT 2; ALTER SEQUENCE jumps INCREMENT 1").unwrap();
             }
         });
+        let _sets = Sets(&done);
         for _ in 0..10 {
             let said = lab.verify(&["--table", "used", "--table", "jumps"]);
             assert_eq!(said.row("sequence public.used", "node2").verdict, Held, "{}", said.stderr);
             assert_ne!(said.row("sequence public.jumps", "node2").verdict, Broken, "{}", said.stderr);
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
