@@ -111,7 +111,7 @@ pub(crate) fn compare(
         }
     }
     let mut rows: Vec<VerifyRow> = sums.into_iter().flatten().collect();
-    if primary.at_rest {
+    if primary.at_rest && title == VerifyRow::CATALOGS {
         for (standby, row) in standbys.iter().zip(&mut rows).filter(|(_, row)| row.verdict == Verdict::Broken) {
             if let Ok(node) = &standby.node
                 && [&primary.door, &node.door].into_iter().any(has_temporary_tables)

@@ -68,7 +68,8 @@ fn main() -> ExitCode {
 /// too; at the end stands what was not, and why.
 ///
 /// Connects as the role `monitor` (pg_monitor and pg_read_all_data) and changes nothing. One row of CSV is one table,
-/// sequence or ledger, or all catalogs, on one standby. Exit code: 0 all are equal, 1 something differs, 2 it could not be found out.
+/// sequence or ledger, or all catalogs, on one standby. Exit code: 0 all are equal, 1 something differs, 2 it could not be
+/// found out.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
