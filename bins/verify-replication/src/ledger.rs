@@ -194,6 +194,10 @@ fn row(
         rows_per_s: per_second(shown.map_or(0, |shown| shown.rows), elapsed_us),
         verdict,
         descent: None,
+        database: None,
+        equal: None,
+        indexes: None,
+        index_faults: None,
     }
 }
 

@@ -45,7 +45,7 @@ use program::run::Run;
 use program::sink::{Closed, Sink};
 use report::ledger::Ledger;
 use report::verdict::Verdict;
-use report::verify::{Descent, VerifyRow};
+use report::verify::{Descent, Equal, VerifyRow};
 
 use crate::coverage::Coverage;
 use crate::index_sample::Draw;
@@ -156,6 +156,7 @@ impl Args {
 /// One execution.
 struct Verify {
     run: String,
+    database: String,
     options: Options,
     progress: Progress,
     primary: Node,
@@ -179,8 +180,9 @@ impl Verify {
         let (node, door) = found.primary;
         let primary = Node::open(cluster, &node, door, jobs, at_rest)?;
         let mut standbys = Vec::new();
+        let database = database(&primary.door)?;
         for (node, door) in found.standbys {
-            check_database(&primary.door, &door)?;
+            check_database(&database, &primary.door, &door)?;
             let opened = Node::open(cluster, &node, door, jobs, at_rest);
             if let Ok(node) = &opened {
                 collation::check(node, &progress);
@@ -195,7 +197,7 @@ impl Verify {
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
         let (run, options) = (Run::current("verify")?.name, args.options());
         let coverage = Coverage::new(options.draw);
-        Ok(Verify { run, options, progress, primary, standbys, coverage, verdict: None })
+        Ok(Verify { run, database, options, progress, primary, standbys, coverage, verdict: None })
     }
 
     /// Compares all there is; with `whole` not only what was named.
@@ -334,6 +336,8 @@ impl Verify {
         self.give_up_lost();
         for mut row in rows {
             row.descent = self.standbys.iter().find(|standby| standby.name == row.standby).and_then(|s| s.descent);
+            row.database = Some(self.database.clone());
+            row.equal = Some(Equal::Bytes);
             self.verdict = Some(self.verdict.map_or(row.verdict, |so_far| so_far.join(row.verdict)));
             self.coverage.add(&row);
             sink.row(&row)?;
@@ -343,9 +347,8 @@ impl Verify {
 }
 
 /// Two databases of one cluster have nothing in common.
-fn check_database(primary: &Session, standby: &Session) -> Result<()> {
-    let name = |session: &Session| session.value::<String>("SELECT pg_catalog.current_database()::text", &[]);
-    let (here, there) = (name(primary)?, name(standby)?);
+fn check_database(here: &str, primary: &Session, standby: &Session) -> Result<()> {
+    let there = database(standby)?;
     ensure!(
         here == there,
         "{} leads to the database {here}, {} to {there}: they have to be the same",
@@ -353,4 +356,8 @@ fn check_database(primary: &Session, standby: &Session) -> Result<()> {
         standby.node()
     );
     Ok(())
+}
+
+fn database(session: &Session) -> Result<String> {
+    session.value("SELECT pg_catalog.current_database()::text", &[])
 }

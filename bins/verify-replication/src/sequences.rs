@@ -213,5 +213,9 @@ fn row(run: &str, sequence: &Subject, standby: &str, found: Option<&Found>, elap
         rows_per_s: per_second(u64::from(compared), elapsed_us),
         verdict,
         descent: None,
+        database: None,
+        equal: None,
+        indexes: None,
+        index_faults: None,
     }
 }

@@ -271,6 +271,10 @@ impl Finding {
             rows_per_s: per_second(compared, elapsed_us),
             verdict: self.found.verdict(),
             descent: None,
+            database: None,
+            equal: None,
+            indexes: None,
+            index_faults: None,
         }
     }
 }

@@ -39,6 +39,14 @@ pub struct VerifyRow {
     pub verdict: Verdict,
     /// How it was proven that the standby follows this very primary; empty if it was not.
     pub descent: Option<Descent>,
+    /// The database that it is in.
+    pub database: Option<String>,
+    /// What "equal" means here.
+    pub equal: Option<Equal>,
+    /// Indexes of the table that were read on the standby, in full or at some rows; empty, as the next, if none could be.
+    pub indexes: Option<u64>,
+    /// What is wrong with them: rows that an index does not lead to or leads to wrongly, and indexes that are damaged.
+    pub index_faults: Option<u64>,
 }
 
 impl VerifyRow {
@@ -53,6 +61,16 @@ impl VerifyRow {
         let others = [VerifyRow::CATALOGS, VerifyRow::LARGE_OBJECTS];
         !self.table.starts_with("sequence ") && !self.table.starts_with("ledger ") && !others.contains(&&*self.table)
     }
+}
+
+/// When two rows are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Equal {
+    /// When their bytes are, as the server sends them.
+    Bytes,
+    /// When the equality of each column's type says so.
+    Values,
 }
 
 /// How a standby is known to follow the primary that it is compared with.
@@ -87,10 +105,10 @@ mod tests {
     #[test]
     fn what_is_no_table_is_not_counted_as_one() {
         let header = "run,table,standby,rows_primary,rows_standby,missing,extra,different,corrupt,chunks,rechecked,\
-            elapsed_us,rows_per_s,verdict,descent\n";
+            elapsed_us,rows_per_s,verdict,descent,database,equal,indexes,index_faults\n";
         let titles =
             ["public.t", "catalogs", "large objects", "sequence public.s", "ledger r", "public.\"large objects\""];
-        let rows: String = titles.iter().map(|title| format!("r,{},s,1,1,,,,,0,0,0,0,held,\n", csv(title))).collect();
+        let rows: String = titles.iter().map(|title| format!("r,{},s,1,1,,,,,0,0,0,0,held,,,,,\n", csv(title))).collect();
         let rows: Vec<VerifyRow> = crate::rows::read((header.to_owned() + &rows).as_bytes()).unwrap();
         let tables: Vec<_> = rows.iter().filter(|row| row.is_table()).map(|row| &*row.table).collect();
         assert_eq!(tables, ["public.t", "public.\"large objects\""]);
