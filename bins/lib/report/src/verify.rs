@@ -108,7 +108,8 @@ mod tests {
             elapsed_us,rows_per_s,verdict,descent,database,equal,indexes,index_faults\n";
         let titles =
             ["public.t", "catalogs", "large objects", "sequence public.s", "ledger r", "public.\"large objects\""];
-        let rows: String = titles.iter().map(|title| format!("r,{},s,1,1,,,,,0,0,0,0,held,,,,,\n", csv(title))).collect();
+        let rows: String =
+            titles.iter().map(|title| format!("r,{},s,1,1,,,,,0,0,0,0,held,,,,,\n", csv(title))).collect();
         let rows: Vec<VerifyRow> = crate::rows::read((header.to_owned() + &rows).as_bytes()).unwrap();
         let tables: Vec<_> = rows.iter().filter(|row| row.is_table()).map(|row| &*row.table).collect();
         assert_eq!(tables, ["public.t", "public.\"large objects\""]);
