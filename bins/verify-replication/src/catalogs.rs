@@ -7,7 +7,6 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
-use crate::index_sample::Draw;
 use crate::looks;
 use crate::node::{Node, Standby};
 use crate::reader::{Reader, Trouble, column};
@@ -33,14 +32,6 @@ const MAINTAINED: &str =
 pub(crate) struct Catalog {
     table: Subject,
     has_oid: bool,
-}
-
-impl Catalog {
-    /// How to compare it: the key of `pg_aggregate` is a `regproc`, whose text need not lead back to one function.
-    fn options(&self, options: Options) -> Options {
-        let rows = if self.table.name == "pg_aggregate" { 0 } else { options.draw.rows };
-        Options { draw: Draw { rows, ..options.draw }, ..options }
-    }
 }
 
 /// All catalogs that can be read.
@@ -90,8 +81,7 @@ pub(crate) fn compare(
     let mut types = Types::default();
     let mut sums: Vec<Option<VerifyRow>> = vec![None; standbys.len()];
     for catalog in catalogs {
-        let findings =
-            looks::compare(primary, standbys, &catalog.table, &mut types, catalog.options(options), progress);
+        let findings = looks::compare(primary, standbys, &catalog.table, &mut types, options, progress);
         for ((standby, finding), sum) in standbys.iter().zip(findings).zip(&mut sums) {
             let row = finding.row(run, title, &standby.name);
             let name = format!("catalog {}", catalog.table.name);
@@ -147,6 +137,8 @@ fn add(a: VerifyRow, b: &VerifyRow) -> VerifyRow {
         corrupt: sum(a.corrupt, b.corrupt),
         chunks: a.chunks + b.chunks,
         rechecked: a.rechecked + b.rechecked,
+        indexes: sum(a.indexes, b.indexes),
+        index_faults: sum(a.index_faults, b.index_faults),
         elapsed_us,
         rows_per_s: per_second(rows_primary.unwrap_or(0), elapsed_us),
         verdict: a.verdict.join(b.verdict),

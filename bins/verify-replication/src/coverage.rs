@@ -1,10 +1,12 @@
 //! What was compared, how, and what was not, and why: said at the end of a run, with counts.
 
+use std::collections::BTreeMap;
+
 use report::show::count;
 use report::verdict::Verdict;
 use report::verify::{Descent, VerifyRow};
 
-use crate::index_sample::Draw;
+use crate::indexes::Tally;
 
 /// What was compared on one standby.
 #[derive(Debug)]
@@ -33,8 +35,10 @@ pub(crate) struct Coverage {
     pub(crate) left_out: Vec<String>,
     /// How many catalogs stand behind the row on them.
     pub(crate) catalogs: u64,
-    /// The rows of each table that were looked up by index, too.
-    draw: Draw,
+    /// The seed of the random choice of rows to look up by index.
+    seed: u64,
+    /// How much of the indexes of tables was read, by standby.
+    indexes: BTreeMap<String, Tally>,
 }
 
 impl Kind {
@@ -52,9 +56,14 @@ impl Kind {
 }
 
 impl Coverage {
-    /// Of a run that looks these rows of each table up by index.
-    pub(crate) fn new(draw: Draw) -> Coverage {
-        Coverage { standbys: Vec::new(), left_out: Vec::new(), catalogs: 0, draw }
+    /// Of a run whose random choices have this seed.
+    pub(crate) fn new(seed: u64) -> Coverage {
+        Coverage { standbys: Vec::new(), left_out: Vec::new(), catalogs: 0, seed, indexes: BTreeMap::new() }
+    }
+
+    /// Counts indexes of a table on a standby.
+    pub(crate) fn read_indexes(&mut self, standby: &str, tally: &Tally) {
+        self.indexes.entry(standby.to_owned()).or_default().join(tally);
     }
 
     /// Counts a row.
@@ -100,17 +109,13 @@ impl Covered {
     fn lines(&self, coverage: &Coverage) -> Vec<String> {
         let descent = self.descent.map_or("not proven to follow the primary".to_owned(), |descent| descent.to_string());
         let mut lines = vec![format!("compared on {} ({descent}):", self.standby)];
-        let sampled = match coverage.draw {
-            Draw { rows: 0, .. } => "no row looked up by index".to_owned(),
-            Draw { rows, seed } => {
-                format!(
-                    "up to {rows} random rows of each looked up by its primary key (--seed {seed}), no other index read"
-                )
-            }
+        let indexes = match coverage.indexes.get(&self.standby).filter(|tally| !tally.is_empty()) {
+            None => "no index read".to_owned(),
+            Some(tally) => tally.words(coverage.seed),
         };
         let rows = |kind: Kind| count(kind.rows, "row");
         for (kind, line) in [
-            (self.tables, format!("{}: {}, each by its hash; {sampled}", self.tables.of("table"), rows(self.tables))),
+            (self.tables, format!("{}: {}, each by its hash; {indexes}", self.tables.of("table"), rows(self.tables))),
             (self.sequences, format!("{}: definition and position", self.sequences.of("sequence"))),
             (
                 self.catalogs,

@@ -43,10 +43,15 @@ impl Blocks {
 
     /// The condition on `t.ctid`; none for the whole table.
     fn condition(self) -> String {
-        match self {
-            Blocks::ALL => String::new(),
-            Blocks { from, to: None } => format!("WHERE t.ctid >= '({from},0)'"),
-            Blocks { from, to: Some(to) } => format!("WHERE t.ctid >= '({from},0)' AND t.ctid < '({to},0)'"),
+        if self == Blocks::ALL { String::new() } else { format!("WHERE {}", self.holds()) }
+    }
+
+    /// The condition that a row `t` lies in it.
+    pub(crate) fn holds(self) -> String {
+        let Blocks { from, to } = self;
+        match to {
+            None => format!("t.ctid >= '({from},0)'"),
+            Some(to) => format!("t.ctid >= '({from},0)' AND t.ctid < '({to},0)'"),
         }
     }
 }
@@ -60,17 +65,6 @@ impl fmt::Display for Blocks {
     }
 }
 
-/// A column of the primary key.
-#[derive(Clone, Debug)]
-pub(crate) struct KeyColumn {
-    /// Its quoted name.
-    pub(crate) quoted: String,
-    /// Its type, as a statement calls it.
-    pub(crate) kind: String,
-    /// The equality of the index's own operator class, as a statement calls it.
-    pub(crate) equal: String,
-}
-
 /// How one table is read.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -82,10 +76,8 @@ pub(crate) struct Layout {
     hash: HashOf,
     /// Whether some of its columns are text, for want of anything better: see `Settled::shown`.
     pub(crate) has_text: bool,
-    /// The primary key in its order; empty if there is none.
-    pub(crate) key: Vec<KeyColumn>,
-    /// The index of the primary key.
-    pub(crate) key_index: Option<String>,
+    /// The quoted columns of the primary key in its order; empty if there is none.
+    key: Vec<String>,
     /// Blocks when this was read.
     pub(crate) blocks: u64,
     /// What it is as long as rows of one place and one writer are the same row with the same bytes.
@@ -118,7 +110,7 @@ impl Layout {
         let rows = reader.rows(cluster::sql!("verify_columns"), &[&table.oid])?;
         let oids = rows.iter().map(|row| column(row, 1)).collect::<Result<Vec<u32>, _>>()?;
         types.learn(reader, &oids)?;
-        let (mut values, mut key, mut key_index, mut columns) = (Vec::new(), Vec::new(), None, Vec::new());
+        let (mut values, mut key, mut columns) = (Vec::new(), Vec::new(), Vec::new());
         let mut has_text = false;
         for (row, oid) in rows.iter().zip(oids) {
             let (name, kind) = (column::<String>(row, 0)?, types.get(oid)?);
@@ -126,16 +118,15 @@ impl Layout {
             has_text |= !kind.is_sendable;
             values.push(value(&quoted, kind.is_sendable));
             columns.push((name, kind.parts.clone()));
-            if let Some(place) = column::<Option<i32>>(row, 3)? {
-                key.push((place, KeyColumn { quoted, kind: column(row, 2)?, equal: column(row, 5)? }));
-                key_index = column(row, 4)?;
+            if let Some(place) = column::<Option<i32>>(row, 2)? {
+                key.push((place, quoted));
             }
         }
         key.sort_by_key(|(place, _)| *place);
         let key = key.into_iter().map(|(_, column)| column).collect();
         let Extent { blocks, file } = extent(reader, table)?;
         let shape = Shape { file, columns };
-        Ok(Layout { table: table.clone(), bytes: row_bytes(&values), hash, has_text, key, key_index, blocks, shape })
+        Ok(Layout { table: table.clone(), bytes: row_bytes(&values), hash, has_text, key, blocks, shape })
     }
 
     /// Whether a node has other columns of the table, in whatever file.
@@ -167,11 +158,6 @@ impl Layout {
         Blocks::ALL.split(size, self.blocks)
     }
 
-    /// The two halves of the fingerprint of a row `t`, for a statement of a few rows.
-    pub(crate) fn fingerprint(&self) -> String {
-        self.hash.columns(&self.bytes).join(", ")
-    }
-
     /// The statement that counts and hashes a range.
     pub(crate) fn sum_sql(&self, range: Blocks) -> String {
         let [one, two] = self.hash.columns("r.bytes").map(|half| format!("COALESCE(sum({half}), 0)::text"));
@@ -196,9 +182,9 @@ impl Layout {
     fn key_text(&self) -> String {
         match &self.key[..] {
             [] => "NULL::text".to_owned(),
-            [one] => format!("t.{}::text", one.quoted),
+            [one] => format!("t.{one}::text"),
             several => {
-                let columns: Vec<_> = several.iter().map(|column| format!("t.{}", column.quoted)).collect();
+                let columns: Vec<_> = several.iter().map(|column| format!("t.{column}")).collect();
                 format!("ROW({})::text", columns.join(", "))
             }
         }

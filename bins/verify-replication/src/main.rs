@@ -13,7 +13,7 @@ mod collation;
 mod coverage;
 mod descent;
 mod fingerprint;
-mod index_sample;
+mod indexes;
 mod layout;
 mod ledger;
 mod localise;
@@ -48,7 +48,7 @@ use report::verdict::Verdict;
 use report::verify::{Descent, Equal, VerifyRow};
 
 use crate::coverage::Coverage;
-use crate::index_sample::Draw;
+use crate::indexes::{Draw, Indexes};
 use crate::node::{Node, Standby};
 use crate::recheck::Limits;
 use crate::subject::Subjects;
@@ -88,8 +88,11 @@ struct Args {
     /// Time for a standby to catch up, and to be proven to follow this primary
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     catch_up_timeout: Duration,
-    /// Rows of each table to look up by index as well; 0: none
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    /// How much of each index of a standby to read
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Indexes::Sample)]
+    indexes: Indexes,
+    /// Rows of each table to look up by each of its indexes
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     sample: u32,
     /// Seed of the random choice of those rows [default: another one each time; it is said at the end]
     #[arg(long, value_name = "N")]
@@ -149,7 +152,7 @@ impl Args {
         let limits = Limits { catch_up: self.catch_up_timeout, retries: self.retries, patience: self.recheck_for };
         let draw =
             Draw { rows: self.sample as usize, seed: self.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)) };
-        Options { chunk_blocks: self.chunk_blocks.into(), draw, limits }
+        Options { chunk_blocks: self.chunk_blocks.into(), indexes: self.indexes, draw, limits }
     }
 }
 
@@ -196,7 +199,7 @@ impl Verify {
         // Tables come in the order of the cluster file whoever answered.
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
         let (run, options) = (Run::current("verify")?.name, args.options());
-        let coverage = Coverage::new(options.draw);
+        let coverage = Coverage::new(options.draw.seed);
         Ok(Verify { run, database, options, progress, primary, standbys, coverage, verdict: None })
     }
 
@@ -245,6 +248,7 @@ impl Verify {
                     continue;
                 }
                 finding.tell(&table.title(), &standby.name, &self.progress);
+                self.coverage.read_indexes(&standby.name, finding.tally());
                 rows.push(finding.row(&self.run, &table.title(), &standby.name));
             }
             self.emit(rows, sink)?;

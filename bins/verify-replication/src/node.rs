@@ -12,6 +12,7 @@ use cluster::{args, catch_up};
 use report::lsn::Lsn;
 use report::verify::Descent;
 
+use crate::indexes::Checkers;
 use crate::reader::Reader;
 
 /// A server and our sessions on it.
@@ -22,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) door: Session,
     /// For reading; at least one.
     pub(crate) readers: Vec<Reader>,
+    /// What can check indexes and visibility maps there.
+    pub(crate) checkers: Checkers,
     /// Whether it is compared as it stands: it has nothing to catch up with, and nobody writes.
     pub(crate) at_rest: bool,
     /// Why it is waited for no more.
@@ -45,8 +48,9 @@ impl Node {
         let info = cluster.info(node, Role::Monitor)?;
         let passed = Arc::new(AtomicU64::new(0));
         let open = |_| Reader::open(&node.name, &info, Arc::clone(&passed));
-        let readers = (0..jobs).map(open).collect::<Result<_>>()?;
-        Ok(Node { name: node.name.clone(), door, readers, at_rest, lost: OnceLock::new(), passed })
+        let mut readers = (0..jobs).map(open).collect::<Result<Vec<_>>>()?;
+        let checkers = Checkers::ask(&mut readers[0])?;
+        Ok(Node { name: node.name.clone(), door, readers, checkers, at_rest, lost: OnceLock::new(), passed })
     }
 
     /// The first of its readers, for what one session does.

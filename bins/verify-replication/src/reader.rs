@@ -125,6 +125,22 @@ impl Reader {
         }
     }
 
+    /// As [`Reader::read`], where all that `work` reads is one snapshot. What it sets holds until its end.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    pub(crate) fn in_one_snapshot<T>(
+        &mut self,
+        mut work: impl AsyncFnMut(&tokio_postgres::Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, Trouble> {
+        self.read(async |client| {
+            client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let done = work(client).await;
+            client.batch_execute("ROLLBACK").await?;
+            done
+        })
+    }
+
     /// Whether this is a standby's session that is gone: recovery ends sessions, also idle ones.
     fn is_ended_session(&self) -> bool {
         self.session.is_closed() && self.passed.load(Ordering::Relaxed) > 0

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use report::verdict::Verdict;
 use tokio_postgres::error::SqlState;
 
+use crate::indexes::Tally;
 use crate::layout::{Blocks, Layout, extent};
 use crate::localise::{Content, Look, Reads, Settled, judge};
 use crate::node::{Node, catch_up};
@@ -58,6 +59,12 @@ pub(crate) struct Found {
     pub(crate) look: Look,
     /// Chunks that a node could not read because they are damaged.
     pub(crate) corrupt: u64,
+    /// Indexes that were read, in full or at some rows; `None`: none could be.
+    pub(crate) indexes: Option<u64>,
+    /// What is wrong with them: rows, or 1 for an index that is damaged.
+    pub(crate) index_faults: u64,
+    /// How much of them was read.
+    pub(crate) tally: Tally,
     /// Whether nothing of it could be read.
     pub(crate) unread: bool,
     /// Why something could not be found out.
@@ -86,7 +93,7 @@ impl Found {
 
     /// The verdict that this is enough for.
     pub(crate) fn verdict(&self) -> Verdict {
-        if self.proven() > 0 || self.corrupt > 0 {
+        if self.proven() > 0 || self.corrupt > 0 || self.index_faults > 0 {
             Verdict::Broken
         } else if self.unread || !self.unknown.is_empty() {
             Verdict::Unknown

@@ -6,7 +6,7 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
-use crate::index_sample::{self, Draw, LOOKS};
+use crate::indexes::{self, Draw, Indexes, Tally};
 use crate::layout::{Blocks, Layout};
 use crate::localise::{Version, reconcile, title};
 use crate::looks::{Changed, changed};
@@ -25,7 +25,9 @@ const WORTH_A_SESSION: u64 = 1024;
 pub(crate) struct Options {
     /// Blocks of one chunk.
     pub(crate) chunk_blocks: u64,
-    /// Rows to look up by index.
+    /// How much of each index to read.
+    pub(crate) indexes: Indexes,
+    /// Rows to look up by each.
     pub(crate) draw: Draw,
     /// How long to try.
     pub(crate) limits: Limits,
@@ -175,27 +177,10 @@ fn judge(
     reconcile(&mut finding.found.look);
     let rows = finding.rows_standby.unwrap_or(layout.blocks);
     if finding.found.corrupt == 0 {
-        // Where chunks are damaged, the index would only lead to the same pages, and they would count twice.
-        sample(primary, standby, layout, rows, options, &mut finding.found);
+        // Where the table itself is damaged, its indexes would only lead to the same pages, and they would count twice.
+        indexes::check(standby, layout, rows, (options.indexes, options.draw), &mut finding.found);
     }
     finding
-}
-
-/// Looks some of a table's rows up by index, and counts those that cannot be found so.
-fn sample(primary: &mut Node, standby: &mut Node, layout: &Layout, rows: u64, options: Options, found: &mut Found) {
-    let gone = primary.is_gone() || standby.is_gone();
-    let Some(index) = layout.key_index.as_ref().filter(|_| options.draw.rows > 0 && !gone) else { return };
-    let look = match index_sample::look_up(primary, standby, layout, rows, options.draw, options.limits) {
-        Ok(look) => look,
-        Err(trouble) => return found.keep(format!("by index {index}"), &trouble),
-    };
-    if !look.different.is_empty() {
-        found.remarks.push(format!("index {index} and a scan do not find the same for {}", name(&look.different)));
-    }
-    if !look.again.is_empty() {
-        found.unknown.push(format!("by index {index}: {} rows still changing after {LOOKS} looks", look.again.len()));
-    }
-    found.look.different.extend(look.different);
 }
 
 /// The rows of a node, if all of its chunks were read.
@@ -224,6 +209,11 @@ impl Finding {
     /// Whether nothing is proven of it.
     pub(crate) fn is_unknown(&self) -> bool {
         self.found.verdict() == Verdict::Unknown
+    }
+
+    /// How much of its indexes was read.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.found.tally
     }
 
     /// Which node's change made it worth nothing.
@@ -273,8 +263,8 @@ impl Finding {
             descent: None,
             database: None,
             equal: None,
-            indexes: None,
-            index_faults: None,
+            indexes: self.found.indexes,
+            index_faults: self.found.indexes.map(|_| self.found.index_faults),
         }
     }
 }

@@ -169,7 +169,7 @@ fn what_differs_in_its_bytes_is_found_for_every_kind_of_value() {
     let (code, _, stderr) = pair.verify(&[]);
     assert_eq!(code, Some(0), "{stderr}");
     pair.leave_behind("kind\\_%", &change);
-    let (_, rows, stderr) = pair.verify(&["--sample", "0"]);
+    let (_, rows, stderr) = pair.verify(&["--indexes", "none"]);
     for (n, kind) in kinds.iter().enumerate() {
         let of = |table: String| rows.iter().find(|row| row.table == table).unwrap();
         let (different, same) = (of(format!("public.kind_{n}")), of(format!("public.kind_same_{n}")));

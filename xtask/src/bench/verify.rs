@@ -54,7 +54,7 @@ fn ours(bed: &Bed<'_>, cluster: &str, pair: u64) -> Result<VerifyBenchRow> {
     let file = format!("verify-{pair}.csv");
     bed.step(
         "verify-replication",
-        &["--cluster", cluster, "--quiet", "--table", "understudy.orders", "--sample", "0"],
+        &["--cluster", cluster, "--quiet", "--table", "understudy.orders", "--indexes", "none"],
         &file,
     )?;
     let rows: Vec<VerifyRow> = step::rows(bed.dir, &format!("rows/{file}"))?;

@@ -10,6 +10,7 @@ macro_rules! files {
 /// All files of `sql/`, by name.
 pub const FILES: &[(&str, &str)] = files![
     "catch_up_mark"
+    "checkers"
     "current_timeline"
     "final_read"
     "final_read_settings"
@@ -38,12 +39,15 @@ pub const FILES: &[(&str, &str)] = files![
     "settings"
     "timeline_history"
     "verify_blocks"
+    "verify_by_bitmap"
     "verify_by_index"
     "verify_by_scan"
     "verify_catalogs"
+    "verify_checkers"
     "verify_checkpoint"
     "verify_collation"
     "verify_columns"
+    "verify_indexes"
     "verify_ledger"
     "verify_ledger_count"
     "verify_members"

@@ -157,7 +157,7 @@ fn the_scripts_that_make_a_lab_run_again_without_harm() {
     let psql = Psql::new(&lab);
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname IN ('public', 'understudy')";
     let before = psql.run(0, &["-c", tables], "").unwrap();
-    for name in ["schema", "heartbeat", "roles", "schema", "heartbeat", "roles"] {
+    for name in ["schema", "heartbeat", "roles", "checkers", "schema", "heartbeat", "roles", "checkers"] {
         let path = sql_dir().join(format!("{name}.sql"));
         psql.run(0, &["-f", path.to_str().unwrap()], "").unwrap();
     }

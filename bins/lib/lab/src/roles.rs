@@ -31,6 +31,7 @@ pub fn ensure(session: &Session, secrets: &Secrets) -> Result<()> {
     session.script(cluster::sql!("schema"))?;
     session.script(cluster::sql!("heartbeat"))?;
     session.script(cluster::sql!("roles"))?;
+    session.script(cluster::sql!("checkers"))?;
     for role in ROLES.into_iter().filter(|role| *role != ADMIN) {
         let verifier = secrets.verifier(role)?;
         session.script(&format!("ALTER ROLE {} PASSWORD {}", quote(role), literal(&verifier)))?;

@@ -1,0 +1,70 @@
+//! Whether the server would read an index for a statement: what it looks up in another way says nothing of that index.
+
+use super::index::Index;
+use crate::reader::{Reader, Trouble, column};
+
+/// Ways to read: an index scan, or a bitmap of what an index leads to. Some indexes can do only the second, and the server
+/// chooses the first where another index offers it.
+const MODES: [&str; 2] = [cluster::sql!("verify_by_index"), cluster::sql!("verify_by_bitmap")];
+
+/// How a plan finds rows by their places.
+pub(super) const BY_PLACE: &str = "Tid Scan on ";
+
+/// Runs a statement in a session that reads this very index for it, and does what else is on a line of the plan. `None`: the
+/// server will not.
+///
+/// # Errors
+/// Why it could not be run.
+pub(super) fn by_index<T>(
+    reader: &mut Reader,
+    index: &Index,
+    (sql, also): (&str, Option<&str>),
+    run: impl FnOnce(&mut Reader) -> Result<T, Trouble>,
+) -> Result<Option<T>, Trouble> {
+    let mut done = Ok(None);
+    for mode in MODES {
+        reader.set_mode(mode)?;
+        match reads(reader, index, sql, also) {
+            Ok(true) => {
+                done = run(reader).map(Some);
+                break;
+            }
+            Ok(false) => {}
+            Err(trouble) => {
+                done = Err(trouble);
+                break;
+            }
+        }
+    }
+    reader.set_mode(cluster::sql!("verify_by_scan"))?;
+    done
+}
+
+fn reads(reader: &mut Reader, index: &Index, sql: &str, also: Option<&str>) -> Result<bool, Trouble> {
+    let plan = reader.rows(&format!("EXPLAIN (COSTS OFF) {sql}"), &[])?;
+    let plan = plan.iter().map(|row| column::<String>(row, 0)).collect::<Result<Vec<_>, _>>()?;
+    let does_also = also.is_none_or(|also| plan.iter().any(|line| line.contains(also)));
+    Ok(does_also && plan.iter().any(|line| names(line, &index.quoted)))
+}
+
+/// Whether a line of a plan is on the scan of this index.
+fn names(line: &str, index: &str) -> bool {
+    let scans = line.contains(&format!("Index Scan using {index} on "))
+        || line.contains(&format!("Index Scan Backward using {index} on "));
+    scans || line.ends_with(&format!("Bitmap Index Scan on {index}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_plan_names_the_index_that_it_reads() {
+        assert!(names("        ->  Index Scan using t_pkey on t", "t_pkey"));
+        assert!(names("              ->  Bitmap Index Scan on \"My idx\"", "\"My idx\""));
+        assert!(!names("        ->  Index Scan using t_pkey on t", "pkey"));
+        assert!(!names("        ->  Index Only Scan using t_pkey on t", "t_pkey"));
+        assert!(!names("        ->  Bitmap Index Scan on t_pkey1", "t_pkey"));
+        assert!(!names("        ->  Seq Scan on t_pkey", "t_pkey"));
+    }
+}

@@ -1,0 +1,73 @@
+//! An index, as its catalogs describe it.
+
+use crate::reader::{Reader, Trouble, column};
+use crate::subject::Subject;
+
+/// An index.
+pub(crate) struct Index {
+    pub(crate) oid: u32,
+    /// Its quoted name, as EXPLAIN prints it.
+    pub(crate) quoted: String,
+    /// Its name with its schema.
+    pub(crate) title: String,
+    /// Its access method.
+    pub(crate) method: String,
+    /// Whether queries may use it.
+    pub(crate) is_valid: bool,
+    /// The predicate of a partial index.
+    pub(crate) predicate: Option<String>,
+    /// Whether to compute its columns or its predicate may run code that a user of the database wrote.
+    pub(crate) calls_code_of_users: bool,
+    /// Its key columns; at least one.
+    pub(crate) columns: Vec<Column>,
+}
+
+/// A key column of an index.
+pub(crate) struct Column {
+    /// The expression that it holds.
+    pub(crate) value: String,
+    /// Operators by which an index scan can find a row by its own value; none: no such scan is known.
+    pub(crate) operators: Vec<String>,
+    /// Of an index that is in order: the operator that says that a value comes before another one.
+    pub(crate) before: Option<String>,
+    /// Whether NULL comes first in that order.
+    pub(crate) nulls_first: bool,
+}
+
+impl Index {
+    /// Its predicate as a condition; `true` if it has none.
+    pub(crate) fn condition(&self) -> String {
+        self.predicate.as_ref().map_or_else(|| "true".to_owned(), |predicate| format!("({predicate})"))
+    }
+}
+
+/// The indexes of a table on a node, by name.
+///
+/// # Errors
+/// Why they could not be read.
+pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Vec<Index>, Trouble> {
+    let mut indexes: Vec<Index> = Vec::new();
+    for row in reader.rows(cluster::sql!("verify_indexes"), &[&table.oid])? {
+        let oid = column(&row, 0)?;
+        let key = Column {
+            value: format!("({})", column::<String>(&row, 7)?),
+            operators: column(&row, 8)?,
+            before: column(&row, 9)?,
+            nulls_first: column(&row, 10)?,
+        };
+        match indexes.last_mut().filter(|last| last.oid == oid) {
+            Some(index) => index.columns.push(key),
+            None => indexes.push(Index {
+                oid,
+                quoted: column(&row, 1)?,
+                title: column(&row, 2)?,
+                method: column(&row, 3)?,
+                is_valid: column(&row, 4)?,
+                predicate: column(&row, 5)?,
+                calls_code_of_users: column(&row, 6)?,
+                columns: vec![key],
+            }),
+        }
+    }
+    Ok(indexes)
+}

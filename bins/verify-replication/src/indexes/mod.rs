@@ -1,0 +1,184 @@
+//! The indexes of a table on a standby, each held against a scan of the same node: a row that a scan shows and an index does not
+//! lead to is as good as lost for most queries. Scan and primary were compared before.
+//!
+//! Index and scan are read in one snapshot, so nothing that is written meanwhile stands between them. Even so a fault has to
+//! stay for some looks.
+
+mod amcheck;
+mod draw;
+mod explain;
+mod in_full;
+mod index;
+mod look_up;
+mod tally;
+mod visibility;
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+pub(crate) use self::amcheck::Checkers;
+pub(crate) use self::draw::Draw;
+pub(crate) use self::tally::Tally;
+
+use self::index::Index;
+use crate::layout::{Layout, extent};
+use crate::node::Node;
+use crate::reader::{Reader, Trouble};
+use crate::recheck::Found;
+
+/// How often a fault has to be seen: a damaged file stays damaged.
+const LOOKS: u32 = 3;
+
+/// The pause between two such looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How much of each index to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Indexes {
+    /// Nothing
+    None,
+    /// In full by amcheck where this role may; and some rows are looked up by each
+    Sample,
+    /// In full, also without amcheck; what cannot be read makes the table unknown
+    All,
+}
+
+/// What was found of one index.
+#[derive(Default)]
+struct Seen {
+    /// Whether all of it was read.
+    in_full: bool,
+    /// Rows that were looked up by it.
+    looked_up: u64,
+    /// Rows that it does not lead to or leads to wrongly; 1 for damage that is not of rows.
+    faults: u64,
+    /// What is wrong, in words.
+    remarks: Vec<String>,
+    /// Why it was not read, or not by a part of the means.
+    not_read: Option<String>,
+}
+
+/// A table whose indexes are looked at.
+struct Table<'a> {
+    layout: &'a Layout,
+    /// Rows on the standby.
+    rows: u64,
+    /// Blocks on the standby.
+    blocks: u64,
+    draw: Draw,
+    how: Indexes,
+}
+
+/// Looks at all indexes of a table of so many rows on a standby, and at its visibility map.
+pub(crate) fn check(standby: &mut Node, layout: &Layout, rows: u64, how: (Indexes, Draw), found: &mut Found) {
+    let (how, draw) = how;
+    if how == Indexes::None || standby.is_gone() {
+        return;
+    }
+    let checkers = standby.checkers.clone();
+    let reader = standby.reader();
+    let mut begun = || Ok((index::read(reader, &layout.table)?, extent(reader, &layout.table)?.blocks));
+    let (indexes, blocks) = match begun() {
+        Ok(begun) => begun,
+        Err(trouble) => return found.keep("its indexes", &trouble),
+    };
+    let table = Table { layout, rows, blocks, draw, how };
+    found.indexes = Some(found.indexes.unwrap_or(0));
+    for index in &indexes {
+        match look_at(reader, &table, index, &checkers) {
+            Ok(seen) => keep(found, index, &table, seen),
+            Err(_) if is_gone(reader, index) => {} // dropped or built anew meanwhile
+            Err(trouble) => found.unknown.push(format!("index {}: {trouble}", index.title)),
+        }
+    }
+    match visibility::check(reader, &table, &indexes, &checkers) {
+        Ok(seen) => seen.into_iter().for_each(|wrong| {
+            found.index_faults += wrong.rows;
+            found.remarks.push(wrong.remark);
+        }),
+        Err(trouble) => found.keep("its visibility map", &trouble),
+    }
+}
+
+fn keep(found: &mut Found, index: &Index, table: &Table, seen: Seen) {
+    let is_read = seen.in_full || seen.looked_up > 0 || seen.faults > 0;
+    found.indexes = found.indexes.map(|read| read + u64::from(is_read));
+    found.index_faults += seen.faults;
+    found.remarks.extend(seen.remarks.into_iter().map(|remark| format!("index {}: {remark}", index.title)));
+    found.tally.add(seen.in_full, seen.looked_up, table.rows);
+    let Some(why) = seen.not_read else { return };
+    let why = format!("index {} ({why})", index.title);
+    if table.how == Indexes::All && !seen.in_full {
+        found.unknown.push(format!("{why}: not read in full"));
+    }
+    if !is_read {
+        found.tally.not_read.push(why);
+    }
+}
+
+/// Looks at one index by all means that there are.
+fn look_at(reader: &mut Reader, table: &Table, index: &Index, checkers: &Checkers) -> Result<Seen, Trouble> {
+    let mut seen = Seen::default();
+    if !index.is_valid {
+        return Ok(Seen { not_read: Some("it is not valid, and no query uses it".to_owned()), ..seen });
+    }
+    let checked = persistent(|| amcheck::check(reader, checkers, index))?;
+    match checked {
+        amcheck::Said::Nothing => {}
+        amcheck::Said::Sound => seen.in_full = true,
+        amcheck::Said::Damaged(why) => return Ok(damaged(format!("amcheck: {why}"))),
+    }
+    if index.calls_code_of_users {
+        seen.not_read = Some("it calls functions of this database's users, which only amcheck may".to_owned());
+        return Ok(seen);
+    }
+    if table.rows == 0 {
+        return Ok(Seen { in_full: true, ..seen }); // it leads to nothing, as it should
+    }
+    match look_up(reader, table, index, &mut seen) {
+        Ok(()) => Ok(seen),
+        Err(Trouble::Corrupt(why)) => Ok(damaged(why)),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// Looks rows up by an index, or reads it in full.
+fn look_up(reader: &mut Reader, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+    if table.how == Indexes::Sample {
+        return look_up::some(reader, table, index, seen);
+    }
+    look_up::all(reader, table, index, seen)?;
+    // Of a btree the rows that share their value with many others are seen in its order.
+    if index.method == "btree" && seen.faults == 0 {
+        return in_full::read(reader, table, index, seen);
+    }
+    seen.in_full |= seen.not_read.is_none();
+    Ok(())
+}
+
+fn damaged(why: String) -> Seen {
+    Seen { in_full: true, faults: 1, remarks: vec![why], ..Seen::default() }
+}
+
+/// Asks again as long as the answer is damage, with a bound: the last answer counts.
+fn persistent(mut ask: impl FnMut() -> Result<amcheck::Said, Trouble>) -> Result<amcheck::Said, Trouble> {
+    for _ in 1..LOOKS {
+        match ask()? {
+            amcheck::Said::Damaged(_) => pause()?,
+            said => return Ok(said),
+        }
+    }
+    ask()
+}
+
+/// Waits before another look.
+fn pause() -> Result<(), Trouble> {
+    program::stop::pause(PAUSE).map_err(|error| Trouble::Lost(error.to_string()))
+}
+
+/// Whether an index is there no more, or not valid.
+fn is_gone(reader: &mut Reader, index: &Index) -> bool {
+    let sql = "SELECT FROM pg_catalog.pg_index AS i WHERE i.indexrelid = $1 AND i.indisvalid";
+    reader.rows(sql, &[&index.oid]).is_ok_and(|rows| rows.is_empty())
+}
