@@ -30,9 +30,10 @@ SELECT i.indexrelid,
                JOIN pg_catalog.pg_operator AS o ON o.oid = m.amopopr
                JOIN pg_catalog.pg_namespace AS n ON n.oid = o.oprnamespace
               WHERE m.amopfamily = f.opcfamily AND m.amopmethod = a.oid AND m.amoppurpose = 's'
-                AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype
-                AND o.oprname IN ('=', '~=', '@>', '<@', '&&')
-              ORDER BY pg_catalog.array_position(ARRAY['=', '~=', '@>', '<@', '&&'], o.oprname::text)),
+                AND m.amoplefttype = f.opcintype
+                AND (m.amoprighttype = f.opcintype AND o.oprname IN ('=', '~=', '@>', '<@', '&&')
+                     OR o.oid = 'pg_catalog.@@ (tsvector, tsquery)'::pg_catalog.regoperator)
+              ORDER BY pg_catalog.array_position(ARRAY['=', '~=', '@>', '<@', '&&', '@@'], o.oprname::text)),
        (SELECT pg_catalog.format('OPERATOR(%I.%s)', n.nspname, o.oprname)
           FROM pg_catalog.pg_amop AS m
           JOIN pg_catalog.pg_operator AS o ON o.oid = m.amopopr
@@ -40,7 +41,8 @@ SELECT i.indexrelid,
          WHERE a.amname = 'btree' AND m.amopfamily = f.opcfamily
            AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype
            AND m.amopstrategy = CASE i.indoption[k.n - 1] & 1 WHEN 0 THEN 1 ELSE 5 END),
-       i.indoption[k.n - 1] & 2 <> 0
+       i.indoption[k.n - 1] & 2 <> 0,
+       f.opcintype = 'pg_catalog.tsvector'::pg_catalog.regtype AND a.amname <> 'btree'
   FROM pg_catalog.pg_index AS i
   JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
   JOIN pg_catalog.pg_am AS a ON a.oid = c.relam

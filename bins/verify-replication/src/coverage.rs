@@ -25,6 +25,7 @@ struct Kind {
     all: u64,
     compared: u64,
     rows: u64,
+    indexes: u64,
 }
 
 /// All of a run.
@@ -47,6 +48,7 @@ impl Kind {
         if row.rows_primary.is_some() && row.rows_standby.is_some() && row.verdict != Verdict::Unknown {
             self.compared += 1;
             self.rows += row.rows_standby.unwrap_or(0);
+            self.indexes += row.indexes.unwrap_or(0);
         }
     }
 
@@ -109,33 +111,39 @@ impl Covered {
     fn lines(&self, coverage: &Coverage) -> Vec<String> {
         let descent = self.descent.map_or("not proven to follow the primary".to_owned(), |descent| descent.to_string());
         let mut lines = vec![format!("compared on {} ({descent}):", self.standby)];
-        let indexes = match coverage.indexes.get(&self.standby).filter(|tally| !tally.is_empty()) {
-            None => "no index read".to_owned(),
-            Some(tally) => tally.words(coverage.seed),
-        };
         let rows = |kind: Kind| count(kind.rows, "row");
-        for (kind, line) in [
-            (self.tables, format!("{}: {}, each by its hash; {indexes}", self.tables.of("table"), rows(self.tables))),
-            (self.sequences, format!("{}: definition and position", self.sequences.of("sequence"))),
-            (
-                self.catalogs,
-                match self.catalogs.compared {
-                    0 => "catalogs: not to an end".to_owned(),
-                    _ => format!("{}: {}, as tables", count(coverage.catalogs, "catalog"), rows(self.catalogs)),
-                },
-            ),
-            (
-                self.large_objects,
-                match self.large_objects.compared {
-                    0 => "large objects: not to an end".to_owned(),
-                    _ => format!("large objects: {} of their pages and owners", rows(self.large_objects)),
-                },
-            ),
-        ] {
-            if kind.all > 0 {
-                lines.push(format!("  {line}"));
+        if self.tables.all > 0 {
+            lines.push(format!("  {}: {}, each by its hash", self.tables.of("table"), rows(self.tables)));
+            lines.extend(self.indexes(coverage));
+        }
+        if self.sequences.all > 0 {
+            lines.push(format!("  {}: definition and position", self.sequences.of("sequence")));
+        }
+        match (self.catalogs.all, self.catalogs.compared) {
+            (0, _) => {}
+            (_, 0) => lines.push("  catalogs: not to an end".to_owned()),
+            _ => {
+                let (catalogs, rows) = (count(coverage.catalogs, "catalog"), rows(self.catalogs));
+                lines.push(format!("  {catalogs}: {rows}, as tables, and {} of their indexes", self.catalogs.indexes));
             }
         }
+        match (self.large_objects.all, self.large_objects.compared) {
+            (0, _) => {}
+            (_, 0) => lines.push("  large objects: not to an end".to_owned()),
+            _ => lines.push(format!("  large objects: {} of their pages and owners", rows(self.large_objects))),
+        }
         lines
+    }
+
+    /// What was read of the indexes of its tables.
+    fn indexes(&self, coverage: &Coverage) -> Vec<String> {
+        match coverage.indexes.get(&self.standby).filter(|tally| !tally.is_empty()) {
+            None => vec!["  no index".to_owned()],
+            Some(tally) => {
+                let mut lines = vec![tally.words(coverage.seed)];
+                lines.extend(tally.not_read_words());
+                lines.iter().map(|line| format!("  {line}")).collect()
+            }
+        }
     }
 }

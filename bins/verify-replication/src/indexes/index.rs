@@ -26,7 +26,9 @@ pub(crate) struct Index {
 pub(crate) struct Column {
     /// The expression that it holds.
     pub(crate) value: String,
-    /// Operators by which an index scan can find a row by its own value; none: no such scan is known.
+    /// What to ask for to find a row of that value: the value itself, or a query for it.
+    pub(crate) probe: String,
+    /// Operators by which an index scan can find a row by its probe; none: no such scan is known.
     pub(crate) operators: Vec<String>,
     /// Of an index that is in order: the operator that says that a value comes before another one.
     pub(crate) before: Option<String>,
@@ -49,8 +51,10 @@ pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Vec<Index>, T
     let mut indexes: Vec<Index> = Vec::new();
     for row in reader.rows(cluster::sql!("verify_indexes"), &[&table.oid])? {
         let oid = column(&row, 0)?;
+        let value = format!("({})", column::<String>(&row, 7)?);
         let key = Column {
-            value: format!("({})", column::<String>(&row, 7)?),
+            probe: if column(&row, 11)? { query_for_all_lexemes(&value) } else { value.clone() },
+            value,
             operators: column(&row, 8)?,
             before: column(&row, 9)?,
             nulls_first: column(&row, 10)?,
@@ -70,4 +74,11 @@ pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Vec<Index>, T
         }
     }
     Ok(indexes)
+}
+
+/// A text search index is asked by a query, and not by a document.
+fn query_for_all_lexemes(document: &str) -> String {
+    let quoted = r"'''' || pg_catalog.replace(pg_catalog.replace(l, '\', '\\'), '''', '''''') || ''''";
+    let lexemes = format!("pg_catalog.unnest(pg_catalog.tsvector_to_array({document})) AS l");
+    format!("(SELECT pg_catalog.string_agg({quoted}, ' & ') FROM {lexemes})::pg_catalog.tsquery")
 }

@@ -43,7 +43,9 @@ pub(super) fn some(reader: &mut Reader, table: &Table, index: &Index, seen: &mut
         let Some(wrong) = look(reader, table, index, &ways, &drawn, seen)? else { continue };
         return settle(reader, table, index, &ways, wrong, seen);
     }
-    seen.not_read = Some(if met { NO_WAY } else { "no row was met that it can be asked for" }.to_owned());
+    let is_asked = index.columns.iter().all(|column| !column.operators.is_empty());
+    let why = if is_asked && !met { "no row was met that it can be asked for" } else { NO_WAY };
+    seen.not_read = Some(why.to_owned());
     Ok(())
 }
 
@@ -100,7 +102,11 @@ fn ways(index: &Index) -> Vec<Vec<&str>> {
 
 /// That each value stands in this relation to itself: NULL does not, nor does an empty range overlap itself.
 fn holds(index: &Index, ways: &[&str]) -> String {
-    let each = index.columns.iter().zip(ways).map(|(column, operator)| format!("{0} {operator} {0}", column.value));
+    let each = index
+        .columns
+        .iter()
+        .zip(ways)
+        .map(|(column, operator)| format!("{} {operator} {}", column.value, column.probe));
     format!("({})", each.collect::<Vec<_>>().join(" AND "))
 }
 
@@ -158,7 +164,7 @@ fn statement(table: &Table, index: &Index, ways: &[&str], places: &[Tid]) -> Str
     let name = table.layout.table.quoted();
     let places: Vec<_> = places.iter().map(|place| format!("\"{place}\"")).collect();
     let columns = || index.columns.iter().zip(ways).enumerate();
-    let values: Vec<_> = columns().map(|(n, (column, _))| format!("{} AS k{n}", column.value)).collect();
+    let values: Vec<_> = columns().map(|(n, (column, _))| format!("{} AS k{n}", column.probe)).collect();
     let equal: Vec<_> =
         columns().map(|(n, (column, operator))| format!("{} {operator} drawn.k{n}", column.value)).collect();
     let (equal, condition, holds) = (equal.join(" AND "), index.condition(), holds(index, ways));

@@ -22,6 +22,7 @@ pub(crate) use self::draw::Draw;
 pub(crate) use self::tally::Tally;
 
 use self::index::Index;
+use self::visibility::Map;
 use crate::layout::{Layout, extent};
 use crate::node::Node;
 use crate::reader::{Reader, Trouble};
@@ -93,10 +94,13 @@ pub(crate) fn check(standby: &mut Node, layout: &Layout, rows: u64, how: (Indexe
         }
     }
     match visibility::check(reader, &table, &indexes, &checkers) {
-        Ok(seen) => seen.into_iter().for_each(|wrong| {
-            found.index_faults += wrong.rows;
-            found.remarks.push(wrong.remark);
-        }),
+        Ok(map) => {
+            found.tally.map(!matches!(map, Map::NotRead));
+            if let Map::Wrong { rows, remark } = map {
+                found.index_faults += rows;
+                found.remarks.push(remark);
+            }
+        }
         Err(trouble) => found.keep("its visibility map", &trouble),
     }
 }
@@ -108,12 +112,11 @@ fn keep(found: &mut Found, index: &Index, table: &Table, seen: Seen) {
     found.remarks.extend(seen.remarks.into_iter().map(|remark| format!("index {}: {remark}", index.title)));
     found.tally.add(seen.in_full, seen.looked_up, table.rows);
     let Some(why) = seen.not_read else { return };
-    let why = format!("index {} ({why})", index.title);
     if table.how == Indexes::All && !seen.in_full {
-        found.unknown.push(format!("{why}: not read in full"));
+        found.unknown.push(format!("index {} was not read in full: {why}", index.title));
     }
     if !is_read {
-        found.tally.not_read.push(why);
+        found.tally.not_read(&index.title, why);
     }
 }
 

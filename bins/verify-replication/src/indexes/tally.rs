@@ -1,9 +1,11 @@
 //! How much of the indexes was read.
 
+use std::collections::BTreeMap;
+
 use report::show::count;
 
-/// How many not-read indexes are named.
-const NAMED: usize = 10;
+/// How many indexes that were not read for the same reason are named.
+const NAMED: usize = 5;
 
 /// How much of some tables' indexes was read on one standby.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +20,12 @@ pub(crate) struct Tally {
     looked_up: u64,
     /// Rows of their tables, once for each of those.
     rows: u64,
-    /// Those of which nothing was read, each with why.
-    pub(crate) not_read: Vec<String>,
+    /// Visibility maps.
+    maps: u64,
+    /// Those that were looked at.
+    maps_read: u64,
+    /// Those of which nothing was read, by why.
+    not_read: BTreeMap<String, Vec<String>>,
 }
 
 impl Tally {
@@ -34,6 +40,17 @@ impl Tally {
         }
     }
 
+    /// Counts a visibility map.
+    pub(super) fn map(&mut self, is_read: bool) {
+        self.maps += 1;
+        self.maps_read += u64::from(is_read);
+    }
+
+    /// Keeps the name of one of which nothing was read, and why.
+    pub(super) fn not_read(&mut self, index: &str, why: String) {
+        self.not_read.entry(why).or_default().push(index.to_owned());
+    }
+
     /// Adds those of another table.
     pub(crate) fn join(&mut self, other: &Tally) {
         self.all += other.all;
@@ -41,19 +58,23 @@ impl Tally {
         self.sampled += other.sampled;
         self.looked_up += other.looked_up;
         self.rows += other.rows;
-        self.not_read.extend(other.not_read.iter().cloned());
+        self.maps += other.maps;
+        self.maps_read += other.maps_read;
+        for (why, indexes) in &other.not_read {
+            self.not_read.entry(why.clone()).or_default().extend_from_slice(indexes);
+        }
     }
 
     /// Whether there are any.
     pub(crate) fn is_empty(&self) -> bool {
-        self.all == 0
+        self.all == 0 && self.maps == 0
     }
 
     /// In words; `seed`: of the random choice of rows.
     pub(crate) fn words(&self, seed: u64) -> String {
         let read = self.in_full + self.sampled;
         let noun = if self.all == 1 { "index" } else { "indexes" };
-        let mut words = format!("{read} of {} {noun}: {} in full", self.all, self.in_full);
+        let mut words = format!("{read} of {} {noun}: {} read in full", self.all, self.in_full);
         if self.sampled > 0 {
             words += &format!(
                 ", {} by {} of {} drawn at random (--seed {seed})",
@@ -62,13 +83,17 @@ impl Tally {
                 count(self.rows, "row")
             );
         }
-        if !self.not_read.is_empty() {
-            let named = &self.not_read[..self.not_read.len().min(NAMED)];
-            words += &format!("; not read: {}", named.join(", "));
-            if self.not_read.len() > NAMED {
-                words += &format!(" and {} more", self.not_read.len() - NAMED);
-            }
-        }
-        words
+        words + &format!("; {} of {}", self.maps_read, count(self.maps, "visibility map"))
+    }
+
+    /// What was not read, a line for each reason.
+    pub(crate) fn not_read_words(&self) -> Vec<String> {
+        let line = |(why, indexes): (&String, &Vec<String>)| {
+            let named = indexes[..indexes.len().min(NAMED)].join(", ");
+            let more =
+                if indexes.len() > NAMED { format!(" and {} more", indexes.len() - NAMED) } else { String::new() };
+            format!("indexes not read: {named}{more} ({why})")
+        };
+        self.not_read.iter().map(line).collect()
     }
 }

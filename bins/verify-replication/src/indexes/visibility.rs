@@ -11,11 +11,14 @@ const COVERED: f64 = 0.9;
 /// Blocks up to which that costs nothing worth a thought.
 const SMALL: u64 = 1024;
 
-/// A fault of the map.
-pub(super) struct Wrong {
-    /// Rows that show the fault.
-    pub(super) rows: u64,
-    pub(super) remark: String,
+/// What is known of a map.
+pub(super) enum Map {
+    /// Nothing: it was not looked at.
+    NotRead,
+    /// No fault was found.
+    Sound,
+    /// So many rows show a fault.
+    Wrong { rows: u64, remark: String },
 }
 
 /// Looks whether the map calls a page all-visible that is not.
@@ -27,38 +30,38 @@ pub(super) fn check(
     table: &Table,
     indexes: &[Index],
     checkers: &Checkers,
-) -> Result<Option<Wrong>, Trouble> {
+) -> Result<Map, Trouble> {
     if let Some(function) = checkers.get("pg_check_visible") {
         return persistent(|| by_pg_visibility(reader, table, function));
     }
     let whole = |index: &&Index| index.method == "btree" && index.is_valid && index.predicate.is_none();
-    let Some(index) = indexes.iter().find(whole) else { return Ok(None) };
+    let Some(index) = indexes.iter().find(whole) else { return Ok(Map::NotRead) };
     if !is_worth_it(reader, table)? {
-        return Ok(None);
+        return Ok(Map::NotRead);
     }
     persistent(|| by_counts(reader, table, index))
 }
 
-fn persistent(mut look: impl FnMut() -> Result<Option<Wrong>, Trouble>) -> Result<Option<Wrong>, Trouble> {
+fn persistent(mut look: impl FnMut() -> Result<Map, Trouble>) -> Result<Map, Trouble> {
     for _ in 1..LOOKS {
         match look()? {
-            None => return Ok(None),
-            Some(_) => pause()?,
+            Map::Wrong { .. } => pause()?,
+            map => return Ok(map),
         }
     }
     look()
 }
 
-fn by_pg_visibility(reader: &mut Reader, table: &Table, function: &str) -> Result<Option<Wrong>, Trouble> {
+fn by_pg_visibility(reader: &mut Reader, table: &Table, function: &str) -> Result<Map, Trouble> {
     let sql = format!("SELECT count(*), min(c.t_ctid::text) FROM {function}($1::oid::regclass) AS c");
     let rows = reader.rows(&sql, &[&table.layout.table.oid])?;
-    let Some(row) = rows.first() else { return Ok(None) };
+    let Some(row) = rows.first() else { return Ok(Map::NotRead) };
     let rows = column::<i64>(row, 0)?.unsigned_abs();
     let first = column::<Option<String>>(row, 1)?.unwrap_or_default();
     let remark = format!(
         "the visibility map calls pages all-visible that are not: pg_check_visible says so of {rows} rows, such as {first}"
     );
-    Ok((rows > 0).then_some(Wrong { rows, remark }))
+    Ok(if rows > 0 { Map::Wrong { rows, remark } } else { Map::Sound })
 }
 
 fn is_worth_it(reader: &mut Reader, table: &Table) -> Result<bool, Trouble> {
@@ -71,7 +74,7 @@ fn is_worth_it(reader: &mut Reader, table: &Table) -> Result<bool, Trouble> {
 }
 
 /// How many rows there are by an index alone, and by a scan, in one snapshot.
-fn by_counts(reader: &mut Reader, table: &Table, index: &Index) -> Result<Option<Wrong>, Trouble> {
+fn by_counts(reader: &mut Reader, table: &Table, index: &Index) -> Result<Map, Trouble> {
     let count = format!("SELECT count(*) FROM ONLY {}", table.layout.table.quoted());
     let counts = reader.in_one_snapshot(async |client| {
         let by_scan = client.query_one(&count, &[]).await?;
@@ -89,7 +92,11 @@ fn by_counts(reader: &mut Reader, table: &Table, index: &Index) -> Result<Option
         "by index only there are {by_index} rows, by a scan {by_scan}: the visibility map is wrong, or {}",
         index.title
     );
-    Ok((is_used && rows > 0).then_some(Wrong { rows, remark }))
+    Ok(match (is_used, rows) {
+        (false, _) => Map::NotRead,
+        (true, 0) => Map::Sound,
+        _ => Map::Wrong { rows, remark },
+    })
 }
 
 /// Reads indexes alone, wherever the map allows that.

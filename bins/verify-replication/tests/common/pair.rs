@@ -15,7 +15,7 @@ use report::verify::VerifyRow;
 /// A lab with one standby, and an administrator's session on its primary.
 pub(crate) struct Pair {
     lab: Scratch,
-    file: ClusterFile,
+    pub(crate) file: ClusterFile,
     pub(crate) primary: Session,
     pub(crate) standby: String,
 }
@@ -77,11 +77,6 @@ impl Pair {
         standby.script("CHECKPOINT").unwrap();
     }
 
-    /// The file of a table or an index on the standby.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.files(name).remove(0)
-    }
-
     /// The files of tables and indexes on the standby.
     pub(crate) fn files(&self, like: &str) -> Vec<PathBuf> {
         let standby = session(&self.file, &self.standby);
@@ -93,7 +88,8 @@ impl Pair {
     }
 }
 
-fn session(file: &ClusterFile, name: &str) -> Session {
+/// An administrator's session on a node.
+pub(crate) fn session(file: &ClusterFile, name: &str) -> Session {
     let cluster = Cluster::from_file(file.clone());
     Session::open(name, &cluster.info(cluster.node(name).unwrap(), Role::Admin).unwrap(), "test").unwrap()
 }
