@@ -11,19 +11,25 @@
 mod catalogs;
 mod collation;
 mod coverage;
+mod damage;
 mod descent;
+mod difference;
 mod fingerprint;
+mod found;
 mod index_sample;
 mod layout;
 mod ledger;
+mod leftovers;
 mod localise;
 mod looks;
+mod narrow;
 mod node;
 mod reader;
 mod recheck;
 mod scan;
 mod sequence_state;
 mod sequences;
+mod spool;
 mod subject;
 mod table;
 mod tid;
@@ -149,7 +155,7 @@ impl Args {
         let limits = Limits { catch_up: self.catch_up_timeout, retries: self.retries, patience: self.recheck_for };
         let draw =
             Draw { rows: self.sample as usize, seed: self.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)) };
-        Options { chunk_blocks: self.chunk_blocks.into(), draw, limits }
+        Options { chunk_blocks: self.chunk_blocks.into(), draw, limits, all_differences: false }
     }
 }
 
