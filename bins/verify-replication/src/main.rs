@@ -13,6 +13,8 @@ mod collation;
 mod coverage;
 mod damage;
 mod descent;
+mod details;
+mod diff;
 mod difference;
 mod fingerprint;
 mod found;
@@ -54,6 +56,7 @@ use report::verdict::Verdict;
 use report::verify::{Descent, Equal, VerifyRow};
 
 use crate::coverage::Coverage;
+use crate::diff::Diff;
 use crate::index_sample::Draw;
 use crate::node::{Node, Standby};
 use crate::recheck::Limits;
@@ -91,6 +94,12 @@ struct Args {
     /// restored backups
     #[arg(long)]
     at_rest: bool,
+    /// Write all that differs to a new file, as CSV: table, kind, key, places, and which columns; no values but the key
+    #[arg(long, value_name = "FILE")]
+    diff: Option<PathBuf>,
+    /// Write into that file what the differing columns hold, too: everything, secrets included
+    #[arg(long, requires = "diff")]
+    show_values: bool,
     /// Time for a standby to catch up, and to be proven to follow this primary
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     catch_up_timeout: Duration,
@@ -155,7 +164,7 @@ impl Args {
         let limits = Limits { catch_up: self.catch_up_timeout, retries: self.retries, patience: self.recheck_for };
         let draw =
             Draw { rows: self.sample as usize, seed: self.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)) };
-        Options { chunk_blocks: self.chunk_blocks.into(), draw, limits, all_differences: false }
+        Options { chunk_blocks: self.chunk_blocks.into(), draw, limits, all_differences: self.diff.is_some() }
     }
 }
 
@@ -168,6 +177,7 @@ struct Verify {
     primary: Node,
     standbys: Vec<Standby>,
     coverage: Coverage,
+    diff: Option<Diff>,
     verdict: Option<Verdict>,
 }
 
@@ -203,7 +213,9 @@ impl Verify {
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
         let (run, options) = (Run::current("verify")?.name, args.options());
         let coverage = Coverage::new(options.draw);
-        Ok(Verify { run, database, options, progress, primary, standbys, coverage, verdict: None })
+        let diff =
+            args.diff.as_deref().map(|path| Diff::create(path, &run, &database, args.show_values)).transpose()?;
+        Ok(Verify { run, database, options, progress, primary, standbys, coverage, diff, verdict: None })
     }
 
     /// Compares all there is; with `whole` not only what was named.
@@ -246,12 +258,15 @@ impl Verify {
                 self.coverage.left_out.push(format!("{} (dropped meanwhile)", table.title()));
             }
             let mut rows = Vec::new();
-            for (standby, finding) in self.standbys.iter().zip(findings) {
+            for (standby, mut finding) in self.standbys.iter_mut().zip(findings) {
                 if dropped && finding.is_unknown() {
                     continue;
                 }
                 finding.tell(&table.title(), &standby.name, &self.progress);
                 rows.push(finding.row(&self.run, &table.title(), &standby.name));
+                if let Some(diff) = &mut self.diff {
+                    diff.write(&mut finding.found, table, &mut self.primary, standby)?;
+                }
             }
             self.emit(rows, sink)?;
         }
@@ -282,7 +297,8 @@ impl Verify {
         self.coverage.catalogs = found.schema.len() as u64;
         for (title, some) in [(VerifyRow::CATALOGS, &found.schema), (VerifyRow::LARGE_OBJECTS, &found.large_objects)] {
             let (primary, standbys) = (&mut self.primary, &mut self.standbys);
-            let rows = catalogs::compare(primary, standbys, some, (&self.run, title), self.options, &self.progress);
+            let (title, diff) = ((&*self.run, title), self.diff.as_mut());
+            let rows = catalogs::compare(primary, standbys, some, title, self.options, &self.progress, diff)?;
             program::stop::check()?;
             self.emit(rows, sink)?;
         }

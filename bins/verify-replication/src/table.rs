@@ -38,7 +38,7 @@ pub(crate) struct Finding {
     rows_standby: Option<u64>,
     chunks: u64,
     rechecked: u64,
-    found: Found,
+    pub(crate) found: Found,
     changed: Option<Changed>,
     elapsed: Duration,
 }
