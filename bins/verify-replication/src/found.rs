@@ -70,7 +70,7 @@ impl Found {
         let lost = |error: anyhow::Error| Trouble::Lost(format!("{error:#}"));
         for row in rows {
             match row.kind() {
-                DiffKind::Different => self.tell(row).map_err(lost)?,
+                DiffKind::Different => self.tell(&row).map_err(lost)?,
                 _ => {
                     self.left += 1;
                     self.leftovers.add(row).map_err(lost)?;
@@ -90,9 +90,15 @@ impl Found {
         let leftovers = std::mem::take(&mut self.leftovers);
         self.left = 0;
         let settled = leftovers.settle(&mut |row| match row.kind() {
-            DiffKind::Missing if there => Ok(unproven += 1),
-            DiffKind::Extra if here => Ok(unproven += 1),
-            _ => self.tell(row),
+            DiffKind::Missing if there => {
+                unproven += 1;
+                Ok(())
+            }
+            DiffKind::Extra if here => {
+                unproven += 1;
+                Ok(())
+            }
+            _ => self.tell(&row),
         });
         if let Err(error) = settled {
             self.unknown.push(format!("what differs could not be counted to the end: {error:#}"));
@@ -103,7 +109,7 @@ impl Found {
     }
 
     /// Counts a row that is sure to differ.
-    fn tell(&mut self, row: Difference) -> anyhow::Result<()> {
+    fn tell(&mut self, row: &Difference) -> anyhow::Result<()> {
         let Some(place) = row.place() else { return Ok(()) };
         let counted = match row.kind() {
             DiffKind::Missing => &mut self.missing,
@@ -111,7 +117,7 @@ impl Found {
             DiffKind::Different | DiffKind::Corrupt => &mut self.different,
         };
         counted.add(place.ctid, || row.name());
-        self.differences.as_mut().map_or(Ok(()), |all| all.push(&row))
+        self.differences.as_mut().map_or(Ok(()), |all| all.push(row))
     }
 
     /// How many rows are proven to differ; until they are settled, those count twice that are only elsewhere.

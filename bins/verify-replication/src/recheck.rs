@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The longest such pause: a commit may wait for its standby for long, and need not be asked for more often.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
+/// Ended transactions that are remembered from one range to the next.
+const MANY: usize = 100_000;
+
 /// How long to try.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -49,6 +52,8 @@ pub(crate) struct Recheck<'a> {
     pub(crate) limits: Limits,
     /// What was found so far.
     pub(crate) found: Found,
+    /// What has ended so far: it stays so, and most differences of a table have few writers.
+    pub(crate) settled: Settled,
 }
 
 impl Recheck<'_> {
@@ -118,7 +123,7 @@ impl Recheck<'_> {
 
     /// Reads a range again and again, until everything in it agreed once or is proven to differ.
     fn until_proven(&mut self, range: Blocks, proven: &mut Vec<Difference>) -> Result<(), Trouble> {
-        let mut proofs = Proofs::new(self.layout.has_text);
+        let mut waiting = self.begin();
         let mut only: Option<BTreeSet<String>> = None;
         let mut looks = 0;
         for round in 0..=self.limits.retries {
@@ -133,7 +138,7 @@ impl Recheck<'_> {
             }
             let reads = self.reads(range)?;
             looks += 1;
-            let mut look = judge(&reads, only.as_ref(), &proofs.settled);
+            let mut look = judge(&reads, only.as_ref(), &self.settled);
             drop(reads);
             proven.extend(look.missing.drain(..).map(Difference::missing));
             proven.extend(look.extra.drain(..).map(Difference::extra));
@@ -142,7 +147,7 @@ impl Recheck<'_> {
             if look.again.is_empty() {
                 return Ok(());
             }
-            self.settle(&look.ask_xmin, &look.ask_xmax, look.ask_shown, &mut proofs)?;
+            self.settle(&look.ask_xmin, &look.ask_xmax, look.ask_shown, &mut waiting)?;
             only = Some(look.again);
             if round > 0 {
                 self.limits.patience = self.limits.patience.saturating_sub(begun.elapsed());
@@ -154,6 +159,17 @@ impl Recheck<'_> {
             .unknown
             .push(format!("{range}: {count} rows still changing after {looks} looks, such as {}", names.join(", ")));
         Ok(())
+    }
+
+    /// Forgets what is of one range only, or too much.
+    fn begin(&mut self) -> Vec<Waiting> {
+        self.settled.shown = self.layout.has_text.then(HashSet::new);
+        for ids in [&mut self.settled.xmin, &mut self.settled.xmax] {
+            if ids.len() > MANY {
+                ids.clear();
+            }
+        }
+        Vec::new()
     }
 
     /// Rows whose places changed would not come to rest.
@@ -185,9 +201,9 @@ impl Recheck<'_> {
         xmin: &BTreeSet<Xid>,
         xmax: &BTreeSet<Xid>,
         shown: BTreeSet<Content>,
-        proofs: &mut Proofs,
+        waiting: &mut Vec<Waiting>,
     ) -> Result<(), Trouble> {
-        let settled = &mut proofs.settled;
+        let settled = &mut self.settled;
         if self.standby.at_rest {
             // Nobody writes. What either wrote since they parted is another history to the other one.
             settled.xmin.extend(xmin);
@@ -203,32 +219,22 @@ impl Recheck<'_> {
                 settled.xmax.insert(xmax);
             }
         }
-        for (shown, running) in std::mem::take(&mut proofs.waiting) {
+        for (shown, running) in std::mem::take(waiting) {
             if ended(reader, &running)?.len() == running.len() {
-                proofs.settled.shown.iter_mut().for_each(|known| known.extend(&shown));
+                settled.shown.iter_mut().for_each(|known| known.extend(&shown));
             } else {
-                proofs.waiting.push((shown, running));
+                waiting.push((shown, running));
             }
         }
         if !shown.is_empty() {
-            proofs.waiting.push((shown, running(reader)?));
+            waiting.push((shown, running(reader)?));
         }
         Ok(())
     }
 }
 
-/// What is proven of the transactions behind a range.
-struct Proofs {
-    settled: Settled,
-    /// What the standby showed, and who ran on the primary then.
-    waiting: Vec<(BTreeSet<Content>, BTreeSet<Xid>)>,
-}
-
-impl Proofs {
-    fn new(has_text: bool) -> Proofs {
-        Proofs { settled: Settled { shown: has_text.then(HashSet::new), ..Settled::default() }, waiting: Vec::new() }
-    }
-}
+/// What the standby showed, and who ran on the primary then.
+type Waiting = (BTreeSet<Content>, BTreeSet<Xid>);
 
 /// The transactions that run on the primary, those included whose commit waits for a standby.
 fn running(reader: &mut Reader) -> Result<BTreeSet<Xid>, Trouble> {

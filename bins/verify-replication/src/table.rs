@@ -10,6 +10,7 @@ use crate::difference::Counted;
 use crate::found::Found;
 use crate::index_sample::{self, Draw, LOOKS};
 use crate::layout::{Blocks, Layout};
+use crate::localise::Settled;
 use crate::looks::{Changed, changed};
 use crate::node::{Node, Standby};
 use crate::recheck::{Limits, Recheck};
@@ -140,8 +141,8 @@ fn judge(
     options: Options,
 ) -> Finding {
     let mut finding = Finding { rows_standby: rows(there), ..Finding::default() };
-    let mut recheck =
-        Recheck { layout, primary, standby, limits: options.limits, found: Found::new(options.all_differences) };
+    let (limits, found) = (options.limits, Found::new(options.all_differences));
+    let mut recheck = Recheck { layout, primary, standby, limits, found, settled: Settled::default() };
     let mut unread = 0;
     for (index, chunk) in chunks.iter().enumerate() {
         let pair = [here, there].map(|sums| sums.get(index).cloned().flatten());
