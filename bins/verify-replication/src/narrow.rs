@@ -27,10 +27,10 @@ impl Recheck<'_> {
             return Ok(false);
         }
         let troubles = || here.into_iter().chain(there);
-        if troubles().all(Trouble::may_be_damage) {
+        if troubles().any(Trouble::may_be_damage) {
             return self.chunk(chunk).map(|()| true);
         }
-        for trouble in troubles().filter(|trouble| !trouble.may_be_damage()) {
+        for trouble in troubles() {
             self.found.keep(chunk, trouble);
         }
         Ok(false)
@@ -80,10 +80,11 @@ impl Recheck<'_> {
                 (here, there) => self.name(part.from, here.err().as_ref(), there.err().as_ref()),
             }
         }
+        let readable = joined(readable);
         if readable == [range] {
             self.found.unknown.push(format!("{range}: could not be read at first, and then could: {trouble}"));
         }
-        for part in joined(readable) {
+        for part in readable {
             match self.rows(part) {
                 Err(Trouble::Lost(why)) => return Err(Trouble::Lost(why)),
                 Err(trouble) => self.found.unknown.push(format!("{part}: {trouble}")),

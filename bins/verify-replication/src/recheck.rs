@@ -96,10 +96,10 @@ impl Recheck<'_> {
                 (Err(Trouble::Lost(why)), _) | (_, Err(Trouble::Lost(why))) => return Err(Trouble::Lost(why)),
                 (here, there) => {
                     let troubles: Vec<_> = [here.err(), there.err()].into_iter().flatten().collect();
-                    match troubles.iter().find(|trouble| !trouble.may_be_damage()) {
-                        Some(trouble) => self.found.keep(part, trouble),
-                        None if self.found.damage.is_enough() => self.give_up(part),
-                        None => differing.push(part),
+                    match troubles.iter().any(Trouble::may_be_damage) {
+                        true if self.found.damage.is_enough() => self.give_up(part),
+                        true => differing.push(part),
+                        false => troubles.iter().for_each(|trouble| self.found.keep(part, trouble)),
                     }
                 }
             }
