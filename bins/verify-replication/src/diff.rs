@@ -130,7 +130,7 @@ impl Diff {
 
     /// Writes some rows.
     fn batch(&mut self, asked: &mut Asked, batch: &[Difference]) -> Result<()> {
-        let hashes = asked.hashes(batch).unwrap_or_default();
+        let hashes = asked.hashes(batch, self.show_values).unwrap_or_default();
         let mut rest = batch;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(if self.show_values { few(rest, &hashes) } else { rest.len() });
@@ -197,22 +197,23 @@ fn few(rows: &[Difference], hashes: &Pair<i64>) -> usize {
 }
 
 impl Asked<'_> {
-    fn hashes(&mut self, rows: &[Difference]) -> Result<Pair<i64>, Trouble> {
-        self.ask(rows, hashes)
+    /// Of a row that only one node has, there are no columns to tell: unless its values are asked for, it is not read.
+    fn hashes(&mut self, rows: &[Difference], all: bool) -> Result<Pair<i64>, Trouble> {
+        self.ask(rows.iter().filter(|row| all || row.kind() == DiffKind::Different), hashes)
     }
 
     fn texts(&mut self, rows: &[Difference]) -> Result<Pair<Option<String>>, Trouble> {
-        self.ask(rows, texts)
+        self.ask(rows.iter(), texts)
     }
 
     /// Asks both nodes at once.
-    fn ask<T: Send>(
+    fn ask<'a, T: Send>(
         &mut self,
-        rows: &[Difference],
+        rows: impl Iterator<Item = &'a Difference> + Clone,
         ask: impl Fn(&mut Reader, &Layout, &[Tid]) -> Result<HashMap<Tid, Seen<T>>, Trouble> + Sync,
     ) -> Result<Pair<T>, Trouble> {
         let (Some(layout), Some(there)) = (&self.layout, &mut self.there) else { return Ok(Pair::default()) };
-        let tids = |side: fn(&Difference) -> Option<Place>| rows.iter().filter_map(side).map(|p| p.ctid).collect();
+        let tids = |side: fn(&Difference) -> Option<Place>| rows.clone().filter_map(side).map(|p| p.ctid).collect();
         let (here, standby): (Vec<Tid>, Vec<Tid>) = (tids(|row| row.primary), tids(|row| row.standby));
         let primary = &mut *self.here;
         let (here, there) = at_once(|| ask(primary, layout, &here), || ask(there, layout, &standby));

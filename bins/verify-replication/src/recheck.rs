@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The longest such pause: a commit may wait for its standby for long, and need not be asked for more often.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Ended transactions that are remembered from one range to the next.
+/// Writers that are remembered from one range to the next.
 const MANY: usize = 100_000;
 
 /// How long to try.
@@ -52,7 +52,7 @@ pub(crate) struct Recheck<'a> {
     pub(crate) limits: Limits,
     /// What was found so far.
     pub(crate) found: Found,
-    /// What has ended so far: it stays so, and most differences of a table have few writers.
+    /// What has ended so far. A writer stays so, and most differences of a table have few of them.
     pub(crate) settled: Settled,
 }
 
@@ -161,13 +161,12 @@ impl Recheck<'_> {
         Ok(())
     }
 
-    /// Forgets what is of one range only, or too much.
+    /// Forgets what is of one range only. An id in `xmax` is one of them: it may become that of a new multixact.
     fn begin(&mut self) -> Vec<Waiting> {
+        self.settled.xmax.clear();
         self.settled.shown = self.layout.has_text.then(HashSet::new);
-        for ids in [&mut self.settled.xmin, &mut self.settled.xmax] {
-            if ids.len() > MANY {
-                ids.clear();
-            }
+        if self.settled.xmin.len() > MANY {
+            self.settled.xmin.clear();
         }
         Vec::new()
     }
