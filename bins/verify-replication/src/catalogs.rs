@@ -7,6 +7,7 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
+use crate::diff::Diff;
 use crate::looks;
 use crate::node::{Node, Standby};
 use crate::reader::{Reader, Trouble, column};
@@ -16,6 +17,9 @@ use crate::types::Types;
 
 /// How many objects a message names.
 const NAMED: usize = 10;
+
+/// Rows of a catalog that are described for eyes; of a larger one the keys have to do.
+const DESCRIBED: usize = 20_000;
 
 /// What `ANALYZE` writes: it describes the data and not the schema, and each primary does it for itself.
 const STATISTICS: [&str; 2] = ["pg_statistic", "pg_statistic_ext_data"];
@@ -76,13 +80,14 @@ pub(crate) fn compare(
     title: (&str, &str),
     options: Options,
     progress: &Progress,
-) -> Vec<VerifyRow> {
+    mut diff: Option<&mut Diff>,
+) -> anyhow::Result<Vec<VerifyRow>> {
     let (run, title) = title;
     let mut types = Types::default();
     let mut sums: Vec<Option<VerifyRow>> = vec![None; standbys.len()];
     for catalog in catalogs {
         let findings = looks::compare(primary, standbys, &catalog.table, &mut types, options, progress);
-        for ((standby, finding), sum) in standbys.iter().zip(findings).zip(&mut sums) {
+        for ((standby, mut finding), sum) in standbys.iter_mut().zip(findings).zip(&mut sums) {
             let row = finding.row(run, title, &standby.name);
             let name = format!("catalog {}", catalog.table.name);
             finding.tell(&name, &standby.name, progress);
@@ -90,6 +95,9 @@ pub(crate) fn compare(
                 for line in differences(catalog, &primary.door, &node.door) {
                     progress.warn(&format!("{name} on {}: {line}", standby.name));
                 }
+            }
+            if let Some(diff) = &mut diff {
+                diff.write(&mut finding.found, &catalog.table, primary, standby)?;
             }
             *sum = Some(match sum.take() {
                 Some(sum) => add(sum, &row),
@@ -111,7 +119,7 @@ pub(crate) fn compare(
             }
         }
     }
-    rows
+    Ok(rows)
 }
 
 /// A promoted server drops the temporary tables of the sessions that its primary had.
@@ -154,6 +162,9 @@ type Described = BTreeMap<String, (String, String)>;
 fn differences(catalog: &Catalog, primary: &Session, standby: &Session) -> Vec<String> {
     let Some(sql) = describing(catalog) else { return Vec::new() };
     let (Ok(here), Ok(there)) = (described(primary, &sql), described(standby, &sql)) else { return Vec::new() };
+    if here.len().max(there.len()) > DESCRIBED {
+        return Vec::new();
+    }
     let only = |these: &Described, those: &Described| {
         let names = these.iter().filter(|(key, _)| !those.contains_key(*key));
         names.map(|(_, (name, _))| name.clone()).collect::<Vec<_>>()
@@ -185,7 +196,8 @@ fn describing(catalog: &Catalog) -> Option<String> {
     Some(format!(
         "SELECT pg_catalog.concat_ws('.', {address}), pg_catalog.pg_describe_object({address}), \
                 pg_catalog.md5((pg_catalog.to_jsonb(t) - '{{{MAINTAINED}}}'::pg_catalog.text[])::pg_catalog.text) \
-           FROM ONLY {table} AS t"
+           FROM ONLY {table} AS t LIMIT {}",
+        DESCRIBED + 1
     ))
 }
 

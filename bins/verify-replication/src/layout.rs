@@ -72,6 +72,8 @@ pub(crate) struct Layout {
     pub(crate) table: Subject,
     /// The bytes of a row `t`.
     bytes: String,
+    /// What goes into them, column by column.
+    pub(crate) values: Vec<String>,
     /// How they are hashed.
     hash: HashOf,
     /// Whether some of its columns are text, for want of anything better: see `Settled::shown`.
@@ -126,7 +128,8 @@ impl Layout {
         let key = key.into_iter().map(|(_, column)| column).collect();
         let Extent { blocks, file } = extent(reader, table)?;
         let shape = Shape { file, columns };
-        Ok(Layout { table: table.clone(), bytes: row_bytes(&values), hash, has_text, key, blocks, shape })
+        let bytes = row_bytes(&values);
+        Ok(Layout { table: table.clone(), bytes, values, hash, has_text, key, blocks, shape })
     }
 
     /// Whether a node has other columns of the table, in whatever file.
@@ -156,6 +159,43 @@ impl Layout {
     /// The chunks of the whole table.
     pub(crate) fn chunks(&self, size: u64) -> Vec<Blocks> {
         Blocks::ALL.split(size, self.blocks)
+    }
+
+    /// The two halves of the fingerprint of a row `t`, for a statement of a few rows.
+    pub(crate) fn fingerprint(&self) -> String {
+        self.hash.columns(&self.bytes).join(", ")
+    }
+
+    /// The names of its columns.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.shape.columns.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The statement that hashes each column of the rows in some places: ctid, the two halves of the fingerprint, the
+    /// length, and an array of both halves of each column.
+    pub(crate) fn hashes_sql(&self) -> String {
+        let hash = |value: &String| self.hash.columns(&row_bytes(std::slice::from_ref(value))).join(", ");
+        let columns: Vec<_> = self.values.iter().map(hash).collect();
+        self.places_sql(&format!("ARRAY[{}]::bigint[]", columns.join(", ")))
+    }
+
+    /// The statement that shows each column of the rows in some places as text: as above, with an array of texts. The
+    /// type's output function is called by way of `format()`: a cast to text could be anybody's.
+    pub(crate) fn texts_sql(&self) -> String {
+        let text = |name: &str| {
+            let column = format!("t.{}", quote(name));
+            format!("CASE WHEN pg_catalog.num_nulls({column}) = 0 THEN pg_catalog.format('%s', {column}) END")
+        };
+        let columns: Vec<_> = self.columns().map(text).collect();
+        self.places_sql(&format!("ARRAY[{}]::text[]", columns.join(", ")))
+    }
+
+    fn places_sql(&self, columns: &str) -> String {
+        let (fingerprint, bytes, table) = (self.fingerprint(), &self.bytes, self.table.quoted());
+        format!(
+            "SELECT t.ctid, {fingerprint}, pg_catalog.octet_length({bytes}), {columns} \
+               FROM ONLY {table} AS t WHERE t.ctid = ANY ($1::text[]::tid[])"
+        )
     }
 
     /// The statement that counts and hashes a range.

@@ -11,6 +11,7 @@
 //! Everything else is to be looked at again.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 
 use crate::fingerprint::Fingerprint;
 use crate::tid::{Tid, Xid};
@@ -31,9 +32,8 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// What the row is called from one read to the next: its key; without one, its place.
-    fn name(&self) -> String {
-        self.key.clone().unwrap_or_else(|| format!("ctid {}", self.ctid))
+    fn name(&self) -> Name<'_> {
+        self.key.as_deref().map_or(Name::Place(self.ctid), Name::Key)
     }
 
     fn content(&self) -> Content {
@@ -42,6 +42,22 @@ impl Version {
 
     fn is_version(&self, other: &Version) -> bool {
         (self.ctid, self.xmin) == (other.ctid, other.xmin)
+    }
+}
+
+/// What a row is called from one read to the next: its key; without one, its place.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Name<'a> {
+    Key(&'a str),
+    Place(Tid),
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Key(key) => f.write_str(key),
+            Name::Place(ctid) => write!(f, "ctid {ctid}"),
+        }
     }
 }
 
@@ -81,6 +97,8 @@ pub(crate) struct Look {
     pub(crate) extra: Vec<Version>,
     /// Rows of another content on the standby.
     pub(crate) different: Vec<Version>,
+    /// What the standby shows of each of those.
+    pub(crate) shown: Vec<Fingerprint>,
     /// Names of rows to look at again.
     pub(crate) again: BTreeSet<String>,
     /// Writers whose end would settle some of those.
@@ -89,6 +107,11 @@ pub(crate) struct Look {
     pub(crate) ask_xmax: BTreeSet<Xid>,
     /// What the standby shows of some of those, which the end of all who run now would settle.
     pub(crate) ask_shown: BTreeSet<Content>,
+}
+
+/// The one of these that is the same version as another one.
+fn find<'v>(versions: &[&'v Version], like: &Version) -> Option<&'v Version> {
+    versions.iter().find(|version| version.is_version(like)).copied()
 }
 
 /// All versions of one row in three reads.
@@ -112,8 +135,9 @@ pub(crate) fn judge(reads: &Reads, only: Option<&BTreeSet<String>>, settled: &Se
             look.missing.append(&mut part.missing);
             look.extra.append(&mut part.extra);
             look.different.append(&mut part.different);
+            look.shown.append(&mut part.shown);
         } else {
-            look.again.insert(name);
+            look.again.insert(name.to_string());
             look.ask_xmin.append(&mut part.ask_xmin);
             look.ask_xmax.append(&mut part.ask_xmax);
             look.ask_shown.append(&mut part.ask_shown);
@@ -123,15 +147,15 @@ pub(crate) fn judge(reads: &Reads, only: Option<&BTreeSet<String>>, settled: &Se
 }
 
 /// The rows that the standby does not show exactly as the first read did. Most do, so only the others are grouped.
-fn open_groups<'a>(reads: &'a Reads, only: Option<&BTreeSet<String>>) -> HashMap<String, Group<'a>> {
+fn open_groups<'a>(reads: &'a Reads, only: Option<&BTreeSet<String>>) -> HashMap<Name<'a>, Group<'a>> {
     let content = |versions: &[Version]| versions.iter().map(Version::content).collect::<HashSet<_>>();
     let (first, standby) = (content(&reads.first), content(&reads.standby));
     let odd = |version: &&Version, other: &HashSet<_>| !other.contains(&version.content());
     let odd_ones =
         reads.first.iter().filter(|v| odd(v, &standby)).chain(reads.standby.iter().filter(|v| odd(v, &first)));
-    let mut groups: HashMap<String, Group> = odd_ones
+    let mut groups: HashMap<Name, Group> = odd_ones
         .map(Version::name)
-        .filter(|name| only.is_none_or(|only| only.contains(name)))
+        .filter(|name| only.is_none_or(|only| only.contains(&name.to_string())))
         .map(|name| (name, Group::default()))
         .collect();
     if groups.is_empty() {
@@ -161,8 +185,6 @@ impl Group<'_> {
 
     /// Fills in what is proven; false if anything of this row is not, and then what to ask.
     fn judge(&self, settled: &Settled, look: &mut Look) -> bool {
-        let find =
-            |versions: &[&Version], like: &Version| versions.iter().find(|v| v.is_version(like)).copied().cloned();
         let mut sure = true;
         for before in &self.first {
             let (after, there) = (find(&self.second, before), find(&self.standby, before));
@@ -171,6 +193,7 @@ impl Group<'_> {
                 (Some(_), Some(there)) if there.hash != before.hash => {
                     if settled.shown.as_ref().is_none_or(|shown| shown.contains(&there.content())) {
                         look.different.push((*before).clone());
+                        look.shown.push(there.hash);
                     } else {
                         look.ask_shown.insert(there.content());
                         sure = false;
@@ -203,36 +226,6 @@ impl Group<'_> {
         }
         sure
     }
-}
-
-/// Matches leftovers of a whole table: what counts is content, wherever it lies. Rows of one key on both sides are
-/// equal or different; without a key, rows of one hash are equal.
-pub(crate) fn reconcile(look: &mut Look) {
-    let mut extras: HashMap<(Option<String>, Option<Fingerprint>), Vec<Version>> = HashMap::new();
-    let by = |version: &Version| match &version.key {
-        Some(key) => (Some(key.clone()), None),
-        None => (None, Some(version.hash)),
-    };
-    for extra in look.extra.drain(..) {
-        extras.entry(by(&extra)).or_default().push(extra);
-    }
-    for missing in std::mem::take(&mut look.missing) {
-        match extras.get_mut(&by(&missing)).and_then(Vec::pop) {
-            Some(extra) if extra.hash == missing.hash => {}
-            Some(_) => look.different.push(missing),
-            None => look.missing.push(missing),
-        }
-    }
-    look.extra = extras.into_values().flatten().collect();
-    for found in [&mut look.missing, &mut look.extra, &mut look.different] {
-        found.sort_by_key(|version| version.ctid);
-    }
-}
-
-/// What to call a row in a message.
-#[must_use]
-pub(crate) fn title(version: &Version) -> String {
-    version.name()
 }
 
 #[cfg(test)]

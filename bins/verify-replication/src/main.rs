@@ -11,19 +11,27 @@
 mod catalogs;
 mod collation;
 mod coverage;
+mod damage;
 mod descent;
+mod details;
+mod diff;
+mod difference;
 mod fingerprint;
+mod found;
 mod indexes;
 mod layout;
 mod ledger;
+mod leftovers;
 mod localise;
 mod looks;
+mod narrow;
 mod node;
 mod reader;
 mod recheck;
 mod scan;
 mod sequence_state;
 mod sequences;
+mod spool;
 mod subject;
 mod table;
 mod tid;
@@ -48,6 +56,7 @@ use report::verdict::Verdict;
 use report::verify::{Descent, Equal, VerifyRow};
 
 use crate::coverage::Coverage;
+use crate::diff::Diff;
 use crate::indexes::{Draw, Indexes};
 use crate::node::{Node, Standby};
 use crate::recheck::Limits;
@@ -85,6 +94,12 @@ struct Args {
     /// restored backups
     #[arg(long)]
     at_rest: bool,
+    /// Write all that differs to a new file, as CSV: table, kind, key, places, and which columns; no values but the key
+    #[arg(long, value_name = "FILE")]
+    diff: Option<PathBuf>,
+    /// Write into that file what the differing columns hold, too: everything, secrets included
+    #[arg(long, requires = "diff")]
+    show_values: bool,
     /// Time for a standby to catch up, and to be proven to follow this primary
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     catch_up_timeout: Duration,
@@ -152,7 +167,8 @@ impl Args {
         let limits = Limits { catch_up: self.catch_up_timeout, retries: self.retries, patience: self.recheck_for };
         let draw =
             Draw { rows: self.sample as usize, seed: self.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)) };
-        Options { chunk_blocks: self.chunk_blocks.into(), indexes: self.indexes, draw, limits }
+        let (indexes, all_differences) = (self.indexes, self.diff.is_some());
+        Options { chunk_blocks: self.chunk_blocks.into(), indexes, draw, limits, all_differences }
     }
 }
 
@@ -165,6 +181,7 @@ struct Verify {
     primary: Node,
     standbys: Vec<Standby>,
     coverage: Coverage,
+    diff: Option<Diff>,
     verdict: Option<Verdict>,
 }
 
@@ -200,7 +217,9 @@ impl Verify {
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
         let (run, options) = (Run::current("verify")?.name, args.options());
         let coverage = Coverage::new(options.draw.seed);
-        Ok(Verify { run, database, options, progress, primary, standbys, coverage, verdict: None })
+        let diff =
+            args.diff.as_deref().map(|path| Diff::create(path, &run, &database, args.show_values)).transpose()?;
+        Ok(Verify { run, database, options, progress, primary, standbys, coverage, diff, verdict: None })
     }
 
     /// Compares all there is; with `whole` not only what was named.
@@ -243,13 +262,16 @@ impl Verify {
                 self.coverage.left_out.push(format!("{} (dropped meanwhile)", table.title()));
             }
             let mut rows = Vec::new();
-            for (standby, finding) in self.standbys.iter().zip(findings) {
+            for (standby, mut finding) in self.standbys.iter_mut().zip(findings) {
                 if dropped && finding.is_unknown() {
                     continue;
                 }
                 finding.tell(&table.title(), &standby.name, &self.progress);
                 self.coverage.read_indexes(&standby.name, finding.tally());
                 rows.push(finding.row(&self.run, &table.title(), &standby.name));
+                if let Some(diff) = &mut self.diff {
+                    diff.write(&mut finding.found, table, &mut self.primary, standby)?;
+                }
             }
             self.emit(rows, sink)?;
         }
@@ -280,7 +302,8 @@ impl Verify {
         self.coverage.catalogs = found.schema.len() as u64;
         for (title, some) in [(VerifyRow::CATALOGS, &found.schema), (VerifyRow::LARGE_OBJECTS, &found.large_objects)] {
             let (primary, standbys) = (&mut self.primary, &mut self.standbys);
-            let rows = catalogs::compare(primary, standbys, some, (&self.run, title), self.options, &self.progress);
+            let (title, diff) = ((&*self.run, title), self.diff.as_mut());
+            let rows = catalogs::compare(primary, standbys, some, title, self.options, &self.progress, diff)?;
             program::stop::check()?;
             self.emit(rows, sink)?;
         }

@@ -30,8 +30,13 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
 /// Why something could not be read.
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
-    /// It is damaged there (SQLSTATE XX001, XX002; 22P03 of a value that is none of its type's).
+    /// It is damaged there (SQLSTATE XX001, XX002; 58030, the disk failed; 22P03 or 22021 of a value that is none of its
+    /// type's).
     Corrupt(String),
+    /// A file of the server's data is not there (58P01): the file, and what the server said.
+    NoFile(String, String),
+    /// The server says that it failed in itself (XX000). Where another node reads the same without it, that is damage.
+    Internal(String),
     /// This statement failed; others may do.
     Unread(String),
     /// The session is gone, or the table is: nothing more of it can be read here.
@@ -41,12 +46,25 @@ pub(crate) enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Corrupt(why) | Trouble::Unread(why) | Trouble::Lost(why) => f.write_str(why),
+            Trouble::Corrupt(why) | Trouble::NoFile(_, why) | Trouble::Internal(why) => f.write_str(why),
+            Trouble::Unread(why) | Trouble::Lost(why) => f.write_str(why),
         }
     }
 }
 
 impl std::error::Error for Trouble {}
+
+impl Trouble {
+    /// Whether this is damage for sure.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Trouble::Corrupt(_) | Trouble::NoFile(..))
+    }
+
+    /// Whether a closer look may show that it is damage.
+    pub(crate) fn may_be_damage(&self) -> bool {
+        self.is_damage() || matches!(self, Trouble::Internal(_))
+    }
+}
 
 /// A session for reading tables.
 pub(crate) struct Reader {
@@ -167,9 +185,12 @@ impl Reader {
     fn trouble(&self, error: &anyhow::Error) -> Trouble {
         let text = format!("{error:#}");
         match sqlstate(error) {
-            Some(&(SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED | SqlState::INVALID_BINARY_REPRESENTATION)) => {
-                Trouble::Corrupt(text)
-            }
+            Some(state) if DAMAGE.contains(state) => Trouble::Corrupt(text),
+            Some(&SqlState::UNDEFINED_FILE) => match data_file(&text) {
+                Some(file) => Trouble::NoFile(file.to_owned(), text),
+                None => Trouble::Unread(text), // a library, say
+            },
+            Some(&SqlState::INTERNAL_ERROR) => Trouble::Internal(text),
             Some(&(SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::INSUFFICIENT_PRIVILEGE)) => {
                 Trouble::Lost(text)
             }
@@ -177,6 +198,22 @@ impl Reader {
             _ => Trouble::Lost(text),
         }
     }
+}
+
+/// What a server says of damage.
+const DAMAGE: [SqlState; 5] = [
+    SqlState::DATA_CORRUPTED,
+    SqlState::INDEX_CORRUPTED,
+    SqlState::IO_ERROR,
+    SqlState::INVALID_BINARY_REPRESENTATION,
+    SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+];
+
+/// The file below the data directory that a message names, in whatever language and quotes.
+fn data_file(message: &str) -> Option<&str> {
+    const DIRECTORIES: [&str; 5] = ["base/", "global/", "pg_tblspc/", "pg_xact", "pg_multixact"];
+    let in_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    message.split(|c| !in_path(c)).find(|word| DIRECTORIES.iter().any(|directory| word.starts_with(directory)))
 }
 
 /// The value of a column, where only we can be wrong about its type.
@@ -194,5 +231,19 @@ async fn interrupted() -> anyhow::Error {
             return error;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::data_file;
+
+    #[test]
+    fn a_file_of_the_data_is_told_from_a_library() {
+        let missing =
+            "node n2: ERROR: could not open file \"base/5/16384.1\" (target block 7): No such file or directory";
+        assert_eq!(data_file(missing), Some("base/5/16384.1"));
+        assert_eq!(data_file("konnte Datei »pg_tblspc/1/PG_15/5/2« nicht öffnen"), Some("pg_tblspc/1/PG_15/5/2"));
+        assert_eq!(data_file("could not access file \"$libdir/isn\": No such file or directory"), None);
     }
 }

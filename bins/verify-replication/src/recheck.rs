@@ -1,15 +1,14 @@
 //! A chunk whose sums differ: narrowed down by sums, then read row by row until each difference is proven or gone.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use report::verdict::Verdict;
 use tokio_postgres::error::SqlState;
 
-use crate::indexes::Tally;
+use crate::difference::Difference;
+use crate::found::Found;
 use crate::layout::{Blocks, Layout, extent};
-use crate::localise::{Content, Look, Reads, Settled, judge};
+use crate::localise::{Content, Reads, Settled, judge};
 use crate::node::{Node, catch_up};
 use crate::reader::{Reader, Trouble, column};
 use crate::scan::{both, sum, versions};
@@ -26,6 +25,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// The longest such pause: a commit may wait for its standby for long, and need not be asked for more often.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Writers that are remembered from one range to the next.
+const MANY: usize = 100_000;
 
 /// How long to try.
 #[derive(Clone, Copy, Debug)]
@@ -50,61 +52,12 @@ pub(crate) struct Recheck<'a> {
     pub(crate) limits: Limits,
     /// What was found so far.
     pub(crate) found: Found,
-}
-
-/// What was found of one table on one standby, beyond counts.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// What was proven.
-    pub(crate) look: Look,
-    /// Chunks that a node could not read because they are damaged.
-    pub(crate) corrupt: u64,
-    /// Indexes that were read, in full or at some rows; `None`: none could be.
-    pub(crate) indexes: Option<u64>,
-    /// What is wrong with them: rows, or 1 for an index that is damaged.
-    pub(crate) index_faults: u64,
-    /// How much of them was read.
-    pub(crate) tally: Tally,
-    /// Whether nothing of it could be read.
-    pub(crate) unread: bool,
-    /// Why something could not be found out.
-    pub(crate) unknown: Vec<String>,
-    /// What else there is to say.
-    pub(crate) remarks: Vec<String>,
-}
-
-impl Found {
-    /// Keeps why something could not be read.
-    pub(crate) fn keep(&mut self, what: impl Display, trouble: &Trouble) {
-        let remark = format!("{what}: {trouble}");
-        match trouble {
-            Trouble::Corrupt(_) => {
-                self.corrupt += 1;
-                self.remarks.push(remark);
-            }
-            Trouble::Unread(_) | Trouble::Lost(_) => self.unknown.push(remark),
-        }
-    }
-
-    /// How many rows are proven to differ.
-    pub(crate) fn proven(&self) -> usize {
-        self.look.missing.len() + self.look.extra.len() + self.look.different.len()
-    }
-
-    /// The verdict that this is enough for.
-    pub(crate) fn verdict(&self) -> Verdict {
-        if self.proven() > 0 || self.corrupt > 0 || self.index_faults > 0 {
-            Verdict::Broken
-        } else if self.unread || !self.unknown.is_empty() {
-            Verdict::Unknown
-        } else {
-            Verdict::Held
-        }
-    }
+    /// What has ended so far. A writer stays so, and most differences of a table have few of them.
+    pub(crate) settled: Settled,
 }
 
 impl Recheck<'_> {
-    /// Looks into a chunk whose sums differ. Stops at what makes the rest unreadable.
+    /// Looks into a chunk whose sums differ, or that is damaged somewhere. Stops at what makes the rest unreadable.
     ///
     /// # Errors
     /// Why the table cannot be read any further.
@@ -115,45 +68,62 @@ impl Recheck<'_> {
         while let Some(range) = open.pop() {
             program::stop::check().map_err(|error| Trouble::Lost(error.to_string()))?;
             let size = range.count(end);
-            let looked = match size > LEAF {
-                true => {
-                    self.differing_parts(range, size.div_ceil(PARTS).max(LEAF), end).map(|parts| open.extend(parts))
-                }
-                false => self.rows(range),
-            };
-            match looked {
+            if size > LEAF {
+                open.extend(self.differing_parts(range, size.div_ceil(PARTS).max(LEAF), end)?);
+                continue;
+            }
+            match self.rows(range) {
                 Ok(()) => {}
                 Err(Trouble::Lost(why)) => return Err(Trouble::Lost(why)),
+                Err(trouble) if trouble.may_be_damage() => self.narrow(range, end, &trouble)?,
                 Err(trouble) => self.found.keep(range, &trouble),
             }
         }
         Ok(())
     }
 
-    /// Forgets what a copy at rest lacks or has besides, as far as it was read: the same rows may lie in chunks that were
-    /// not read to the end. Of a standby both are proven by the place of the row.
-    pub(crate) fn forget_unmatched(&mut self) {
-        if self.standby.at_rest {
-            self.found.look.missing.clear();
-            self.found.look.extra.clear();
-        }
-    }
-
-    /// The parts of a range whose sums differ.
+    /// The parts of a range whose sums differ, or cannot be read for damage.
     fn differing_parts(&mut self, range: Blocks, size: u64, end: u64) -> Result<Vec<Blocks>, Trouble> {
         let (layout, parts) = (self.layout, range.split(size, end));
         self.catch_up()?;
-        let all =
-            |reader: &mut Reader| parts.iter().map(|part| sum(reader, layout, *part)).collect::<Result<Vec<_>, _>>();
+        let all = |reader: &mut Reader| parts.iter().map(|part| sum(reader, layout, *part)).collect::<Vec<_>>();
         let (here, there) = both(self.primary.reader(), self.standby.reader(), all);
-        let (here, there) = (here?, there?);
-        let differing = parts.into_iter().zip(here.iter().zip(&there)).filter(|(_, (here, there))| here != there);
-        Ok(differing.map(|(part, _)| part).collect())
+        let mut differing = Vec::new();
+        for (part, pair) in parts.into_iter().zip(here.into_iter().zip(there)) {
+            match pair {
+                (Ok(here), Ok(there)) if here == there => {}
+                (Ok(_), Ok(_)) => differing.push(part),
+                (Err(Trouble::Lost(why)), _) | (_, Err(Trouble::Lost(why))) => return Err(Trouble::Lost(why)),
+                (here, there) => {
+                    let troubles: Vec<_> = [here.err(), there.err()].into_iter().flatten().collect();
+                    match troubles.iter().any(Trouble::may_be_damage) {
+                        true if self.found.damage.is_enough() => self.give_up(part),
+                        true => differing.push(part),
+                        false => troubles.iter().for_each(|trouble| self.found.keep(part, trouble)),
+                    }
+                }
+            }
+        }
+        Ok(differing)
     }
 
-    /// Reads a range row by row, again and again, until everything in it agreed once or is proven to differ.
-    fn rows(&mut self, range: Blocks) -> Result<(), Trouble> {
-        let mut proofs = Proofs::new(self.layout.has_text);
+    /// Reads a range row by row, and keeps what is proven to differ, unless the range turns out to be damaged: then it has
+    /// to be read in parts, and nothing is to be counted twice.
+    ///
+    /// # Errors
+    /// Why it could not be read, or what differs not be kept.
+    pub(crate) fn rows(&mut self, range: Blocks) -> Result<(), Trouble> {
+        let mut proven = Vec::new();
+        let read = self.until_proven(range, &mut proven);
+        if !read.as_ref().is_err_and(Trouble::may_be_damage) {
+            self.found.add(proven)?;
+        }
+        read
+    }
+
+    /// Reads a range again and again, until everything in it agreed once or is proven to differ.
+    fn until_proven(&mut self, range: Blocks, proven: &mut Vec<Difference>) -> Result<(), Trouble> {
+        let mut waiting = self.begin();
         let mut only: Option<BTreeSet<String>> = None;
         let mut looks = 0;
         for round in 0..=self.limits.retries {
@@ -168,14 +138,16 @@ impl Recheck<'_> {
             }
             let reads = self.reads(range)?;
             looks += 1;
-            let look = judge(&reads, only.as_ref(), &proofs.settled);
-            self.found.look.missing.extend(look.missing);
-            self.found.look.extra.extend(look.extra);
-            self.found.look.different.extend(look.different);
+            let mut look = judge(&reads, only.as_ref(), &self.settled);
+            drop(reads);
+            proven.extend(look.missing.drain(..).map(Difference::missing));
+            proven.extend(look.extra.drain(..).map(Difference::extra));
+            let different = look.different.drain(..).zip(look.shown.drain(..));
+            proven.extend(different.map(|(version, there)| Difference::different(version, there)));
             if look.again.is_empty() {
                 return Ok(());
             }
-            self.settle(&look.ask_xmin, &look.ask_xmax, look.ask_shown, &mut proofs)?;
+            self.settle(&look.ask_xmin, &look.ask_xmax, look.ask_shown, &mut waiting)?;
             only = Some(look.again);
             if round > 0 {
                 self.limits.patience = self.limits.patience.saturating_sub(begun.elapsed());
@@ -187,6 +159,16 @@ impl Recheck<'_> {
             .unknown
             .push(format!("{range}: {count} rows still changing after {looks} looks, such as {}", names.join(", ")));
         Ok(())
+    }
+
+    /// Forgets what is of one range only. An id in `xmax` is one of them: it may become that of a new multixact.
+    fn begin(&mut self) -> Vec<Waiting> {
+        self.settled.xmax.clear();
+        self.settled.shown = self.layout.has_text.then(HashSet::new);
+        if self.settled.xmin.len() > MANY {
+            self.settled.xmin.clear();
+        }
+        Vec::new()
     }
 
     /// Rows whose places changed would not come to rest.
@@ -218,9 +200,9 @@ impl Recheck<'_> {
         xmin: &BTreeSet<Xid>,
         xmax: &BTreeSet<Xid>,
         shown: BTreeSet<Content>,
-        proofs: &mut Proofs,
+        waiting: &mut Vec<Waiting>,
     ) -> Result<(), Trouble> {
-        let settled = &mut proofs.settled;
+        let settled = &mut self.settled;
         if self.standby.at_rest {
             // Nobody writes. What either wrote since they parted is another history to the other one.
             settled.xmin.extend(xmin);
@@ -236,32 +218,22 @@ impl Recheck<'_> {
                 settled.xmax.insert(xmax);
             }
         }
-        for (shown, running) in std::mem::take(&mut proofs.waiting) {
+        for (shown, running) in std::mem::take(waiting) {
             if ended(reader, &running)?.len() == running.len() {
-                proofs.settled.shown.iter_mut().for_each(|known| known.extend(&shown));
+                settled.shown.iter_mut().for_each(|known| known.extend(&shown));
             } else {
-                proofs.waiting.push((shown, running));
+                waiting.push((shown, running));
             }
         }
         if !shown.is_empty() {
-            proofs.waiting.push((shown, running(reader)?));
+            waiting.push((shown, running(reader)?));
         }
         Ok(())
     }
 }
 
-/// What is proven of the transactions behind a range.
-struct Proofs {
-    settled: Settled,
-    /// What the standby showed, and who ran on the primary then.
-    waiting: Vec<(BTreeSet<Content>, BTreeSet<Xid>)>,
-}
-
-impl Proofs {
-    fn new(has_text: bool) -> Proofs {
-        Proofs { settled: Settled { shown: has_text.then(HashSet::new), ..Settled::default() }, waiting: Vec::new() }
-    }
-}
+/// What the standby showed, and who ran on the primary then.
+type Waiting = (BTreeSet<Content>, BTreeSet<Xid>);
 
 /// The transactions that run on the primary, those included whose commit waits for a standby.
 fn running(reader: &mut Reader) -> Result<BTreeSet<Xid>, Trouble> {

@@ -85,9 +85,14 @@ pub(crate) fn both<T: Send>(
     standby: &mut Reader,
     work: impl Fn(&mut Reader) -> T + Sync,
 ) -> (T, T) {
+    at_once(|| work(primary), || work(standby))
+}
+
+/// Does two things at once.
+pub(crate) fn at_once<T: Send>(here: impl FnOnce() -> T + Send, there: impl FnOnce() -> T) -> (T, T) {
     std::thread::scope(|scope| {
-        let here = scope.spawn(|| work(primary));
-        let there = work(standby);
+        let here = scope.spawn(here);
+        let there = there();
         match here.join() {
             Ok(here) => (here, there),
             Err(panic) => std::panic::resume_unwind(panic),

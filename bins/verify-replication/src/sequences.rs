@@ -117,10 +117,10 @@ fn look(
 fn weigh(reads: &[Option<Result<Sequence, Trouble>>; 3], open: &mut Open, at_rest: bool) -> Option<Found> {
     for read in reads {
         match read {
-            Some(Err(Trouble::Corrupt(why))) => {
+            Some(Err(trouble)) if trouble.is_damage() => {
                 open.damaged += 1;
                 let lasts = at_rest || open.damaged == LOOKS;
-                return lasts.then(|| Found::Corrupt(why.clone()));
+                return lasts.then(|| Found::Corrupt(trouble.to_string()));
             }
             Some(Err(trouble)) => return Some(Found::Unknown(format!("it was not read: {trouble}"))),
             None => return Some(Found::Unknown("it was not read: it is not there".to_owned())),

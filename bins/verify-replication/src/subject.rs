@@ -38,7 +38,7 @@ impl Subject {
 }
 
 /// A name as it has to be written, so that `"a.b"."c"` and `"a"."b.c"` are told apart.
-fn quote_where_needed(name: &str) -> String {
+pub(crate) fn quote_where_needed(name: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let bare = name.chars().all(plain) && name.starts_with(|c: char| !c.is_ascii_digit());
     if bare { name.to_owned() } else { quote(name) }

@@ -6,16 +6,14 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
+use crate::found::Found;
 use crate::indexes::{self, Draw, Indexes, Tally};
 use crate::layout::{Blocks, Layout};
-use crate::localise::{Version, reconcile, title};
+use crate::localise::Settled;
 use crate::looks::{Changed, changed};
 use crate::node::{Node, Standby};
-use crate::recheck::{Found, Limits, Recheck};
+use crate::recheck::{Limits, Recheck};
 use crate::scan::{Sums, sums};
-
-/// How many rows a message names.
-const NAMED: usize = 5;
 
 /// Blocks from which on a table is worth more than one session: eight megabytes.
 const WORTH_A_SESSION: u64 = 1024;
@@ -31,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) draw: Draw,
     /// How long to try.
     pub(crate) limits: Limits,
+    /// Whether all rows that differ are asked for, and not only their counts.
+    pub(crate) all_differences: bool,
 }
 
 /// What was found of one table on one standby.
@@ -40,7 +40,7 @@ pub(crate) struct Finding {
     rows_standby: Option<u64>,
     chunks: u64,
     rechecked: u64,
-    found: Found,
+    pub(crate) found: Found,
     changed: Option<Changed>,
     elapsed: Duration,
 }
@@ -142,7 +142,8 @@ fn judge(
     options: Options,
 ) -> Finding {
     let mut finding = Finding { rows_standby: rows(there), ..Finding::default() };
-    let mut recheck = Recheck { layout, primary, standby, limits: options.limits, found: Found::default() };
+    let (limits, found) = (options.limits, Found::new(options.all_differences));
+    let mut recheck = Recheck { layout, primary, standby, limits, found, settled: Settled::default() };
     let mut unread = 0;
     for (index, chunk) in chunks.iter().enumerate() {
         let pair = [here, there].map(|sums| sums.get(index).cloned().flatten());
@@ -150,33 +151,31 @@ fn judge(
             unread += 1;
             continue;
         };
-        match (here, there) {
-            (Ok(here), Ok(there)) => {
+        let before = recheck.found.proven();
+        let looked = match (here, there) {
+            (Ok(here), Ok(there)) if here == there => Ok(true),
+            (Ok(_), Ok(_)) => recheck.chunk(*chunk).map(|()| {
+                finding.rechecked += u64::from(recheck.found.proven() == before);
+                true
+            }),
+            (here, there) => recheck.unread(*chunk, here.err().as_ref(), there.err().as_ref()),
+        };
+        match looked {
+            Ok(compared) => finding.chunks += u64::from(compared),
+            Err(trouble) => {
                 finding.chunks += 1;
-                if here != there {
-                    let before = recheck.found.proven();
-                    if let Err(trouble) = recheck.chunk(*chunk) {
-                        recheck.found.keep(chunk, &trouble);
-                        recheck.forget_unmatched();
-                        break;
-                    }
-                    finding.rechecked += u64::from(recheck.found.proven() == before);
-                }
-            }
-            (here, there) => {
-                for trouble in [here.err(), there.err()].into_iter().flatten() {
-                    recheck.found.keep(chunk, &trouble);
-                }
+                recheck.found.unknown.push(format!("{chunk}: {trouble}"));
+                break;
             }
         }
     }
     if unread > 0 {
         recheck.found.unknown.push(format!("{unread} chunks were not read"));
     }
+    recheck.found.settle(recheck.standby.at_rest);
     finding.found = recheck.found;
-    reconcile(&mut finding.found.look);
     let rows = finding.rows_standby.unwrap_or(layout.blocks);
-    if finding.found.corrupt == 0 {
+    if finding.found.damage.is_none() {
         // Where the table itself is damaged, its indexes would only lead to the same pages, and they would count twice.
         indexes::check(standby, layout, rows, (options.indexes, options.draw), &mut finding.found);
     }
@@ -189,21 +188,11 @@ fn rows(sums: &Sums) -> Option<u64> {
     (!sums.is_empty()).then_some(rows)
 }
 
-/// The first few rows, by their keys.
-fn name(versions: &[Version]) -> String {
-    let mut names: Vec<_> = versions.iter().take(NAMED).map(title).collect();
-    if versions.len() > NAMED {
-        names.push(format!("and {} more", versions.len() - NAMED));
-    }
-    names.join(", ")
-}
-
 impl Finding {
     /// A finding of a table that could not be read at all, because of `why`; of a standby that is given up, that is
     /// said once for all tables.
     pub(crate) fn unread(why: Option<String>) -> Finding {
-        let found = Found { unread: true, unknown: why.into_iter().collect(), ..Found::default() };
-        Finding { found, ..Finding::default() }
+        Finding { found: Found::unread(why), ..Finding::default() }
     }
 
     /// Whether nothing is proven of it.
@@ -223,19 +212,14 @@ impl Finding {
 
     /// Says for eyes what is not as it should be: which rows, not what is in them.
     pub(crate) fn tell(&self, table: &str, standby: &str, progress: &Progress) {
-        let rows = [
-            ("missing", &self.found.look.missing),
-            ("extra", &self.found.look.extra),
-            ("different", &self.found.look.different),
-        ];
-        for (what, rows) in rows.into_iter().filter(|(_, rows)| !rows.is_empty()) {
-            progress.warn(&format!("{table} on {standby}: {what}: {}", name(rows)));
+        let found = &self.found;
+        for (what, rows) in [("missing", &found.missing), ("extra", &found.extra), ("different", &found.different)] {
+            if rows.count > 0 {
+                progress.warn(&format!("{table} on {standby}: {what}: {}", rows.names()));
+            }
         }
-        for why in self.found.remarks.iter().chain(self.found.unknown.iter().take(NAMED)) {
+        for why in found.damage.lines().into_iter().chain(found.remarks.lines()).chain(found.unknown.lines()) {
             progress.warn(&format!("{table} on {standby}: {why}"));
-        }
-        if self.found.unknown.len() > NAMED {
-            progress.warn(&format!("{table} on {standby}: and {} more of that kind", self.found.unknown.len() - NAMED));
         }
     }
 
@@ -251,10 +235,10 @@ impl Finding {
             standby: standby.to_owned(),
             rows_primary: self.rows_primary,
             rows_standby: self.rows_standby,
-            missing: of(self.found.look.missing.len() as u64),
-            extra: of(self.found.look.extra.len() as u64),
-            different: of(self.found.look.different.len() as u64),
-            corrupt: of(self.found.corrupt),
+            missing: of(self.found.missing.count),
+            extra: of(self.found.extra.count),
+            different: of(self.found.different.count),
+            corrupt: of(self.found.damage.count()),
             chunks: self.chunks,
             rechecked: self.rechecked,
             elapsed_us,

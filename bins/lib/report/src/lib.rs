@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod columns;
+pub mod diff;
 pub mod drill;
 pub mod event;
 pub mod fate;

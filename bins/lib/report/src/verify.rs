@@ -25,7 +25,7 @@ pub struct VerifyRow {
     pub extra: Option<u64>,
     /// Rows that provably have another content on the standby.
     pub different: Option<u64>,
-    /// Chunks that a node could not read because they are damaged (SQLSTATE XX001, XX002, 22P03).
+    /// Damaged blocks: what a node cannot read of the table, each block by itself. A file that is not there counts once.
     pub corrupt: Option<u64>,
     /// Chunks compared.
     pub chunks: u64,

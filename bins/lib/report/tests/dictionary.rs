@@ -5,6 +5,7 @@ use std::path::Path;
 
 use report::bench::{BackendBenchRow, LagBenchRow, LoadBenchRow, VerifyBenchRow, WitnessBenchRow};
 use report::columns::columns;
+use report::diff::{DiffKind, DiffRow};
 use report::drill::DrillRow;
 use report::event::{EventRow, Mark};
 use report::fate::{Fate, FateRow};
@@ -91,6 +92,7 @@ fn every_column_has_its_entry_in_its_order_and_no_entry_is_without_a_column() {
         ("load.csv", columns::<LoadRow>()),
         ("lag.csv", columns::<LagRow>()),
         ("verify.csv", columns::<VerifyRow>()),
+        ("diff.csv", columns::<DiffRow>()),
         ("fates.csv", columns::<FateRow>()),
         ("settings.csv", columns::<SettingRow>()),
         ("seed.csv", columns::<SeedRow>()),
@@ -115,6 +117,7 @@ fn every_value_has_its_entry() {
         ("Status of a sample", values::<LagStatus>()),
         ("Verdicts", values::<Verdict>()),
         ("Descent of a standby", values::<Descent>()),
+        ("Kinds of difference", values::<DiffKind>()),
     ] {
         assert_eq!(dictionary.under(heading), values, "{heading}: left is the dictionary, right is the enum");
     }
@@ -133,6 +136,7 @@ fn every_row_type_is_in_the_dictionary() {
     found.sort();
     let known = [
         "BackendBench",
+        "Diff",
         "Drill",
         "Event",
         "Fate",

@@ -48,7 +48,7 @@ pub(super) fn check(reader: &mut Reader, checkers: &Checkers, index: &Index) -> 
     let Some(call) = call else { return Ok(Said::Nothing) };
     match reader.rows(&call, &[&index.oid]) {
         Ok(_) => Ok(Said::Sound),
-        Err(Trouble::Corrupt(why)) => Ok(Said::Damaged(why)),
+        Err(trouble) if trouble.is_damage() => Ok(Said::Damaged(trouble.to_string())),
         Err(trouble) => Err(trouble),
     }
 }

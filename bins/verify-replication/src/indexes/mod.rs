@@ -23,10 +23,10 @@ pub(crate) use self::tally::Tally;
 
 use self::index::Index;
 use self::visibility::Map;
+use crate::found::Found;
 use crate::layout::{Layout, extent};
 use crate::node::Node;
 use crate::reader::{Reader, Trouble};
-use crate::recheck::Found;
 
 /// How often a fault has to be seen: a damaged file stays damaged.
 const LOOKS: u32 = 3;
@@ -141,7 +141,7 @@ fn look_at(reader: &mut Reader, table: &Table, index: &Index, checkers: &Checker
     }
     match look_up(reader, table, index, &mut seen) {
         Ok(()) => Ok(seen),
-        Err(Trouble::Corrupt(why)) => Ok(damaged(why)),
+        Err(trouble) if trouble.is_damage() => Ok(damaged(trouble.to_string())),
         Err(trouble) => Err(trouble),
     }
 }

@@ -1,0 +1,103 @@
+//! What rows hold, column by column: hashes to tell which columns differ, and texts where somebody asked for them.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Row;
+
+use crate::fingerprint::Fingerprint;
+use crate::layout::Layout;
+use crate::reader::{Reader, Trouble, column};
+use crate::tid::Tid;
+
+/// One row of one node.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen<T> {
+    /// The fingerprint of all of it.
+    pub(crate) hash: Fingerprint,
+    /// Its length, in bytes.
+    pub(crate) bytes: u64,
+    /// What is known of each column.
+    pub(crate) columns: Vec<T>,
+}
+
+/// The rows that are in these places by now, with the two halves of the fingerprint of each column, one after the other.
+///
+/// # Errors
+/// Why they could not be read.
+pub(crate) fn hashes(reader: &mut Reader, layout: &Layout, places: &[Tid]) -> Result<HashMap<Tid, Seen<i64>>, Trouble> {
+    read(reader, &layout.hashes_sql(), places)
+}
+
+/// The rows that are in these places by now, as text.
+///
+/// # Errors
+/// Why they could not be read.
+pub(crate) fn texts(
+    reader: &mut Reader,
+    layout: &Layout,
+    places: &[Tid],
+) -> Result<HashMap<Tid, Seen<Option<String>>>, Trouble> {
+    read(reader, &layout.texts_sql(), places)
+}
+
+fn read<T>(reader: &mut Reader, sql: &str, places: &[Tid]) -> Result<HashMap<Tid, Seen<T>>, Trouble>
+where
+    for<'a> Vec<T>: tokio_postgres::types::FromSql<'a>,
+{
+    if places.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let names: Vec<String> = places.iter().map(Tid::to_string).collect();
+    let seen = |row: &Row| {
+        let hash = Fingerprint(column(row, 1)?, column(row, 2)?);
+        let bytes = column::<i32>(row, 3)?.unsigned_abs().into();
+        Ok((column(row, 0)?, Seen { hash, bytes, columns: column(row, 4)? }))
+    };
+    reader.rows(sql, &[&names])?.iter().map(seen).collect()
+}
+
+/// Columns with their texts, as a JSON object; NULL is null.
+pub(crate) fn json<'a>(columns: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
+    let mut json = String::from("{");
+    for (name, text) in columns {
+        if json.len() > 1 {
+            json.push_str(", ");
+        }
+        string(name, &mut json);
+        json.push_str(": ");
+        match text {
+            Some(text) => string(text, &mut json),
+            None => json.push_str("null"),
+        }
+    }
+    json.push('}');
+    json
+}
+
+fn string(text: &str, to: &mut String) {
+    to.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => to.push_str("\\\""),
+            '\\' => to.push_str("\\\\"),
+            '\n' => to.push_str("\\n"),
+            '\r' => to.push_str("\\r"),
+            '\t' => to.push_str("\\t"),
+            c if u32::from(c) < 0x20 => to.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => to.push(c),
+        }
+    }
+    to.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json;
+
+    #[test]
+    fn an_object_of_texts_is_json_whatever_is_in_them() {
+        assert_eq!(json([]), "{}");
+        let columns = [("a", Some("x\"\\\n\u{1}é")), ("b\"", None), ("c", Some(""))];
+        assert_eq!(json(columns), r#"{"a": "x\"\\\n\u0001é", "b\"": null, "c": ""}"#);
+    }
+}

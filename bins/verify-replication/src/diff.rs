@@ -1,0 +1,222 @@
+//! `--diff FILE`: all that differs, row by row. What a row holds is only in there if somebody asked for it.
+//!
+//! Which columns differ is asked afterwards, of many rows at once. A row that has changed since it was proven to differ
+//! has no columns there.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::Result;
+use program::sink::Sink;
+use report::diff::{DiffKind, DiffRow};
+
+use crate::damage::{Side, Spot};
+use crate::details::{Seen, hashes, json, texts};
+use crate::difference::{Difference, Place};
+use crate::found::Found;
+use crate::layout::Layout;
+use crate::node::{Node, Standby};
+use crate::reader::{Reader, Trouble};
+use crate::scan::at_once;
+use crate::subject::{Subject, quote_where_needed};
+use crate::tid::Tid;
+use crate::types::Types;
+
+/// Columns that are asked for at once, of all rows of a batch.
+const BATCH_COLUMNS: usize = 16_384;
+
+/// The most rows of a batch.
+const BATCH: usize = 1_000;
+
+/// Bytes of values that are asked for at once; a single row may have more.
+const BATCH_BYTES: u64 = 1 << 20;
+
+/// The file that all differences go to.
+pub(crate) struct Diff {
+    sink: Sink<DiffRow>,
+    run: String,
+    database: String,
+    show_values: bool,
+}
+
+/// A table on one standby, with what it takes to ask for its rows.
+struct Asked<'a> {
+    layout: Option<Layout>,
+    title: String,
+    standby: String,
+    here: &'a mut Reader,
+    there: Option<&'a mut Reader>,
+}
+
+/// What is known of the rows of a batch by place, on the primary and on the standby.
+type Pair<T> = [HashMap<Tid, Seen<T>>; 2];
+
+impl Diff {
+    /// Makes the file.
+    ///
+    /// # Errors
+    /// If it is there already, or cannot be made.
+    pub(crate) fn create(path: &Path, run: &str, database: &str, show_values: bool) -> Result<Diff> {
+        let sink = Sink::create_new(path)?;
+        Ok(Diff { sink, run: run.to_owned(), database: database.to_owned(), show_values })
+    }
+
+    /// Writes what was found of one table on one standby.
+    ///
+    /// # Errors
+    /// If that cannot be written, or was not kept.
+    pub(crate) fn write(
+        &mut self,
+        found: &mut Found,
+        table: &Subject,
+        primary: &mut Node,
+        standby: &mut Standby,
+    ) -> Result<()> {
+        let (title, name) = (table.title(), standby.name.clone());
+        if let Some(all) = found.differences.as_mut().filter(|all| all.count() > 0) {
+            let layout = Layout::read(primary.reader(), table, &mut Types::default()).ok();
+            let there = standby.node.as_mut().ok().map(Node::reader);
+            let mut asked =
+                Asked { layout, title: title.clone(), standby: name.clone(), here: primary.reader(), there };
+            let size =
+                (BATCH_COLUMNS / asked.layout.as_ref().map_or(1, |layout| layout.values.len().max(1))).clamp(1, BATCH);
+            let mut batch = Vec::new();
+            for difference in all.read()? {
+                batch.push(difference?);
+                if batch.len() == size {
+                    program::stop::check()?;
+                    self.batch(&mut asked, &batch)?;
+                    batch.clear();
+                }
+            }
+            self.batch(&mut asked, &batch)?;
+        }
+        for (side, spot) in found.damage.spots() {
+            self.sink.row_unflushed(&self.damaged(&title, &name, *side, spot))?;
+        }
+        self.sink.flush()
+    }
+
+    fn row(&self, table: &str, standby: &str, kind: DiffKind, key: String) -> DiffRow {
+        DiffRow {
+            run: self.run.clone(),
+            database: self.database.clone(),
+            table: table.to_owned(),
+            standby: standby.to_owned(),
+            kind,
+            key,
+            primary_ctid: None,
+            standby_ctid: None,
+            columns: None,
+            primary_values: None,
+            standby_values: None,
+        }
+    }
+
+    fn damaged(&self, table: &str, standby: &str, side: Side, spot: &Spot) -> DiffRow {
+        let (key, block) = match spot {
+            Spot::Block(block) => (format!("block {block}"), *block),
+            Spot::File(file) => (format!("file {file}"), 0),
+            Spot::Other(what) => (what.clone(), 0),
+        };
+        let mut row = self.row(table, standby, DiffKind::Corrupt, key);
+        let ctid = Some(format!("({block},0)"));
+        match side {
+            Side::Primary => row.primary_ctid = ctid,
+            Side::Standby => row.standby_ctid = ctid,
+        }
+        row
+    }
+
+    /// Writes some rows.
+    fn batch(&mut self, asked: &mut Asked, batch: &[Difference]) -> Result<()> {
+        let hashes = asked.hashes(batch, self.show_values).unwrap_or_default();
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(if self.show_values { few(rest, &hashes) } else { rest.len() });
+            let texts = if self.show_values { asked.texts(now).unwrap_or_default() } else { Pair::default() };
+            for difference in now {
+                self.sink.row_unflushed(&self.differing(asked, difference, &hashes, &texts))?;
+            }
+            rest = later;
+        }
+        self.sink.flush()
+    }
+
+    fn differing(
+        &self,
+        asked: &Asked,
+        difference: &Difference,
+        hashes: &Pair<i64>,
+        texts: &Pair<Option<String>>,
+    ) -> DiffRow {
+        let mut row = self.row(&asked.title, &asked.standby, difference.kind(), difference.name());
+        let places = [difference.primary, difference.standby];
+        [row.primary_ctid, row.standby_ctid] = places.map(|place| place.map(|place| place.ctid.to_string()));
+        let Some(layout) = &asked.layout else { return row };
+        let names: Vec<&str> = layout.columns().collect();
+        let chosen: Vec<usize> = match difference.kind() {
+            DiffKind::Different => {
+                let [Some(here), Some(there)] = proven(places, hashes) else { return row };
+                let halves = here.columns.chunks(2).zip(there.columns.chunks(2)).enumerate();
+                halves.filter(|(_, (here, there))| here != there).map(|(index, _)| index).collect()
+            }
+            _ => (0..names.len()).collect(),
+        };
+        if difference.kind() == DiffKind::Different {
+            let differing: Vec<_> =
+                chosen.iter().filter_map(|n| names.get(*n)).map(|n| quote_where_needed(n)).collect();
+            row.columns = Some(differing.join(","));
+        }
+        let values = |seen: &Seen<Option<String>>| {
+            json(chosen.iter().filter_map(|n| Some((*names.get(*n)?, seen.columns.get(*n)?.as_deref()))))
+        };
+        [row.primary_values, row.standby_values] = proven(places, texts).map(|seen| seen.map(values));
+        row
+    }
+}
+
+/// The rows that are still what was proven.
+fn proven<T>(places: [Option<Place>; 2], seen: &Pair<T>) -> [Option<&Seen<T>>; 2] {
+    let of = |side: usize| {
+        let place = places[side]?;
+        seen[side].get(&place.ctid).filter(|seen| seen.hash == place.hash)
+    };
+    [of(0), of(1)]
+}
+
+/// How many of the first rows to ask for values at once: at least one.
+fn few(rows: &[Difference], hashes: &Pair<i64>) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&Difference| {
+        let seen = proven([row.primary, row.standby], hashes);
+        bytes += seen.into_iter().flatten().map(|seen| seen.bytes).sum::<u64>();
+        bytes <= BATCH_BYTES
+    };
+    rows.iter().take_while(fits).count().max(1)
+}
+
+impl Asked<'_> {
+    /// Of a row that only one node has, there are no columns to tell: unless its values are asked for, it is not read.
+    fn hashes(&mut self, rows: &[Difference], all: bool) -> Result<Pair<i64>, Trouble> {
+        self.ask(rows.iter().filter(|row| all || row.kind() == DiffKind::Different), hashes)
+    }
+
+    fn texts(&mut self, rows: &[Difference]) -> Result<Pair<Option<String>>, Trouble> {
+        self.ask(rows.iter(), texts)
+    }
+
+    /// Asks both nodes at once.
+    fn ask<'a, T: Send>(
+        &mut self,
+        rows: impl Iterator<Item = &'a Difference> + Clone,
+        ask: impl Fn(&mut Reader, &Layout, &[Tid]) -> Result<HashMap<Tid, Seen<T>>, Trouble> + Sync,
+    ) -> Result<Pair<T>, Trouble> {
+        let (Some(layout), Some(there)) = (&self.layout, &mut self.there) else { return Ok(Pair::default()) };
+        let tids = |side: fn(&Difference) -> Option<Place>| rows.clone().filter_map(side).map(|p| p.ctid).collect();
+        let (here, standby): (Vec<Tid>, Vec<Tid>) = (tids(|row| row.primary), tids(|row| row.standby));
+        let primary = &mut *self.here;
+        let (here, there) = at_once(|| ask(primary, layout, &here), || ask(there, layout, &standby));
+        Ok([here?, there?])
+    }
+}
