@@ -199,21 +199,23 @@ fn few(rows: &[Difference], hashes: &Pair<i64>) -> usize {
 impl Asked<'_> {
     /// Of a row that only one node has, there are no columns to tell: unless its values are asked for, it is not read.
     fn hashes(&mut self, rows: &[Difference], all: bool) -> Result<Pair<i64>, Trouble> {
-        self.ask(rows.iter().filter(|row| all || row.kind() == DiffKind::Different), hashes)
+        let wanted: Vec<_> = rows.iter().filter(|row| all || row.kind() == DiffKind::Different).collect();
+        self.ask(&wanted, hashes)
     }
 
     fn texts(&mut self, rows: &[Difference]) -> Result<Pair<Option<String>>, Trouble> {
-        self.ask(rows.iter(), texts)
+        self.ask(&rows.iter().collect::<Vec<_>>(), texts)
     }
 
     /// Asks both nodes at once.
-    fn ask<'a, T: Send>(
+    fn ask<T: Send>(
         &mut self,
-        rows: impl Iterator<Item = &'a Difference> + Clone,
+        rows: &[&Difference],
         ask: impl Fn(&mut Reader, &Layout, &[Tid]) -> Result<HashMap<Tid, Seen<T>>, Trouble> + Sync,
     ) -> Result<Pair<T>, Trouble> {
         let (Some(layout), Some(there)) = (&self.layout, &mut self.there) else { return Ok(Pair::default()) };
-        let tids = |side: fn(&Difference) -> Option<Place>| rows.clone().filter_map(side).map(|p| p.ctid).collect();
+        let tids =
+            |side: fn(&Difference) -> Option<Place>| rows.iter().filter_map(|row| side(row)).map(|p| p.ctid).collect();
         let (here, standby): (Vec<Tid>, Vec<Tid>) = (tids(|row| row.primary), tids(|row| row.standby));
         let primary = &mut *self.here;
         let (here, there) = at_once(|| ask(primary, layout, &here), || ask(there, layout, &standby));
