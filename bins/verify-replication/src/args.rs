@@ -1,0 +1,84 @@
+//! What `verify-replication` is asked for.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use cluster::args::ClusterArgs;
+use program::duration;
+
+use crate::index_sample::Draw;
+use crate::recheck::Limits;
+use crate::table::Options;
+
+/// Compares every standby with the primary, row by row, once it has caught up; also while both are written to.
+///
+/// Each standby has to be proven to follow this very primary first. Sequences, catalogs and large objects are compared,
+/// too; at the end stands what was not, and why.
+///
+/// Connects as the role `monitor` (pg_monitor and pg_read_all_data) and changes nothing. One row of CSV is one table,
+/// sequence or ledger, or all catalogs, on one standby. Exit code: 0 all are equal, 1 something differs, 2 it could not be
+/// found out.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Compare only this table, materialized view or sequence (repeatable; of a partitioned table its partitions)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Vec<String>,
+    /// Look for every write that this ledger of `write-load` calls acked; `-` reads stdin to its end first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Compare the nodes as they stand, whatever their roles, on your word that nobody writes to them: promoted copies,
+    /// restored backups
+    #[arg(long)]
+    pub(crate) at_rest: bool,
+    /// Time for a standby to catch up, and to be proven to follow this primary
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) catch_up_timeout: Duration,
+    /// Rows of each table to look up by index as well; 0: none
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub(crate) sample: u32,
+    /// Seed of the random choice of those rows [default: another one each time; it is said at the end]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Blocks that are compared by one sum
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) chunk_blocks: u32,
+    /// Sessions that read on each node
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+    /// Further looks at rows that were on their way
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) retries: u32,
+    /// Time for all such further looks at one table on one standby
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration::parse_or_zero)]
+    pub(crate) recheck_for: Duration,
+    /// Finish normally when stdin ends (for a program that starts this one)
+    #[arg(long)]
+    pub(crate) until_eof: bool,
+    /// Say nothing but warnings
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+impl Args {
+    /// Only one of those who may want stdin can have it.
+    pub(crate) fn check_stdin(&self) -> Result<()> {
+        let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+        let (ledger, cluster) = (is_stdin(&self.ledger), is_stdin(&self.cluster.cluster));
+        ensure!(!(ledger && self.until_eof), "--until-eof and --ledger -: both want stdin");
+        ensure!(!(ledger && cluster), "--cluster - and --ledger -: both want stdin");
+        ensure!(!(cluster && self.until_eof), "--until-eof and --cluster -: both want stdin");
+        Ok(())
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        let limits = Limits { catch_up: self.catch_up_timeout, retries: self.retries, patience: self.recheck_for };
+        let draw =
+            Draw { rows: self.sample as usize, seed: self.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)) };
+        Options { chunk_blocks: self.chunk_blocks.into(), draw, limits }
+    }
+}
