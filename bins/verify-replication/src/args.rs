@@ -9,6 +9,8 @@ use cluster::args::ClusterArgs;
 use program::duration;
 
 use crate::index_sample::Draw;
+use crate::node::Opening;
+use crate::pace::blocks;
 use crate::recheck::Limits;
 use crate::table::Options;
 
@@ -50,6 +52,10 @@ pub(crate) struct Args {
     /// Sessions that read on each node
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
+    /// Rows of tables to read per second on each node at most, over all its sessions, in chunks of no more than a second's
+    /// rows (a ledger is read at once) [default: as fast as it goes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_rows_per_s: Option<u32>,
     /// Further looks at rows that were on their way
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) retries: u32,
@@ -79,6 +85,17 @@ impl Args {
         let limits = Limits { catch_up: self.catch_up_timeout, retries: self.retries, patience: self.recheck_for };
         let draw =
             Draw { rows: self.sample as usize, seed: self.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)) };
-        Options { chunk_blocks: self.chunk_blocks.into(), draw, limits }
+        let chunk_blocks = u64::from(self.chunk_blocks);
+        let chunk_blocks = self.max_rows_per_s.map_or(chunk_blocks, |most| chunk_blocks.min(blocks(most, self.jobs)));
+        Options { chunk_blocks, draw, limits }
+    }
+
+    pub(crate) fn opening(&self) -> Opening {
+        Opening {
+            jobs: self.jobs,
+            at_rest: self.at_rest,
+            max_rows_per_s: self.max_rows_per_s,
+            limit: self.catch_up_timeout,
+        }
     }
 }

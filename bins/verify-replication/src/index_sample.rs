@@ -15,7 +15,7 @@ use tokio_postgres::types::ToSql;
 use crate::fingerprint::Fingerprint;
 use crate::layout::Layout;
 use crate::localise::{Look, Version};
-use crate::node::{Node, catch_up};
+use crate::node::{Node, catch_up_if_quick};
 use crate::reader::{Reader, Trouble, column};
 use crate::recheck::Limits;
 use crate::tid::{Tid, Xid};
@@ -64,7 +64,8 @@ pub(crate) fn look_up(
     if sampled.is_empty() {
         return Ok(Look::default());
     }
-    catch_up(primary, standby, limits.catch_up).map_err(|error| Trouble::Lost(format!("{error:#}")))?;
+    // That most are there: what is not found as it was sampled is looked at closer on the standby alone.
+    catch_up_if_quick(primary, standby, limits.catch_up).map_err(|error| Trouble::Lost(format!("{error:#}")))?;
     let all: Vec<_> = sampled.iter().collect();
     let found = by_index(&mut standby.readers[0], layout, &all)?;
     // A hash that differs was only the reason to look closer: the row may have been updated since it was sampled.

@@ -15,12 +15,15 @@ mod collation;
 mod coverage;
 mod descent;
 mod fingerprint;
+mod hindered;
 mod index_sample;
 mod layout;
 mod ledger;
 mod localise;
 mod looks;
 mod node;
+mod pace;
+mod pulse;
 mod reader;
 mod recheck;
 mod scan;
@@ -31,6 +34,7 @@ mod table;
 mod tid;
 mod types;
 mod verify;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -16,6 +16,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::APPLICATION;
+use crate::pace::Pace;
+use crate::pulse::Lost;
 
 /// Time for one statement on our side: the server's own `statement_timeout` (sql/verify_session.sql) and a little, so
 /// that a server that stands still cannot hold us, and a slow one can say so itself.
@@ -26,6 +28,9 @@ const CONFLICTS: u32 = 20;
 
 /// The pause after the first such conflict; it grows by as much with each.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+
+/// From then on in this session: a lock is waited for only for a moment.
+const HASTY: &str = "SET lock_timeout = '250ms'";
 
 /// Why something could not be read.
 #[derive(Clone, Debug)]
@@ -54,6 +59,12 @@ pub(crate) struct Reader {
     info: Conninfo,
     /// The last mark that this standby caught up with; 0 on the primary.
     passed: Arc<AtomicU64>,
+    /// Why its node is waited for no more.
+    lost: Lost,
+    /// How fast its node may be read.
+    pace: Arc<Pace>,
+    /// Whether a lock was waited for in vain: from then on each is waited for only for a moment.
+    hasty: bool,
     /// What was set for this session beyond the usual.
     mode: Option<&'static str>,
 }
@@ -63,10 +74,15 @@ impl Reader {
     ///
     /// # Errors
     /// If the server cannot be reached, or refuses.
-    pub(crate) fn open(node: &str, info: &Conninfo, passed: Arc<AtomicU64>) -> Result<Reader> {
-        let session = Session::open(node, info, APPLICATION)?;
-        session.script(cluster::sql!("verify_session"))?;
-        Ok(Reader { session, info: info.clone(), passed, mode: None })
+    pub(crate) fn open(
+        node: &str,
+        info: &Conninfo,
+        passed: Arc<AtomicU64>,
+        lost: Lost,
+        pace: Arc<Pace>,
+    ) -> Result<Reader> {
+        let session = session(node, info)?;
+        Ok(Reader { session, info: info.clone(), passed, lost, pace, hasty: false, mode: None })
     }
 
     /// The node's name.
@@ -108,8 +124,9 @@ impl Reader {
         loop {
             let done = self.session.within(DEADLINE, async {
                 tokio::select! {
+                    biased;
+                    error = given_up(&self.lost) => Err(error),
                     result = work(self.session.client()) => result.map_err(describe),
-                    error = interrupted() => Err(error),
                 }
             });
             let Err(error) = done else { return done.map_err(|error| self.trouble(&error)) };
@@ -118,7 +135,8 @@ impl Reader {
                 [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(state)
             };
             let again = self.is_ended_session() || sqlstate(&error).is_some_and(is_conflict);
-            if !again || conflicts > CONFLICTS {
+            if !again || conflicts > CONFLICTS || self.lost.why().is_some() {
+                self.note_lock(&error);
                 return Err(self.trouble(&error));
             }
             self.after_conflict(conflicts).map_err(|error| Trouble::Lost(format!("{error:#}")))?;
@@ -136,10 +154,12 @@ impl Reader {
         if !self.is_ended_session() {
             return Ok(());
         }
-        let mode = self.mode;
-        *self = Reader::open(self.session.node(), &self.info, Arc::clone(&self.passed))?;
-        if let Some(sql) = mode {
+        self.session = session(self.session.node(), &self.info)?;
+        if let Some(sql) = self.mode {
             self.set_mode(sql)?;
+        }
+        if self.hasty {
+            self.session.script(HASTY)?;
         }
         // A server that was restarted meanwhile may show an older state than it had shown before.
         let mark = Lsn(self.passed.load(Ordering::Relaxed));
@@ -148,15 +168,38 @@ impl Reader {
         Ok(())
     }
 
+    /// Ten seconds for a lock are enough once: of a hundred locked relations each would take as long.
+    fn note_lock(&mut self, error: &anyhow::Error) {
+        if !self.hasty && sqlstate(error) == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+            self.hasty = self.session.script(HASTY).is_ok();
+        }
+    }
+
+    /// Waits until this node may be read again, by [`Pace`].
+    ///
+    /// # Errors
+    /// If a signal came.
+    pub(crate) fn pace(&self) -> Result<(), Trouble> {
+        self.pace.wait().map_err(|error| Trouble::Lost(error.to_string()))
+    }
+
+    /// Notes that so many rows were read, which others have to wait for.
+    pub(crate) fn spent(&self, rows: u64) {
+        self.pace.spent(rows);
+    }
+
     fn trouble(&self, error: &anyhow::Error) -> Trouble {
         let text = format!("{error:#}");
         match sqlstate(error) {
             Some(&(SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED | SqlState::INVALID_BINARY_REPRESENTATION)) => {
                 Trouble::Corrupt(text)
             }
-            Some(&(SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::INSUFFICIENT_PRIVILEGE)) => {
-                Trouble::Lost(text)
-            }
+            Some(
+                &(SqlState::UNDEFINED_TABLE
+                | SqlState::UNDEFINED_COLUMN
+                | SqlState::INSUFFICIENT_PRIVILEGE
+                | SqlState::LOCK_NOT_AVAILABLE),
+            ) => Trouble::Lost(text),
             Some(_) if !self.session.is_closed() => Trouble::Unread(text),
             _ => Trouble::Lost(text),
         }
@@ -171,11 +214,21 @@ pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, in
     row.try_get(index).context("an unexpected column").map_err(|error| Trouble::Lost(format!("{error:#}")))
 }
 
-/// Ends when a signal came.
-async fn interrupted() -> anyhow::Error {
+/// A session that is set up to read.
+fn session(node: &str, info: &Conninfo) -> Result<Session> {
+    let session = Session::open(node, info, APPLICATION)?;
+    session.script(cluster::sql!("verify_session"))?;
+    Ok(session)
+}
+
+/// Ends when a signal came, or the node is waited for no more.
+async fn given_up(lost: &Lost) -> anyhow::Error {
     loop {
         if let Err(error) = program::stop::check() {
             return error;
+        }
+        if let Some(why) = lost.why() {
+            return anyhow::anyhow!("{why}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -52,7 +52,7 @@ pub(crate) fn compare(
     progress: &Progress,
 ) -> Vec<Finding> {
     for standby in standbys.iter_mut() {
-        standby.catch_up(primary, options.limits.catch_up);
+        standby.catch_up_if_quick(primary, options.limits.catch_up);
     }
     let begun = Instant::now();
     // Each session gets a share of a table that is one chunk.

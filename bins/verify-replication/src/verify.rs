@@ -35,7 +35,7 @@ impl Verify<'_> {
         options: Options,
         account: &'a mut Account,
     ) -> Result<Verify<'a>> {
-        let (jobs, at_rest) = (args.jobs.into(), args.at_rest);
+        let (how, at_rest) = (args.opening(), args.at_rest);
         let found = match at_rest {
             true => topology::as_they_stand(cluster, Role::Monitor, APPLICATION)?,
             false => topology::ask(cluster, Role::Monitor, APPLICATION)?,
@@ -44,12 +44,12 @@ impl Verify<'_> {
             cluster.check_primary(&found.primary.0)?;
         }
         let (node, door) = found.primary;
-        let primary = Node::open(cluster, &node, door, jobs, at_rest)?;
+        let primary = Node::open(cluster, &node, door, how)?;
         let mut standbys = Vec::new();
         let database = database(&primary.door)?;
         for (node, door) in found.standbys {
             check_database(&database, &primary.door, &door)?;
-            let opened = Node::open(cluster, &node, door, jobs, at_rest);
+            let opened = Node::open(cluster, &node, door, how);
             if let Ok(node) = &opened {
                 collation::check(node, &account.progress);
             }
