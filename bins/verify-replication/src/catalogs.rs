@@ -96,6 +96,9 @@ pub(crate) fn compare(
             let row = finding.row(run, title, &standby.name);
             let name = format!("catalog {}", catalog.table.name);
             finding.tell(&name, &standby.name, progress);
+            for why in finding.reasons() {
+                progress.warn(&format!("{name} on {}: {why}", standby.name));
+            }
             if let (Verdict::Broken, Ok(node)) = (row.verdict, &standby.node) {
                 for line in differences(catalog, &primary.door, &node.door) {
                     progress.warn(&format!("{name} on {}: {line}", standby.name));

@@ -57,9 +57,9 @@ fn conflict(standby: &Session, row: &Row) -> Result<Option<String>> {
     for row in standby.rows(cluster::sql!("verify_in_the_way"), &[])? {
         let (pid, application, state): (i32, Option<String>, Option<String>) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let since = row.try_get::<_, Option<f64>>(3)?.unwrap_or_default();
+        let since: Option<String> = row.try_get(3)?;
         let (application, state) = (application.unwrap_or_default(), state.unwrap_or_default());
-        who.push(format!("pid {pid} ({application}, {state}, for {since:.0} s)"));
+        who.push(format!("pid {pid} ({application}, {state}, since {})", since.unwrap_or_default()));
     }
     let who = if who.is_empty() { "none is seen by now".to_owned() } else { format!("such as {}", who.join(", ")) };
     Ok(Some(format!(

@@ -162,6 +162,11 @@ impl Layout {
         Ok(extent(reader, &self.table)?.file != self.shape.file)
     }
 
+    /// Its columns by name, each with what its type is made of.
+    pub(crate) fn columns(&self) -> &[(String, String)] {
+        &self.shape.columns
+    }
+
     /// The chunks of the whole table.
     pub(crate) fn chunks(&self, size: u64) -> Vec<Blocks> {
         Blocks::ALL.split(size, self.blocks)

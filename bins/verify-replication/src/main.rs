@@ -10,7 +10,9 @@
 
 mod account;
 mod args;
+mod at_rest;
 mod catalogs;
+mod causes;
 mod collation;
 mod coverage;
 mod descent;
@@ -20,6 +22,7 @@ mod index_sample;
 mod layout;
 mod ledger;
 mod localise;
+mod locked;
 mod looks;
 mod node;
 mod pace;

@@ -168,6 +168,21 @@ impl Reader {
         Ok(())
     }
 
+    /// Whether a table is locked against readers, and stays so for `wait`. What else keeps it from being read is for those
+    /// who read it.
+    pub(crate) fn is_locked(&self, quoted: &str, wait: Duration) -> bool {
+        // Several statements are one transaction: the setting ends with it.
+        let sql = format!("SET LOCAL lock_timeout = {}; SELECT FROM ONLY {quoted} LIMIT 0", wait.as_millis().max(1));
+        let asked = self.session.within(DEADLINE, async {
+            tokio::select! {
+                biased;
+                error = given_up(&self.lost) => Err(error),
+                asked = self.session.client().batch_execute(&sql) => asked.map_err(describe),
+            }
+        });
+        asked.is_err_and(|error| sqlstate(&error) == Some(&SqlState::LOCK_NOT_AVAILABLE))
+    }
+
     /// Ten seconds for a lock are enough once: of a hundred locked relations each would take as long.
     fn note_lock(&mut self, error: &anyhow::Error) {
         if !self.hasty && sqlstate(error) == Some(&SqlState::LOCK_NOT_AVAILABLE) {

@@ -6,6 +6,7 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
+use crate::at_rest::Otherwise;
 use crate::index_sample::{self, Draw, LOOKS};
 use crate::layout::{Blocks, Layout};
 use crate::localise::{Version, reconcile, title};
@@ -40,6 +41,7 @@ pub(crate) struct Finding {
     rechecked: u64,
     found: Found,
     changed: Option<Changed>,
+    otherwise: Option<Otherwise>,
     elapsed: Duration,
 }
 
@@ -223,7 +225,25 @@ impl Finding {
 
     /// Whether nothing is proven of it.
     pub(crate) fn is_unknown(&self) -> bool {
-        self.found.verdict() == Verdict::Unknown
+        self.verdict() == Verdict::Unknown
+    }
+
+    /// The same finding of a copy at rest that has the table otherwise.
+    pub(crate) fn with_otherwise(self, otherwise: Otherwise) -> Finding {
+        Finding { otherwise: Some(otherwise), ..self }
+    }
+
+    /// Why something could not be found out.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        let mut reasons: Vec<String> = self.found.unknown.iter().take(NAMED).cloned().collect();
+        if self.found.unknown.len() > NAMED {
+            reasons.push(format!("and {} more of that kind", self.found.unknown.len() - NAMED));
+        }
+        if self.otherwise.is_some() { Vec::new() } else { reasons }
+    }
+
+    fn verdict(&self) -> Verdict {
+        if self.otherwise.is_some() { Verdict::Broken } else { self.found.verdict() }
     }
 
     /// Which node's change made it worth nothing.
@@ -231,7 +251,7 @@ impl Finding {
         self.changed
     }
 
-    /// Says for eyes what is not as it should be: which rows, not what is in them.
+    /// Says for eyes what is not as it should be: which rows, not what is in them. [`Finding::reasons`] are another matter.
     pub(crate) fn tell(&self, table: &str, standby: &str, progress: &Progress) {
         let rows = [
             ("missing", &self.found.look.missing),
@@ -241,11 +261,9 @@ impl Finding {
         for (what, rows) in rows.into_iter().filter(|(_, rows)| !rows.is_empty()) {
             progress.warn(&format!("{table} on {standby}: {what}: {}", name(rows)));
         }
-        for why in self.found.remarks.iter().chain(self.found.unknown.iter().take(NAMED)) {
+        let otherwise = self.otherwise.as_ref().map(ToString::to_string);
+        for why in self.found.remarks.iter().chain(&otherwise) {
             progress.warn(&format!("{table} on {standby}: {why}"));
-        }
-        if self.found.unknown.len() > NAMED {
-            progress.warn(&format!("{table} on {standby}: and {} more of that kind", self.found.unknown.len() - NAMED));
         }
     }
 
@@ -254,14 +272,16 @@ impl Finding {
         let elapsed_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
         let compared = if self.rows_standby.is_some() { self.rows_primary.unwrap_or(0) } else { 0 };
         // Of a table of which nothing was compared, nothing is known: not even that nothing is missing.
+        let absent = self.otherwise == Some(Otherwise::Absent);
+        let missing = if absent { self.rows_primary } else { None };
         let of = |count: u64| (count > 0 || self.chunks > 0 && !self.found.unread).then_some(count);
         VerifyRow {
             run: run.to_owned(),
             table: table.to_owned(),
             standby: standby.to_owned(),
             rows_primary: self.rows_primary,
-            rows_standby: self.rows_standby,
-            missing: of(self.found.look.missing.len() as u64),
+            rows_standby: if absent { Some(0) } else { self.rows_standby },
+            missing: missing.or(of(self.found.look.missing.len() as u64)),
             extra: of(self.found.look.extra.len() as u64),
             different: of(self.found.look.different.len() as u64),
             corrupt: of(self.found.corrupt),
@@ -269,7 +289,7 @@ impl Finding {
             rechecked: self.rechecked,
             elapsed_us,
             rows_per_s: per_second(compared, elapsed_us),
-            verdict: self.found.verdict(),
+            verdict: self.verdict(),
             descent: None,
             database: None,
             equal: None,

@@ -10,12 +10,13 @@ use report::verify::{Descent, Equal, VerifyRow};
 
 use crate::account::Account;
 use crate::args::Args;
+use crate::causes::{Causes, with_hint};
 use crate::coverage::Coverage;
 use crate::node::{Node, Standby};
-use crate::subject::{self, Subjects};
+use crate::subject::{self, Subject, Subjects};
 use crate::table::{Finding, Options};
 use crate::types::Types;
-use crate::{APPLICATION, catalogs, collation, descent, ledger, looks, sequences};
+use crate::{APPLICATION, catalogs, collation, descent, ledger, locked, looks, sequences};
 
 /// One database on all nodes.
 pub(crate) struct Verify<'a> {
@@ -25,6 +26,7 @@ pub(crate) struct Verify<'a> {
     primary: Node,
     standbys: Vec<Standby>,
     coverage: Coverage,
+    causes: Causes,
 }
 
 impl Verify<'_> {
@@ -62,7 +64,7 @@ impl Verify<'_> {
         // Tables come in the order of the cluster file whoever answered.
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
         let coverage = Coverage::new(options.draw);
-        Ok(Verify { account, database, options, primary, standbys, coverage })
+        Ok(Verify { account, database, options, primary, standbys, coverage, causes: Causes::default() })
     }
 
     /// Compares all there is, or what `names` say.
@@ -74,8 +76,9 @@ impl Verify<'_> {
         self.account.begin()?;
         self.descent()?;
         self.coverage.left_out.clone_from(&subjects.left_out);
-        self.tables(subjects)?;
-        self.sequences(subjects)?;
+        let compared = self.tables(subjects).and_then(|()| self.sequences(subjects));
+        self.causes.tell(&self.account.progress);
+        compared?;
         if names.is_empty() {
             self.catalogs()?;
         }
@@ -98,27 +101,76 @@ impl Verify<'_> {
         Ok(())
     }
 
+    /// All tables: first those that nobody has locked, then the others, once.
     fn tables(&mut self, subjects: &Subjects) -> Result<()> {
-        let mut types = Types::default();
+        let (mut types, mut locked) = (Types::default(), Vec::new());
         for table in &subjects.tables {
-            let (primary, standbys) = (&mut self.primary, &mut self.standbys);
-            let findings = looks::compare(primary, standbys, table, &mut types, self.options, &self.account.progress);
-            program::stop::check()?; // what a signal cut short is no finding
-            let dropped = findings.iter().any(Finding::is_unknown) && table.is_dropped(&self.primary.door);
-            if dropped {
-                self.coverage.left_out.push(format!("{} (dropped meanwhile)", table.title()));
+            match locked::is_locked(&mut self.primary, &mut self.standbys, table, locked::GLANCE) {
+                true => locked.push(table),
+                false => self.table(table, &mut types)?,
             }
-            let mut rows = Vec::new();
-            for (standby, finding) in self.standbys.iter().zip(findings) {
-                if dropped && finding.is_unknown() {
-                    continue;
-                }
-                finding.tell(&table.title(), &standby.name, &self.account.progress);
-                rows.push(finding.row(&self.account.run, &table.title(), &standby.name));
-            }
-            self.emit(rows)?;
         }
-        Ok(())
+        let mut left = locked::Left::new();
+        while !locked.is_empty() && !left.is_over() {
+            program::stop::check()?;
+            for table in std::mem::take(&mut locked) {
+                match left.is_locked(&mut self.primary, &mut self.standbys, table) {
+                    true => locked.push(table),
+                    false => self.table(table, &mut types)?,
+                }
+            }
+        }
+        locked.into_iter().try_for_each(|table| self.locked_table(table, &mut types))
+    }
+
+    fn table(&mut self, table: &Subject, types: &mut Types) -> Result<()> {
+        let (primary, standbys) = (&mut self.primary, &mut self.standbys);
+        let findings = looks::compare(primary, standbys, table, types, self.options, &self.account.progress);
+        self.found(table, findings)
+    }
+
+    /// A table that was waited for in vain: unknown where it is locked, and compared where it is not.
+    fn locked_table(&mut self, table: &Subject, types: &mut Types) -> Result<()> {
+        if let Some(why) = locked::why(&mut self.primary, table) {
+            let findings = self.standbys.iter().map(|_| Finding::unread(Some(why.clone()))).collect();
+            return self.found(table, findings);
+        }
+        let mut taken_out = Vec::new();
+        for (index, standby) in self.standbys.iter_mut().enumerate() {
+            let why = standby.node.as_mut().ok().and_then(|node| locked::why(node, table));
+            if let Some(why) = why {
+                taken_out.push((index, why.clone(), std::mem::replace(&mut standby.node, Err(why))));
+            }
+        }
+        let (primary, standbys) = (&mut self.primary, &mut self.standbys);
+        let mut findings = looks::compare(primary, standbys, table, types, self.options, &self.account.progress);
+        for (index, why, node) in taken_out {
+            self.standbys[index].node = node;
+            findings[index] = Finding::unread(Some(why));
+        }
+        self.found(table, findings)
+    }
+
+    /// Tells what was found of a table, but for one that is gone from the primary meanwhile.
+    fn found(&mut self, table: &Subject, findings: Vec<Finding>) -> Result<()> {
+        program::stop::check()?; // what a signal cut short is no finding
+        let (title, progress) = (table.title(), &self.account.progress);
+        let dropped = findings.iter().any(Finding::is_unknown) && table.is_dropped(&self.primary.door);
+        if dropped {
+            self.coverage.left_out.push(format!("{title} (dropped meanwhile)"));
+        }
+        let mut rows = Vec::new();
+        for (standby, finding) in self.standbys.iter().zip(findings) {
+            if dropped && finding.is_unknown() {
+                continue;
+            }
+            finding.tell(&title, &standby.name, progress);
+            for why in with_hint(finding.reasons(), table, &self.primary.door) {
+                self.causes.add(why, &title, &standby.name);
+            }
+            rows.push(finding.row(&self.account.run, &title, &standby.name));
+        }
+        self.emit(rows)
     }
 
     fn sequences(&mut self, subjects: &Subjects) -> Result<()> {
@@ -132,7 +184,7 @@ impl Verify<'_> {
             sequences,
             limit,
             &self.account.run,
-            &self.account.progress,
+            (&mut self.causes, &self.account.progress),
         );
         program::stop::check()?;
         self.emit(rows)

@@ -22,8 +22,6 @@ pub(crate) struct Waiting(Mutex<HashMap<i32, Instant>>);
 pub(crate) struct Stuck {
     /// Their transactions, with subtransactions.
     xids: BTreeSet<Xid>,
-    /// Tables that they keep locked.
-    tables: BTreeSet<u32>,
     commits: usize,
     first: String,
 }
@@ -31,10 +29,15 @@ pub(crate) struct Stuck {
 impl Waiting {
     /// The commits that are stuck by now; `None` if there are none, or it cannot be asked.
     pub(crate) fn stuck(&self, primary: &Session) -> Option<Stuck> {
-        self.ask(primary).ok().filter(|stuck| stuck.commits > 0)
+        self.ask(primary, STUCK).ok().filter(|stuck| stuck.commits > 0)
     }
 
-    fn ask(&self, primary: &Session) -> Result<Stuck> {
+    /// The commits that wait at this moment; `None` as in [`Waiting::stuck`].
+    pub(crate) fn now(&self, primary: &Session) -> Option<Stuck> {
+        self.ask(primary, Duration::ZERO).ok().filter(|stuck| stuck.commits > 0)
+    }
+
+    fn ask(&self, primary: &Session, for_long: Duration) -> Result<Stuck> {
         let rows = primary.rows(cluster::sql!("verify_waiting_commits"), &[])?;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = rows.iter().map(|row| row.try_get::<_, i32>(0)).collect::<Result<BTreeSet<_>, _>>()?;
@@ -42,17 +45,17 @@ impl Waiting {
         let mut stuck = Stuck::default();
         for row in &rows {
             let pid: i32 = row.try_get(0)?;
-            if known.entry(pid).or_insert_with(Instant::now).elapsed() < STUCK {
+            if known.entry(pid).or_insert_with(Instant::now).elapsed() < for_long {
                 continue;
             }
             if stuck.commits == 0 {
                 let application: Option<String> = row.try_get(1)?;
-                let seconds = row.try_get::<_, Option<f64>>(2)?.unwrap_or_default();
-                stuck.first = format!("pid {pid}, {}, for {seconds:.0} s", application.unwrap_or_default());
+                let since: Option<String> = row.try_get(2)?;
+                let (application, since) = (application.unwrap_or_default(), since.unwrap_or_default());
+                stuck.first = format!("pid {pid}, {application}, since {since}");
             }
             stuck.commits += 1;
             stuck.xids.extend(row.try_get::<_, Vec<i64>>(3)?.into_iter().map(|xid| Xid((xid & 0xFFFF_FFFF) as u32)));
-            stuck.tables.extend(row.try_get::<_, Vec<u32>>(4)?);
         }
         Ok(stuck)
     }
@@ -63,11 +66,6 @@ impl Stuck {
     pub(crate) fn hold(&self, xids: &BTreeSet<Xid>) -> bool {
         !xids.is_empty() && xids.is_subset(&self.xids)
     }
-
-    /// Whether they keep this table locked.
-    pub(crate) fn lock(&self, table: u32) -> bool {
-        self.tables.contains(&table)
-    }
 }
 
 impl std::fmt::Display for Stuck {
@@ -75,8 +73,8 @@ impl std::fmt::Display for Stuck {
         let wait = if self.commits == 1 { "commit on the primary waits" } else { "commits on the primary wait" };
         write!(
             f,
-            "{} {wait} for a synchronous standby that does not answer (such as {}): bring one of synchronous_standby_names \
-             back, and compare again",
+            "{} {wait} for a synchronous standby (such as {}): see that one of synchronous_standby_names answers, \
+             and compare again",
             self.commits, self.first
         )
     }
