@@ -9,7 +9,11 @@ SELECT l.pid,
        l.granted,
        COALESCE(a.backend_type = 'startup', false),
        COALESCE(a.wait_event = 'SyncRep', false),
-       COALESCE(pg_catalog.array_to_string(pg_catalog.pg_blocking_pids(l.pid), ', '), '')
+       -- whoever waits to have it alone waits for all who have it (pg_blocking_pids does not know of replay)
+       COALESCE((SELECT pg_catalog.string_agg(DISTINCT g.pid::text, ', ')
+                   FROM pg_catalog.pg_locks AS g
+                  WHERE g.locktype = 'relation' AND g.database = l.database AND g.relation = l.relation
+                    AND g.granted AND g.pid <> l.pid), '')
   FROM pg_catalog.pg_locks AS l
   LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
   LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction

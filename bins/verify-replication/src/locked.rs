@@ -65,6 +65,10 @@ fn holders(session: &Session, table: &Subject) -> Result<Vec<String>> {
         let blockers: String = row.try_get(7)?;
         holders.push(match pid {
             None => format!("by the prepared transaction {name}{since}: COMMIT PREPARED or ROLLBACK PREPARED ends it"),
+            Some(pid) if !granted => {
+                let name = if replays { "replay" } else { &name };
+                format!("pid {pid} ({name}{since}) waits for it before us, and that one for pid {blockers}")
+            }
             Some(pid) if replays => {
                 format!("by replay (pid {pid}): a transaction on the primary has it locked, or had, if replay stands")
             }
@@ -72,8 +76,7 @@ fn holders(session: &Session, table: &Subject) -> Result<Vec<String>> {
                 "by pid {pid} ({name}{since}), whose commit waits for a synchronous standby: see that one of \
                  synchronous_standby_names answers"
             ),
-            Some(pid) if granted => format!("by pid {pid} ({name}, {state}{since}): end it, or compare again later"),
-            Some(pid) => format!("pid {pid} ({name}{since}) waits for it before us, and that one for pid {blockers}"),
+            Some(pid) => format!("by pid {pid} ({name}, {state}{since}): end it, or compare again later"),
         });
     }
     Ok(holders)

@@ -91,6 +91,11 @@ impl Node {
         self.lost.why()
     }
 
+    /// Tells from other threads whether it is still waited for.
+    pub(crate) fn loss(&self) -> Lost {
+        self.lost.clone()
+    }
+
     /// Waits for it no more. The first reason stays.
     pub(crate) fn lose(&self, why: &Error) {
         self.lost.give_up(format!("{why:#}"));
@@ -172,7 +177,9 @@ pub(crate) fn catch_up(primary: &Node, standby: &Node, limit: Duration) -> Resul
     let mark =
         catch_up::mark(&primary.door).context("cannot set a mark in its WAL").inspect_err(|e| primary.lose(e))?;
     let waited = catch_up::wait(&standby.door, mark, limit);
-    let at = waited.map_err(|error| explained(error, &standby.door)).inspect_err(lose)?;
+    let at = waited
+        .map_err(|error| if standby.lost().is_none() { explained(error, &standby.door) } else { error })
+        .inspect_err(lose)?;
     written_here(primary, standby, at)?;
     standby.passed.store(mark.0, Ordering::Relaxed);
     standby.slow.store(begun.elapsed() > SLOW, Ordering::Relaxed);

@@ -101,7 +101,7 @@ impl Reader {
     /// What the server says.
     pub(crate) fn set_mode(&mut self, sql: &'static str) -> Result<(), Trouble> {
         self.mode = Some(sql);
-        self.session.script(sql).map_err(|error| self.trouble(&error))
+        self.script(sql).map_err(|error| self.trouble(&error))
     }
 
     /// The rows of a statement. A conflict with recovery is tried again, with a bound.
@@ -173,14 +173,17 @@ impl Reader {
     pub(crate) fn is_locked(&self, quoted: &str, wait: Duration) -> bool {
         // Several statements are one transaction: the setting ends with it.
         let sql = format!("SET LOCAL lock_timeout = {}; SELECT FROM ONLY {quoted} LIMIT 0", wait.as_millis().max(1));
-        let asked = self.session.within(DEADLINE, async {
+        self.script(&sql).is_err_and(|error| sqlstate(&error) == Some(&SqlState::LOCK_NOT_AVAILABLE))
+    }
+
+    fn script(&self, sql: &str) -> Result<()> {
+        self.session.within(DEADLINE, async {
             tokio::select! {
                 biased;
                 error = given_up(&self.lost) => Err(error),
-                asked = self.session.client().batch_execute(&sql) => asked.map_err(describe),
+                done = self.session.client().batch_execute(sql) => done.map_err(describe),
             }
-        });
-        asked.is_err_and(|error| sqlstate(&error) == Some(&SqlState::LOCK_NOT_AVAILABLE))
+        })
     }
 
     /// Ten seconds for a lock are enough once: of a hundred locked relations each would take as long.

@@ -58,14 +58,20 @@ pub(crate) fn versions(reader: &mut Reader, layout: &Layout, range: Blocks) -> R
     rows.iter().map(version).collect()
 }
 
-/// Counts and hashes all chunks on one node, with as many sessions as it has readers.
-pub(crate) fn sums(readers: &mut [Reader], layout: &Layout, chunks: &[Blocks], progress: &Progress) -> Sums {
+/// Counts and hashes all chunks on one node, with as many sessions as it has readers, as long as anybody wants them.
+pub(crate) fn sums(
+    readers: &mut [Reader],
+    layout: &Layout,
+    chunks: &[Blocks],
+    wanted: impl Fn() -> bool + Sync,
+    progress: &Progress,
+) -> Sums {
     let next = AtomicUsize::new(0);
     let sums = Mutex::new(vec![None; chunks.len()]);
     std::thread::scope(|scope| {
         for reader in readers {
             scope.spawn(|| {
-                while let Some((index, range)) = take(&next, chunks) {
+                while let Some((index, range)) = take(&next, chunks).filter(|_| wanted()) {
                     let sum = sum(reader, layout, range);
                     if matches!(sum, Err(Trouble::Lost(_))) {
                         next.store(chunks.len(), Ordering::Relaxed);

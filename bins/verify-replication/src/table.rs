@@ -95,12 +95,18 @@ fn read_all(
         return Read { here: Vec::new(), there: standbys.iter().map(|_| None).collect() };
     }
     progress.begin(layout.table.title(), (chunks.len() * (alive + 1)) as u64);
+    let losses: Vec<_> = standbys.iter().filter_map(|standby| standby.node.as_ref().ok().map(Node::loss)).collect();
+    let wanted = || losses.iter().any(|lost| lost.why().is_none()); // with nobody left there is nothing to compare with
     std::thread::scope(|scope| {
-        let here = scope.spawn(|| sums(&mut primary.readers, layout, chunks, progress));
+        let here = scope.spawn(|| sums(&mut primary.readers, layout, chunks, wanted, progress));
         let there: Vec<_> = standbys
             .iter_mut()
             .map(|standby| {
-                standby.node.as_mut().ok().map(|node| scope.spawn(|| sums(&mut node.readers, layout, chunks, progress)))
+                standby
+                    .node
+                    .as_mut()
+                    .ok()
+                    .map(|node| scope.spawn(|| sums(&mut node.readers, layout, chunks, || true, progress)))
             })
             .collect();
         // A panic of a reader leaves no sums: nothing of it counts as read.

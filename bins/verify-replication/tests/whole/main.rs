@@ -6,6 +6,7 @@ mod catalogs;
 mod descent;
 mod going;
 mod sequences;
+mod waits;
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
