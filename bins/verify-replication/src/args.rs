@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Compare only this table, materialized view or sequence (repeatable; of a partitioned table its partitions)
     #[arg(long, value_name = "NAME")]
     pub(crate) table: Vec<String>,
+    /// Compare each database of the cluster that allows connections, one after another, the one that was named first
+    #[arg(long, conflicts_with = "table")]
+    pub(crate) all_databases: bool,
     /// Look for every write that this ledger of `write-load` calls acked; `-` reads stdin to its end first
     #[arg(long, value_name = "FILE")]
     pub(crate) ledger: Option<PathBuf>,

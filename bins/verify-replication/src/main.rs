@@ -15,6 +15,7 @@ mod catalogs;
 mod causes;
 mod collation;
 mod coverage;
+mod databases;
 mod descent;
 mod fingerprint;
 mod hindered;
@@ -50,7 +51,7 @@ use report::verdict::Verdict;
 
 use crate::account::Account;
 use crate::args::Args;
-use crate::verify::Verify;
+use crate::verify::{Scope, Verify};
 
 /// How our sessions call themselves.
 const APPLICATION: &str = "verify-replication";
@@ -68,8 +69,15 @@ fn run() -> Result<Verdict> {
     program::stop::check()?;
     let cluster = args.cluster.open()?;
     let mut account = Account::new(Run::current("verify")?.name, Progress::new(args.quiet));
-    let compared = Verify::open(&args, &cluster, args.options(), &mut account)
-        .and_then(|mut verify| verify.all(&args.table, ledger.as_ref()));
+    let (options, ledger) = (args.options(), ledger.as_ref());
+    let compared = match args.all_databases {
+        true => databases::compare(&args, &cluster, options, ledger, &mut account),
+        false => {
+            let scope = Scope { shared_catalogs: true, other_databases: true };
+            Verify::open(&args, &cluster, scope, options, &mut account)
+                .and_then(|mut verify| verify.all(&args.table, ledger))
+        }
+    };
     account.progress.finish();
     // A reader that has gone must not turn what was found into a pass.
     let found = account.verdict.is_some_and(|verdict| verdict != Verdict::Held);

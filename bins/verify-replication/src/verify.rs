@@ -18,10 +18,20 @@ use crate::table::{Finding, Options};
 use crate::types::Types;
 use crate::{APPLICATION, catalogs, collation, descent, ledger, locked, looks, sequences};
 
+/// What belongs to the comparison of one database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scope {
+    /// The catalogs that all databases have in common.
+    pub(crate) shared_catalogs: bool,
+    /// That other databases are not compared, to be said at the end.
+    pub(crate) other_databases: bool,
+}
+
 /// One database on all nodes.
 pub(crate) struct Verify<'a> {
     account: &'a mut Account,
     database: String,
+    scope: Scope,
     options: Options,
     primary: Node,
     standbys: Vec<Standby>,
@@ -34,6 +44,7 @@ impl Verify<'_> {
     pub(crate) fn open<'a>(
         args: &Args,
         cluster: &Cluster,
+        scope: Scope,
         options: Options,
         account: &'a mut Account,
     ) -> Result<Verify<'a>> {
@@ -64,7 +75,17 @@ impl Verify<'_> {
         // Tables come in the order of the cluster file whoever answered.
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
         let coverage = Coverage::new(options.draw);
-        Ok(Verify { account, database, options, primary, standbys, coverage, causes: Causes::default() })
+        Ok(Verify { account, database, scope, options, primary, standbys, coverage, causes: Causes::default() })
+    }
+
+    /// A session for short questions on the primary.
+    pub(crate) fn door(&self) -> &Session {
+        &self.primary.door
+    }
+
+    /// The standbys, also those that cannot be reached.
+    pub(crate) fn standby_names(&self) -> Vec<String> {
+        self.standbys.iter().map(|standby| standby.name.clone()).collect()
     }
 
     /// Compares all there is, or what `names` say.
@@ -72,7 +93,8 @@ impl Verify<'_> {
     /// # Errors
     /// If a name leads to nothing, stdout cannot be written, or a signal came.
     pub(crate) fn all(&mut self, names: &[String], ledger: Option<&Ledger>) -> Result<()> {
-        let subjects = &subject::find(&self.primary.door, &mut self.primary.readers[0], names)?;
+        let subjects =
+            &subject::find(&self.primary.door, &mut self.primary.readers[0], names, self.scope.other_databases)?;
         self.account.begin()?;
         self.descent()?;
         self.coverage.left_out.clone_from(&subjects.left_out);
@@ -84,6 +106,9 @@ impl Verify<'_> {
         }
         self.ledger(ledger)?;
         self.account.progress.finish();
+        if !self.scope.other_databases {
+            self.account.progress.say(&format!("database {}:", self.database));
+        }
         self.coverage.lines().iter().for_each(|line| self.account.progress.say(line));
         Ok(())
     }
@@ -196,7 +221,7 @@ impl Verify<'_> {
         if self.nobody_left() {
             return self.no_catalogs();
         }
-        let Ok(found) = catalogs::find(self.primary.reader(), at_rest) else {
+        let Ok(found) = catalogs::find(self.primary.reader(), at_rest, self.scope.shared_catalogs) else {
             return self.no_catalogs();
         };
         self.coverage.left_out.extend(found.left_out);
