@@ -9,13 +9,24 @@ use crate::node::{Node, Standby};
 use crate::subject::Subject;
 
 /// How long a table's lock is waited for before the others are read: those who hold one for a moment are gone by then.
-pub(crate) const GLANCE: Duration = Duration::from_millis(100);
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// The same, of more tables than a few, and of those for which there is no time left.
+const BLINK: Duration = Duration::from_millis(10);
+
+/// So many tables are a few.
+const FEW: usize = 20;
 
 /// The longest wait for one table once all others are read, before another one is tried.
 const TURN: Duration = Duration::from_secs(1);
 
 /// The wait for all tables that are still locked then, together.
 const TOGETHER: Duration = Duration::from_secs(10);
+
+/// How long to wait for a table's lock, where so many others are locked already.
+pub(crate) fn glance(locked: usize) -> Duration {
+    if locked < FEW { GLANCE } else { BLINK }
+}
 
 /// What is left of the wait for locked tables.
 pub(crate) struct Left(Duration);
@@ -29,7 +40,7 @@ impl Left {
     /// Whether a table is still locked, after a turn of waiting for it as long as there is time left.
     pub(crate) fn is_locked(&mut self, primary: &mut Node, standbys: &mut [Standby], table: &Subject) -> bool {
         let begun = Instant::now();
-        let locked = is_locked(primary, standbys, table, self.0.min(TURN).max(GLANCE));
+        let locked = is_locked(primary, standbys, table, self.0.min(TURN).max(BLINK));
         self.0 = self.0.saturating_sub(begun.elapsed().max(Duration::from_millis(1)));
         locked
     }
@@ -48,7 +59,7 @@ pub(crate) fn is_locked(primary: &mut Node, standbys: &mut [Standby], table: &Su
 
 /// Why a table cannot be read on a node: who has it locked, and what to do. `None`: it can.
 pub(crate) fn why(node: &mut Node, table: &Subject) -> Option<String> {
-    if !node.reader().is_locked(&table.quoted(), GLANCE) {
+    if !node.reader().is_locked(&table.quoted(), BLINK) {
         return None;
     }
     let holders = holders(&node.door, table).unwrap_or_default();

@@ -35,6 +35,7 @@ mod sequence_state;
 mod sequences;
 mod subject;
 mod table;
+mod tables;
 mod tid;
 mod types;
 mod verify;

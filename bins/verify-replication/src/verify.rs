@@ -10,13 +10,12 @@ use report::verify::{Descent, Equal, VerifyRow};
 
 use crate::account::Account;
 use crate::args::Args;
-use crate::causes::{Causes, with_hint};
+use crate::causes::Causes;
 use crate::coverage::Coverage;
 use crate::node::{Node, Standby};
-use crate::subject::{self, Subject, Subjects};
+use crate::subject::{self, Subjects};
 use crate::table::{Finding, Options};
-use crate::types::Types;
-use crate::{APPLICATION, catalogs, collation, descent, ledger, locked, looks, sequences};
+use crate::{APPLICATION, catalogs, collation, descent, ledger, sequences};
 
 /// What belongs to the comparison of one database.
 #[derive(Clone, Copy, Debug)]
@@ -29,14 +28,14 @@ pub(crate) struct Scope {
 
 /// One database on all nodes.
 pub(crate) struct Verify<'a> {
-    account: &'a mut Account,
+    pub(crate) account: &'a mut Account,
     database: String,
     scope: Scope,
-    options: Options,
-    primary: Node,
-    standbys: Vec<Standby>,
-    coverage: Coverage,
-    causes: Causes,
+    pub(crate) options: Options,
+    pub(crate) primary: Node,
+    pub(crate) standbys: Vec<Standby>,
+    pub(crate) coverage: Coverage,
+    pub(crate) causes: Causes,
 }
 
 impl Verify<'_> {
@@ -124,78 +123,6 @@ impl Verify<'_> {
         }
         self.give_up_lost();
         Ok(())
-    }
-
-    /// All tables: first those that nobody has locked, then the others, once.
-    fn tables(&mut self, subjects: &Subjects) -> Result<()> {
-        let (mut types, mut locked) = (Types::default(), Vec::new());
-        for table in &subjects.tables {
-            match locked::is_locked(&mut self.primary, &mut self.standbys, table, locked::GLANCE) {
-                true => locked.push(table),
-                false => self.table(table, &mut types)?,
-            }
-        }
-        let mut left = locked::Left::new();
-        while !locked.is_empty() && !left.is_over() {
-            program::stop::check()?;
-            for table in std::mem::take(&mut locked) {
-                match left.is_locked(&mut self.primary, &mut self.standbys, table) {
-                    true => locked.push(table),
-                    false => self.table(table, &mut types)?,
-                }
-            }
-        }
-        locked.into_iter().try_for_each(|table| self.locked_table(table, &mut types))
-    }
-
-    fn table(&mut self, table: &Subject, types: &mut Types) -> Result<()> {
-        let (primary, standbys) = (&mut self.primary, &mut self.standbys);
-        let findings = looks::compare(primary, standbys, table, types, self.options, &self.account.progress);
-        self.found(table, findings)
-    }
-
-    /// A table that was waited for in vain: unknown where it is locked, and compared where it is not.
-    fn locked_table(&mut self, table: &Subject, types: &mut Types) -> Result<()> {
-        if let Some(why) = locked::why(&mut self.primary, table) {
-            let findings = self.standbys.iter().map(|_| Finding::unread(Some(why.clone()))).collect();
-            return self.found(table, findings);
-        }
-        let mut taken_out = Vec::new();
-        for (index, standby) in self.standbys.iter_mut().enumerate() {
-            let why = standby.node.as_mut().ok().and_then(|node| locked::why(node, table));
-            if let Some(why) = why {
-                taken_out.push((index, why.clone(), std::mem::replace(&mut standby.node, Err(why))));
-            }
-        }
-        let (primary, standbys) = (&mut self.primary, &mut self.standbys);
-        let mut findings = looks::compare(primary, standbys, table, types, self.options, &self.account.progress);
-        for (index, why, node) in taken_out {
-            self.standbys[index].node = node;
-            findings[index] = Finding::unread(Some(why));
-        }
-        self.found(table, findings)
-    }
-
-    /// Tells what was found of a table, but for one that is gone from the primary meanwhile.
-    fn found(&mut self, table: &Subject, findings: Vec<Finding>) -> Result<()> {
-        program::stop::check()?; // what a signal cut short is no finding
-        let (title, progress) = (table.title(), &self.account.progress);
-        let dropped = findings.iter().any(Finding::is_unknown) && table.is_dropped(&self.primary.door);
-        if dropped {
-            self.coverage.left_out.push(format!("{title} (dropped meanwhile)"));
-        }
-        let mut rows = Vec::new();
-        for (standby, finding) in self.standbys.iter().zip(findings) {
-            if dropped && finding.is_unknown() {
-                continue;
-            }
-            finding.tell(&title, &standby.name, progress);
-            for why in with_hint(finding.reasons(), table, &self.primary.door) {
-                self.causes.add(why, &title, &standby.name);
-            }
-            rows.push(finding.row(&self.account.run, &title, &standby.name));
-        }
-        self.emit(rows)
     }
 
     fn sequences(&mut self, subjects: &Subjects) -> Result<()> {
@@ -303,7 +230,10 @@ impl Verify<'_> {
     }
 
     /// Writes rows, joins their verdicts, and notes who is gone.
-    fn emit(&mut self, rows: Vec<VerifyRow>) -> Result<()> {
+    ///
+    /// # Errors
+    /// If stdout cannot be written.
+    pub(crate) fn emit(&mut self, rows: Vec<VerifyRow>) -> Result<()> {
         self.give_up_lost();
         for mut row in rows {
             row.descent = self.standbys.iter().find(|standby| standby.name == row.standby).and_then(|s| s.descent);
