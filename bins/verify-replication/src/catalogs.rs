@@ -49,16 +49,20 @@ pub(crate) struct Catalogs {
     pub(crate) left_out: Vec<String>,
 }
 
-/// Finds the catalogs. `at_rest`: without those that each server fills for itself.
+/// Finds the catalogs. `at_rest`: without those that each server fills for itself. `shared`: with those that all databases
+/// have in common.
 ///
 /// # Errors
 /// If they cannot be read.
-pub(crate) fn find(reader: &mut Reader, at_rest: bool) -> Result<Catalogs, Trouble> {
+pub(crate) fn find(reader: &mut Reader, at_rest: bool, shared: bool) -> Result<Catalogs, Trouble> {
     let mut catalogs = Catalogs::default();
     for row in reader.rows(cluster::sql!("verify_catalogs"), &[])? {
         let table = Subject { oid: column(&row, 0)?, schema: column(&row, 1)?, name: column(&row, 2)? };
         let (readable, has_oid): (bool, bool) = (column(&row, 3)?, column(&row, 4)?);
         let name = table.name.clone();
+        if !shared && column::<bool>(&row, 5)? {
+            continue;
+        }
         if !readable {
             catalogs.left_out.push(format!("catalog {name} (this role may not read it)"));
         } else if at_rest && STATISTICS.contains(&&*name) {
@@ -91,6 +95,9 @@ pub(crate) fn compare(
             let row = finding.row(run, title, &standby.name);
             let name = format!("catalog {}", catalog.table.name);
             finding.tell(&name, &standby.name, progress);
+            for why in finding.reasons() {
+                progress.warn(&format!("{name} on {}: {why}", standby.name));
+            }
             if let (Verdict::Broken, Ok(node)) = (row.verdict, &standby.node) {
                 for line in differences(catalog, &primary.door, &node.door) {
                     progress.warn(&format!("{name} on {}: {line}", standby.name));

@@ -56,9 +56,14 @@ impl Diff {
     ///
     /// # Errors
     /// If it is there already, or cannot be made.
-    pub(crate) fn create(path: &Path, run: &str, database: &str, show_values: bool) -> Result<Diff> {
+    pub(crate) fn create(path: &Path, run: &str, show_values: bool) -> Result<Diff> {
         let sink = Sink::create_new(path)?;
-        Ok(Diff { sink, run: run.to_owned(), database: database.to_owned(), show_values })
+        Ok(Diff { sink, run: run.to_owned(), database: String::new(), show_values })
+    }
+
+    /// What follows is of this database.
+    pub(crate) fn in_database(&mut self, name: &str) {
+        name.clone_into(&mut self.database);
     }
 
     /// Writes what was found of one table on one standby.
@@ -154,7 +159,7 @@ impl Diff {
         let places = [difference.primary, difference.standby];
         [row.primary_ctid, row.standby_ctid] = places.map(|place| place.map(|place| place.ctid.to_string()));
         let Some(layout) = &asked.layout else { return row };
-        let names: Vec<&str> = layout.columns().collect();
+        let names: Vec<&str> = layout.column_names().collect();
         let chosen: Vec<usize> = match difference.kind() {
             DiffKind::Different => {
                 let [Some(here), Some(there)] = proven(places, hashes) else { return row };

@@ -156,6 +156,11 @@ impl Layout {
         Ok(extent(reader, &self.table)?.file != self.shape.file)
     }
 
+    /// Its columns by name, each with what its type is made of.
+    pub(crate) fn columns(&self) -> &[(String, String)] {
+        &self.shape.columns
+    }
+
     /// The chunks of the whole table.
     pub(crate) fn chunks(&self, size: u64) -> Vec<Blocks> {
         Blocks::ALL.split(size, self.blocks)
@@ -167,7 +172,7 @@ impl Layout {
     }
 
     /// The names of its columns.
-    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn column_names(&self) -> impl Iterator<Item = &str> {
         self.shape.columns.iter().map(|(name, _)| name.as_str())
     }
 
@@ -186,7 +191,7 @@ impl Layout {
             let column = format!("t.{}", quote(name));
             format!("CASE WHEN pg_catalog.num_nulls({column}) = 0 THEN pg_catalog.format('%s', {column}) END")
         };
-        let columns: Vec<_> = self.columns().map(text).collect();
+        let columns: Vec<_> = self.column_names().map(text).collect();
         self.places_sql(&format!("ARRAY[{}]::text[]", columns.join(", ")))
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use program::progress::Progress;
 
+use crate::at_rest::otherwise;
 use crate::layout::Layout;
 use crate::node::{Node, Standby};
 use crate::subject::Subject;
@@ -69,6 +70,8 @@ pub(crate) fn compare(
         }
         if look > 0 {
             *types = Types::default();
+            // What was changed meanwhile has to arrive before it can be read alike: also at a standby that is slow.
+            standbys.iter_mut().for_each(|standby| standby.catch_up(primary, options.limits.catch_up));
         }
         let new = match Layout::read(primary.reader(), table, types) {
             Ok(layout) => table::compare(primary, standbys, &layout, options, progress),
@@ -86,8 +89,23 @@ pub(crate) fn compare(
             break;
         }
     }
-    let given_up = |changed: Option<Changed>| Finding::unread(Some(why(changed, looks)));
-    findings.into_iter().zip(changed).map(|(finding, changed)| finding.unwrap_or_else(|| given_up(changed))).collect()
+    let waiting = if findings.iter().any(Option::is_none) { primary.waiting.now(&primary.door) } else { None };
+    let waiting = waiting.map(|commits| format!("; {commits}")).unwrap_or_default();
+    let given_up = |changed: Option<Changed>| Finding::unread(Some(why(changed, looks) + &waiting));
+    let findings =
+        findings.into_iter().zip(changed).map(|(finding, changed)| finding.unwrap_or_else(|| given_up(changed)));
+    findings.zip(standbys).map(|(finding, standby)| at_rest(finding, table, primary, standby)).collect()
+}
+
+/// The same finding, or how a copy at rest has the table otherwise.
+fn at_rest(finding: Finding, table: &Subject, primary: &mut Node, standby: &mut Standby) -> Finding {
+    match &mut standby.node {
+        Ok(copy) if copy.at_rest && finding.is_unknown() => match otherwise(table, primary, copy) {
+            Some(otherwise) => finding.with_otherwise(otherwise),
+            None => finding,
+        },
+        _ => finding,
+    }
 }
 
 /// Why a table was given up.

@@ -1,19 +1,40 @@
 //! A node as this program holds it: a session for short questions, and sessions that read.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result, bail, ensure};
 use cluster::args::Cluster;
 use cluster::file::Role;
 use cluster::session::Session;
+use cluster::topology::replayed;
 use cluster::{args, catch_up};
 use report::lsn::Lsn;
 use report::verify::Descent;
 
+use crate::hindered::explained;
 use crate::indexes::Checkers;
+use crate::pace::Pace;
+use crate::pulse::{self, Lost};
 use crate::reader::Reader;
+use crate::waiting::Waiting;
+
+/// A standby that took longer than this to catch up is slow: not each table waits for it again.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// How nodes are opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    /// Sessions for reading.
+    pub(crate) jobs: u16,
+    /// Whether they are compared as they stand.
+    pub(crate) at_rest: bool,
+    /// Rows that are read per second at most, over all these sessions.
+    pub(crate) max_rows_per_s: Option<u32>,
+    /// How long a node may be silent.
+    pub(crate) limit: Duration,
+}
 
 /// A server and our sessions on it.
 pub(crate) struct Node {
@@ -27,30 +48,32 @@ pub(crate) struct Node {
     pub(crate) checkers: Checkers,
     /// Whether it is compared as it stands: it has nothing to catch up with, and nobody writes.
     pub(crate) at_rest: bool,
+    /// Of the primary: commits that wait for a synchronous standby.
+    pub(crate) waiting: Waiting,
     /// Why it is waited for no more.
-    lost: OnceLock<String>,
+    lost: Lost,
     /// The last mark that it caught up with.
     passed: Arc<AtomicU64>,
+    /// Whether it took long for that.
+    slow: AtomicBool,
 }
 
 impl Node {
-    /// Opens `jobs` sessions for reading beside the one that is there.
+    /// Opens sessions for reading beside the one that is there.
     ///
     /// # Errors
     /// If the server refuses them.
-    pub(crate) fn open(
-        cluster: &Cluster,
-        node: &args::Node,
-        door: Session,
-        jobs: usize,
-        at_rest: bool,
-    ) -> Result<Node> {
+    pub(crate) fn open(cluster: &Cluster, node: &args::Node, door: Session, how: Opening) -> Result<Node> {
         let info = cluster.info(node, Role::Monitor)?;
-        let passed = Arc::new(AtomicU64::new(0));
-        let open = |_| Reader::open(&node.name, &info, Arc::clone(&passed));
-        let mut readers = (0..jobs).map(open).collect::<Result<Vec<_>>>()?;
+        let (passed, lost) = (Arc::new(AtomicU64::new(0)), Lost::default());
+        let pace = Arc::new(Pace::new(how.max_rows_per_s));
+        let open = |_| Reader::open(&node.name, &info, Arc::clone(&passed), lost.clone(), Arc::clone(&pace));
+        let mut readers = (0..how.jobs).map(open).collect::<Result<Vec<_>>>()?;
         let checkers = Checkers::ask(&mut readers[0])?;
-        Ok(Node { name: node.name.clone(), door, readers, checkers, at_rest, lost: OnceLock::new(), passed })
+        pulse::watch(&node.name, &info, how.limit, &lost);
+        let (name, waiting, slow) = (node.name.clone(), Waiting::default(), AtomicBool::new(false));
+        let at_rest = how.at_rest;
+        Ok(Node { name, door, readers, checkers, at_rest, waiting, lost, passed, slow })
     }
 
     /// The first of its readers, for what one session does.
@@ -70,12 +93,17 @@ impl Node {
 
     /// Why it is waited for no more, if that is so.
     pub(crate) fn lost(&self) -> Option<&str> {
-        self.lost.get().map(String::as_str)
+        self.lost.why()
+    }
+
+    /// Tells from other threads whether it is still waited for.
+    pub(crate) fn loss(&self) -> Lost {
+        self.lost.clone()
     }
 
     /// Waits for it no more. The first reason stays.
     pub(crate) fn lose(&self, why: &Error) {
-        let _ = self.lost.set(format!("{why:#}"));
+        self.lost.give_up(format!("{why:#}"));
     }
 }
 
@@ -102,6 +130,16 @@ impl Standby {
     pub(crate) fn catch_up(&mut self, primary: &Node, limit: Duration) {
         let Ok(node) = &self.node else { return };
         if let Err(error) = catch_up(primary, node, limit) {
+            self.node = Err(format!("{error:#}"));
+        }
+    }
+
+    /// As [`Standby::catch_up`], for a table that is about to be read: there it is only for most rows to agree at once. One
+    /// that took long the last time (`recovery_min_apply_delay`) is read as it stands: it has caught up with a mark of this
+    /// run, and whatever then differs is proven with a mark of its own.
+    pub(crate) fn catch_up_if_quick(&mut self, primary: &Node, limit: Duration) {
+        let Ok(node) = &self.node else { return };
+        if let Err(error) = catch_up_if_quick(primary, node, limit) {
             self.node = Err(format!("{error:#}"));
         }
     }
@@ -140,11 +178,42 @@ pub(crate) fn catch_up(primary: &Node, standby: &Node, limit: Duration) -> Resul
         }
     }
     let lose = |error: &Error| standby.lose(error);
+    let begun = Instant::now();
     let mark =
         catch_up::mark(&primary.door).context("cannot set a mark in its WAL").inspect_err(|e| primary.lose(e))?;
-    let at = catch_up::wait(&standby.door, mark, limit).inspect_err(lose)?;
-    let written = written(&primary.door).inspect_err(|error| primary.lose(error))?;
-    no_further(at, written).with_context(|| format!("node {}", standby.name)).inspect_err(lose)?;
+    let waited = catch_up::wait(&standby.door, mark, limit);
+    let at = waited
+        .map_err(|error| if standby.lost().is_none() { explained(error, &standby.door) } else { error })
+        .inspect_err(lose)?;
+    written_here(primary, standby, at)?;
     standby.passed.store(mark.0, Ordering::Relaxed);
+    standby.slow.store(begun.elapsed() > SLOW, Ordering::Relaxed);
     Ok(())
+}
+
+/// As [`catch_up`], unless the standby took long for that the last time: then only that it has not gone back behind the mark
+/// that it had passed, nor beyond what the primary has written.
+///
+/// # Errors
+/// As [`catch_up`].
+pub(crate) fn catch_up_if_quick(primary: &Node, standby: &Node, limit: Duration) -> Result<()> {
+    let passed = Lsn(standby.passed.load(Ordering::Relaxed));
+    if standby.at_rest || !standby.slow.load(Ordering::Relaxed) || standby.lost().or(primary.lost()).is_some() {
+        return catch_up(primary, standby, limit);
+    }
+    let lose = |error: &Error| standby.lose(error);
+    let at = replayed(&standby.door).inspect_err(lose)?.unwrap_or_default();
+    ensure_passed(standby, at, passed).inspect_err(lose)?;
+    written_here(primary, standby, at)
+}
+
+fn ensure_passed(standby: &Node, at: Lsn, passed: Lsn) -> Result<()> {
+    ensure!(at >= passed, "node {}: it began anew, before the mark at {passed}", standby.name);
+    Ok(())
+}
+
+/// Sees that the primary has written what a standby has replayed.
+fn written_here(primary: &Node, standby: &Node, at: Lsn) -> Result<()> {
+    let written = written(&primary.door).inspect_err(|error| primary.lose(error))?;
+    no_further(at, written).with_context(|| format!("node {}", standby.name)).inspect_err(|e| standby.lose(e))
 }

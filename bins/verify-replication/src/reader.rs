@@ -16,6 +16,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::APPLICATION;
+use crate::pace::Pace;
+use crate::pulse::Lost;
 
 /// Time for one statement on our side: the server's own `statement_timeout` (sql/verify_session.sql) and a little, so
 /// that a server that stands still cannot hold us, and a slow one can say so itself.
@@ -26,6 +28,9 @@ const CONFLICTS: u32 = 20;
 
 /// The pause after the first such conflict; it grows by as much with each.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+
+/// From then on in this session: a lock is waited for only for a moment.
+const HASTY: &str = "SET lock_timeout = '250ms'";
 
 /// Why something could not be read.
 #[derive(Clone, Debug)]
@@ -72,6 +77,12 @@ pub(crate) struct Reader {
     info: Conninfo,
     /// The last mark that this standby caught up with; 0 on the primary.
     passed: Arc<AtomicU64>,
+    /// Why its node is waited for no more.
+    lost: Lost,
+    /// How fast its node may be read.
+    pace: Arc<Pace>,
+    /// Whether a lock was waited for in vain: from then on each is waited for only for a moment.
+    hasty: bool,
     /// What was set for this session beyond the usual.
     mode: Option<&'static str>,
 }
@@ -81,10 +92,15 @@ impl Reader {
     ///
     /// # Errors
     /// If the server cannot be reached, or refuses.
-    pub(crate) fn open(node: &str, info: &Conninfo, passed: Arc<AtomicU64>) -> Result<Reader> {
-        let session = Session::open(node, info, APPLICATION)?;
-        session.script(cluster::sql!("verify_session"))?;
-        Ok(Reader { session, info: info.clone(), passed, mode: None })
+    pub(crate) fn open(
+        node: &str,
+        info: &Conninfo,
+        passed: Arc<AtomicU64>,
+        lost: Lost,
+        pace: Arc<Pace>,
+    ) -> Result<Reader> {
+        let session = session(node, info)?;
+        Ok(Reader { session, info: info.clone(), passed, lost, pace, hasty: false, mode: None })
     }
 
     /// The node's name.
@@ -103,7 +119,7 @@ impl Reader {
     /// What the server says.
     pub(crate) fn set_mode(&mut self, sql: &'static str) -> Result<(), Trouble> {
         self.mode = Some(sql);
-        self.session.script(sql).map_err(|error| self.trouble(&error))
+        self.script(sql).map_err(|error| self.trouble(&error))
     }
 
     /// The rows of a statement. A conflict with recovery is tried again, with a bound.
@@ -126,8 +142,9 @@ impl Reader {
         loop {
             let done = self.session.within(DEADLINE, async {
                 tokio::select! {
+                    biased;
+                    error = given_up(&self.lost) => Err(error),
                     result = work(self.session.client()) => result.map_err(describe),
-                    error = interrupted() => Err(error),
                 }
             });
             let Err(error) = done else { return done.map_err(|error| self.trouble(&error)) };
@@ -136,7 +153,8 @@ impl Reader {
                 [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(state)
             };
             let again = self.is_ended_session() || sqlstate(&error).is_some_and(is_conflict);
-            if !again || conflicts > CONFLICTS {
+            if !again || conflicts > CONFLICTS || self.lost.why().is_some() {
+                self.note_lock(&error);
                 return Err(self.trouble(&error));
             }
             self.after_conflict(conflicts).map_err(|error| Trouble::Lost(format!("{error:#}")))?;
@@ -170,16 +188,56 @@ impl Reader {
         if !self.is_ended_session() {
             return Ok(());
         }
-        let mode = self.mode;
-        *self = Reader::open(self.session.node(), &self.info, Arc::clone(&self.passed))?;
-        if let Some(sql) = mode {
+        self.session = session(self.session.node(), &self.info)?;
+        if let Some(sql) = self.mode {
             self.set_mode(sql)?;
+        }
+        if self.hasty {
+            self.session.script(HASTY)?;
         }
         // A server that was restarted meanwhile may show an older state than it had shown before.
         let mark = Lsn(self.passed.load(Ordering::Relaxed));
         let at = replayed(&self.session)?;
         ensure!(at >= Some(mark), "node {}: it began anew, before the mark at {mark}", self.node());
         Ok(())
+    }
+
+    /// Whether a table is locked against readers, and stays so for `wait`. What else keeps it from being read is for those
+    /// who read it.
+    pub(crate) fn is_locked(&self, quoted: &str, wait: Duration) -> bool {
+        // Several statements are one transaction: the setting ends with it.
+        let sql = format!("SET LOCAL lock_timeout = {}; SELECT FROM ONLY {quoted} LIMIT 0", wait.as_millis().max(1));
+        self.script(&sql).is_err_and(|error| sqlstate(&error) == Some(&SqlState::LOCK_NOT_AVAILABLE))
+    }
+
+    fn script(&self, sql: &str) -> Result<()> {
+        self.session.within(DEADLINE, async {
+            tokio::select! {
+                biased;
+                error = given_up(&self.lost) => Err(error),
+                done = self.session.client().batch_execute(sql) => done.map_err(describe),
+            }
+        })
+    }
+
+    /// Ten seconds for a lock are enough once: of a hundred locked relations each would take as long.
+    fn note_lock(&mut self, error: &anyhow::Error) {
+        if !self.hasty && sqlstate(error) == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+            self.hasty = self.session.script(HASTY).is_ok();
+        }
+    }
+
+    /// Waits until this node may be read again, by [`Pace`].
+    ///
+    /// # Errors
+    /// If a signal came.
+    pub(crate) fn pace(&self) -> Result<(), Trouble> {
+        self.pace.wait().map_err(|error| Trouble::Lost(error.to_string()))
+    }
+
+    /// Notes that so many rows were read, which others have to wait for.
+    pub(crate) fn spent(&self, rows: u64) {
+        self.pace.spent(rows);
     }
 
     fn trouble(&self, error: &anyhow::Error) -> Trouble {
@@ -191,9 +249,12 @@ impl Reader {
                 None => Trouble::Unread(text), // a library, say
             },
             Some(&SqlState::INTERNAL_ERROR) => Trouble::Internal(text),
-            Some(&(SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::INSUFFICIENT_PRIVILEGE)) => {
-                Trouble::Lost(text)
-            }
+            Some(
+                &(SqlState::UNDEFINED_TABLE
+                | SqlState::UNDEFINED_COLUMN
+                | SqlState::INSUFFICIENT_PRIVILEGE
+                | SqlState::LOCK_NOT_AVAILABLE),
+            ) => Trouble::Lost(text),
             Some(_) if !self.session.is_closed() => Trouble::Unread(text),
             _ => Trouble::Lost(text),
         }
@@ -224,11 +285,21 @@ pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, in
     row.try_get(index).context("an unexpected column").map_err(|error| Trouble::Lost(format!("{error:#}")))
 }
 
-/// Ends when a signal came.
-async fn interrupted() -> anyhow::Error {
+/// A session that is set up to read.
+fn session(node: &str, info: &Conninfo) -> Result<Session> {
+    let session = Session::open(node, info, APPLICATION)?;
+    session.script(cluster::sql!("verify_session"))?;
+    Ok(session)
+}
+
+/// Ends when a signal came, or the node is waited for no more.
+async fn given_up(lost: &Lost) -> anyhow::Error {
     loop {
         if let Err(error) = program::stop::check() {
             return error;
+        }
+        if let Some(why) = lost.why() {
+            return anyhow::anyhow!("{why}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

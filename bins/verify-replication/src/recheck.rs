@@ -125,7 +125,7 @@ impl Recheck<'_> {
     fn until_proven(&mut self, range: Blocks, proven: &mut Vec<Difference>) -> Result<(), Trouble> {
         let mut waiting = self.begin();
         let mut only: Option<BTreeSet<String>> = None;
-        let mut looks = 0;
+        let (mut looks, mut asked) = (0, BTreeSet::new());
         for round in 0..=self.limits.retries {
             let begun = Instant::now();
             if round > 0 {
@@ -149,15 +149,25 @@ impl Recheck<'_> {
             }
             self.settle(&look.ask_xmin, &look.ask_xmax, look.ask_shown, &mut waiting)?;
             only = Some(look.again);
+            asked = look.ask_xmin.union(&look.ask_xmax).copied().collect();
+            if round >= 8
+                && round % 4 == 0
+                && self.primary.waiting.stuck(&self.primary.door).is_some_and(|c| c.hold(&asked))
+            {
+                break; // it is known what they wait for, and that it may take for ever
+            }
             if round > 0 {
                 self.limits.patience = self.limits.patience.saturating_sub(begun.elapsed());
             }
         }
         let names: Vec<_> = only.iter().flatten().take(3).map(String::as_str).collect();
         let count = only.as_ref().map_or(0, BTreeSet::len);
+        let waiting = self.primary.waiting.now(&self.primary.door).filter(|commits| commits.hold(&asked));
+        let waiting = waiting.map(|commits| format!("; {commits}")).unwrap_or_default();
+        let names = names.join(", ");
         self.found
             .unknown
-            .push(format!("{range}: {count} rows still changing after {looks} looks, such as {}", names.join(", ")));
+            .push(format!("{range}: {count} rows still changing after {looks} looks, such as {names}{waiting}"));
         Ok(())
     }
 

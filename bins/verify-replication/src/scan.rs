@@ -30,9 +30,12 @@ pub(crate) type Sums = Vec<Option<Result<Sum, Trouble>>>;
 /// # Errors
 /// Why it could not be read.
 pub(crate) fn sum(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result<Sum, Trouble> {
+    reader.pace()?;
     let rows = reader.rows(&layout.sum_sql(range), &[])?;
     let Some(row) = rows.first() else { return Err(Trouble::Unread("an aggregate without a row".to_owned())) };
-    Ok(Sum { rows: column::<i64>(row, 0)?.unsigned_abs(), hashes: [column(row, 1)?, column(row, 2)?] })
+    let sum = Sum { rows: column::<i64>(row, 0)?.unsigned_abs(), hashes: [column(row, 1)?, column(row, 2)?] };
+    reader.spent(sum.rows);
+    Ok(sum)
 }
 
 /// Lists the rows of one range.
@@ -49,17 +52,26 @@ pub(crate) fn versions(reader: &mut Reader, layout: &Layout, range: Blocks) -> R
             hash: Fingerprint(column(row, 4)?, column(row, 5)?),
         })
     };
-    reader.rows(&layout.rows_sql(range), &[])?.iter().map(version).collect()
+    reader.pace()?;
+    let rows = reader.rows(&layout.rows_sql(range), &[])?;
+    reader.spent(rows.len() as u64);
+    rows.iter().map(version).collect()
 }
 
-/// Counts and hashes all chunks on one node, with as many sessions as it has readers.
-pub(crate) fn sums(readers: &mut [Reader], layout: &Layout, chunks: &[Blocks], progress: &Progress) -> Sums {
+/// Counts and hashes all chunks on one node, with as many sessions as it has readers, as long as anybody wants them.
+pub(crate) fn sums(
+    readers: &mut [Reader],
+    layout: &Layout,
+    chunks: &[Blocks],
+    wanted: impl Fn() -> bool + Sync,
+    progress: &Progress,
+) -> Sums {
     let next = AtomicUsize::new(0);
     let sums = Mutex::new(vec![None; chunks.len()]);
     std::thread::scope(|scope| {
         for reader in readers {
             scope.spawn(|| {
-                while let Some((index, range)) = take(&next, chunks) {
+                while let Some((index, range)) = take(&next, chunks).filter(|_| wanted()) {
                     let sum = sum(reader, layout, range);
                     if matches!(sum, Err(Trouble::Lost(_))) {
                         next.store(chunks.len(), Ordering::Relaxed);

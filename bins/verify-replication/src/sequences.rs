@@ -7,6 +7,7 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
+use crate::causes::{Causes, with_hint};
 use crate::node::{Node, Standby};
 use crate::reader::{Reader, Trouble, column};
 use crate::recheck::ended;
@@ -51,7 +52,7 @@ pub(crate) fn compare(
     sequences: &[Subject],
     limit: Duration,
     run: &str,
-    progress: &Progress,
+    (causes, progress): (&mut Causes, &Progress),
 ) -> Vec<VerifyRow> {
     let mut rows = Vec::new();
     for standby in standbys {
@@ -63,8 +64,16 @@ pub(crate) fn compare(
         }
         for sequence in sequences {
             let found = found.as_ref().ok().and_then(|found| found.get(&sequence.oid));
-            if let Some(Found::Wrong(_, why) | Found::Corrupt(why) | Found::Unknown(why)) = found {
-                progress.warn(&format!("sequence {} on {}: {why}", sequence.title(), standby.name));
+            match found {
+                Some(Found::Wrong(_, why) | Found::Corrupt(why)) => {
+                    progress.warn(&format!("sequence {} on {}: {why}", sequence.title(), standby.name));
+                }
+                Some(Found::Unknown(why)) => {
+                    for why in with_hint(vec![why.clone()], sequence, &primary.door) {
+                        causes.add(why, &format!("sequence {}", sequence.title()), &standby.name);
+                    }
+                }
+                Some(Found::Agrees) | None => {}
             }
             rows.push(row(run, sequence, &standby.name, found, elapsed_us));
         }

@@ -55,16 +55,18 @@ pub(crate) struct Subjects {
     pub(crate) left_out: Vec<String>,
 }
 
-/// Finds what to compare: all of it, or what `names` say.
+/// Finds what to compare: all of it, or what `names` say. With `say_others` the other databases are among what is left out.
 ///
 /// # Errors
 /// If a name leads to nothing that can be compared.
-pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String]) -> Result<Subjects> {
+pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], say_others: bool) -> Result<Subjects> {
     let mut subjects = Subjects::default();
     let mut left_out = Vec::new();
     if names.is_empty() {
         add(reader, None, &mut subjects, &mut left_out)?;
-        left_out.extend(other_databases(door)?);
+        if say_others {
+            left_out.extend(other_databases(door)?);
+        }
     }
     for name in names {
         let before = subjects.tables.len() + subjects.sequences.len();

@@ -6,6 +6,7 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
+use crate::at_rest::Otherwise;
 use crate::found::Found;
 use crate::indexes::{self, Draw, Indexes, Tally};
 use crate::layout::{Blocks, Layout};
@@ -42,6 +43,7 @@ pub(crate) struct Finding {
     rechecked: u64,
     pub(crate) found: Found,
     changed: Option<Changed>,
+    otherwise: Option<Otherwise>,
     elapsed: Duration,
 }
 
@@ -54,7 +56,7 @@ pub(crate) fn compare(
     progress: &Progress,
 ) -> Vec<Finding> {
     for standby in standbys.iter_mut() {
-        standby.catch_up(primary, options.limits.catch_up);
+        standby.catch_up_if_quick(primary, options.limits.catch_up);
     }
     let begun = Instant::now();
     // Each session gets a share of a table that is one chunk.
@@ -95,12 +97,18 @@ fn read_all(
         return Read { here: Vec::new(), there: standbys.iter().map(|_| None).collect() };
     }
     progress.begin(layout.table.title(), (chunks.len() * (alive + 1)) as u64);
+    let losses: Vec<_> = standbys.iter().filter_map(|standby| standby.node.as_ref().ok().map(Node::loss)).collect();
+    let wanted = || losses.iter().any(|lost| lost.why().is_none()); // with nobody left there is nothing to compare with
     std::thread::scope(|scope| {
-        let here = scope.spawn(|| sums(&mut primary.readers, layout, chunks, progress));
+        let here = scope.spawn(|| sums(&mut primary.readers, layout, chunks, wanted, progress));
         let there: Vec<_> = standbys
             .iter_mut()
             .map(|standby| {
-                standby.node.as_mut().ok().map(|node| scope.spawn(|| sums(&mut node.readers, layout, chunks, progress)))
+                standby
+                    .node
+                    .as_mut()
+                    .ok()
+                    .map(|node| scope.spawn(|| sums(&mut node.readers, layout, chunks, || true, progress)))
             })
             .collect();
         // A panic of a reader leaves no sums: nothing of it counts as read.
@@ -197,7 +205,21 @@ impl Finding {
 
     /// Whether nothing is proven of it.
     pub(crate) fn is_unknown(&self) -> bool {
-        self.found.verdict() == Verdict::Unknown
+        self.verdict() == Verdict::Unknown
+    }
+
+    /// The same finding of a copy at rest that has the table otherwise.
+    pub(crate) fn with_otherwise(self, otherwise: Otherwise) -> Finding {
+        Finding { otherwise: Some(otherwise), ..self }
+    }
+
+    /// Why something could not be found out.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        if self.otherwise.is_some() { Vec::new() } else { self.found.unknown.lines().collect() }
+    }
+
+    fn verdict(&self) -> Verdict {
+        if self.otherwise.is_some() { Verdict::Broken } else { self.found.verdict() }
     }
 
     /// How much of its indexes was read.
@@ -210,7 +232,7 @@ impl Finding {
         self.changed
     }
 
-    /// Says for eyes what is not as it should be: which rows, not what is in them.
+    /// Says for eyes what is not as it should be: which rows, not what is in them. [`Finding::reasons`] are another matter.
     pub(crate) fn tell(&self, table: &str, standby: &str, progress: &Progress) {
         let found = &self.found;
         for (what, rows) in [("missing", &found.missing), ("extra", &found.extra), ("different", &found.different)] {
@@ -218,7 +240,8 @@ impl Finding {
                 progress.warn(&format!("{table} on {standby}: {what}: {}", rows.names()));
             }
         }
-        for why in found.damage.lines().into_iter().chain(found.remarks.lines()).chain(found.unknown.lines()) {
+        let otherwise = self.otherwise.as_ref().map(ToString::to_string);
+        for why in found.damage.lines().into_iter().chain(found.remarks.lines()).chain(otherwise) {
             progress.warn(&format!("{table} on {standby}: {why}"));
         }
     }
@@ -228,14 +251,16 @@ impl Finding {
         let elapsed_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
         let compared = if self.rows_standby.is_some() { self.rows_primary.unwrap_or(0) } else { 0 };
         // Of a table of which nothing was compared, nothing is known: not even that nothing is missing.
+        let absent = self.otherwise == Some(Otherwise::Absent);
+        let missing = if absent { self.rows_primary } else { None };
         let of = |count: u64| (count > 0 || self.chunks > 0 && !self.found.unread).then_some(count);
         VerifyRow {
             run: run.to_owned(),
             table: table.to_owned(),
             standby: standby.to_owned(),
             rows_primary: self.rows_primary,
-            rows_standby: self.rows_standby,
-            missing: of(self.found.missing.count),
+            rows_standby: if absent { Some(0) } else { self.rows_standby },
+            missing: missing.or(of(self.found.missing.count)),
             extra: of(self.found.extra.count),
             different: of(self.found.different.count),
             corrupt: of(self.found.damage.count()),
@@ -243,7 +268,7 @@ impl Finding {
             rechecked: self.rechecked,
             elapsed_us,
             rows_per_s: per_second(compared, elapsed_us),
-            verdict: self.found.verdict(),
+            verdict: self.verdict(),
             descent: None,
             database: None,
             equal: None,

@@ -45,6 +45,8 @@ pub struct Node {
     /// Its name: `primary`, `standby1`, … where only connection strings were given.
     pub name: String,
     reach: Reach,
+    /// The database, where it is another one than that which was named.
+    database: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -91,7 +93,7 @@ impl ClusterArgs {
 fn from_conninfos(primary: &str, standbys: &[String]) -> Result<Cluster> {
     let node = |name: String, option: &str, text: &str| -> Result<Node> {
         let info = Conninfo::from_argument(text).with_context(|| option.to_owned())?;
-        Ok(Node { name, reach: Reach::Conninfo(Box::new(info)) })
+        Ok(Node { name, reach: Reach::Conninfo(Box::new(info)), database: None })
     };
     let mut nodes = vec![node("primary".to_owned(), "--primary", primary)?];
     for (index, standby) in standbys.iter().enumerate() {
@@ -104,8 +106,19 @@ impl Cluster {
     /// The cluster that a file describes.
     #[must_use]
     pub fn from_file(file: ClusterFile) -> Cluster {
-        let node = |section: &NodeSection| Node { name: section.name.clone(), reach: Reach::File(section.clone()) };
+        let node = |section: &NodeSection| Node {
+            name: section.name.clone(),
+            reach: Reach::File(section.clone()),
+            database: None,
+        };
         Cluster { nodes: file.node.iter().map(node).collect(), file: Some(file) }
+    }
+
+    /// The same cluster, but another database of it; with the passwords that were found for the one that was named.
+    #[must_use]
+    pub fn in_database(&self, database: &str) -> Cluster {
+        let node = |node: &Node| Node { database: Some(database.to_owned()), ..node.clone() };
+        Cluster { nodes: self.nodes.iter().map(node).collect(), file: self.file.clone() }
     }
 
     /// How to reach `node` as `role`. Where connection strings were given, their own user is every role.
@@ -113,18 +126,22 @@ impl Cluster {
     /// # Errors
     /// If the role's password cannot be found.
     pub fn info(&self, node: &Node, role: Role) -> Result<Conninfo> {
-        match (&node.reach, &self.file) {
-            (Reach::Conninfo(info), _) => Ok((**info).clone()),
+        let info = match (&node.reach, &self.file) {
+            (Reach::Conninfo(info), _) => (**info).clone(),
             (Reach::File(section), Some(file)) => {
                 let login = match role {
                     Role::Admin => &file.roles.admin,
                     Role::Application => &file.roles.application,
                     Role::Monitor => &file.roles.monitor,
                 };
-                login_info(section, login)
+                login_info(section, login)?
             }
             (Reach::File(_), None) => bail!("node {} has no cluster file", node.name),
-        }
+        };
+        Ok(match &node.database {
+            Some(database) => Conninfo { dbname: database.clone(), ..info },
+            None => info,
+        })
     }
 
     /// The node of that name.
@@ -163,6 +180,7 @@ pub fn login_info(section: &NodeSection, login: &Login) -> Result<Conninfo> {
         user: login.user.clone(),
         password,
         sslmode: crate::conninfo::SslMode::Disable, // our own labs, on loopback
+        channel_binding: tokio_postgres::config::ChannelBinding::Prefer,
         sslrootcert: None,
         options: None,
         connect_timeout: crate::conninfo::CONNECT_TIMEOUT,

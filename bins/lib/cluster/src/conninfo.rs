@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tokio_postgres::config::ChannelBinding;
 
 use crate::secret::Secret;
 use crate::{passfile, service};
@@ -45,6 +46,9 @@ pub struct Conninfo {
     pub password: Option<Secret>,
     /// Protection.
     pub sslmode: SslMode,
+    /// Whether the authentication has to be bound to the TLS session: with `require` a server that does not do so by SCRAM
+    /// is refused.
+    pub channel_binding: ChannelBinding,
     /// Root certificates: a PEM file, or `system`.
     pub sslrootcert: Option<String>,
     /// `options`: settings for the session.
@@ -63,7 +67,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// Where the parts of a conninfo come from when the string does not have them.
-const ENVIRONMENT: [(&str, &str); 12] = [
+const ENVIRONMENT: [(&str, &str); 14] = [
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
     ("port", "PGPORT"),
@@ -74,6 +78,8 @@ const ENVIRONMENT: [(&str, &str); 12] = [
     ("service", "PGSERVICE"),
     ("sslmode", "PGSSLMODE"),
     ("sslrootcert", "PGSSLROOTCERT"),
+    ("channel_binding", "PGCHANNELBINDING"),
+    ("gssencmode", "PGGSSENCMODE"),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
     ("options", "PGOPTIONS"),
 ];
@@ -94,7 +100,7 @@ const WITHOUT_MEANING: [&str; 11] = [
 ];
 
 /// The rest of what we understand.
-const UNDERSTOOD: [&str; 14] = [
+const UNDERSTOOD: [&str; 15] = [
     "host",
     "hostaddr",
     "port",
@@ -105,6 +111,7 @@ const UNDERSTOOD: [&str; 14] = [
     "service",
     "sslmode",
     "sslrootcert",
+    "channel_binding",
     "connect_timeout",
     "options",
     "tcp_user_timeout",
@@ -161,6 +168,7 @@ impl Conninfo {
                 .map(|a| a.parse().with_context(|| format!("conninfo: hostaddr={a}")))
                 .transpose()?,
             sslmode: sslmode(get("sslmode").as_deref().unwrap_or("prefer"))?,
+            channel_binding: channel_binding(get("channel_binding").as_deref().unwrap_or("prefer"))?,
             sslrootcert: get("sslrootcert"),
             options: get("options"),
             connect_timeout: match seconds("connect_timeout", get("connect_timeout"))? {
@@ -187,6 +195,7 @@ impl Conninfo {
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             _ => tokio_postgres::config::SslMode::Require,
         });
+        config.channel_binding(self.channel_binding);
         if let Some(address) = self.hostaddr {
             config.hostaddr(address);
         }
@@ -261,6 +270,15 @@ fn sslmode(text: &str) -> Result<SslMode> {
         "verify-ca" => SslMode::VerifyCa,
         "verify-full" => SslMode::VerifyFull,
         _ => bail!("conninfo: sslmode={text}: use disable, prefer, require, verify-ca or verify-full"),
+    })
+}
+
+fn channel_binding(text: &str) -> Result<ChannelBinding> {
+    Ok(match text {
+        "disable" => ChannelBinding::Disable,
+        "prefer" => ChannelBinding::Prefer,
+        "require" => ChannelBinding::Require,
+        _ => bail!("conninfo: channel_binding={text}: use disable, prefer or require"),
     })
 }
 
@@ -406,11 +424,26 @@ mod tests {
     }
 
     #[test]
+    fn channel_binding_reaches_the_connection_from_the_string_and_from_the_environment() {
+        let of = |text: &str, variable: Option<&str>| {
+            let environment = |name: &str| variable.filter(|_| name == "PGCHANNELBINDING").map(str::to_owned);
+            let info = Conninfo::from_parameters(tokenize(text).unwrap(), environment, || Ok("me".to_owned()));
+            info.unwrap().config("test").get_channel_binding()
+        };
+        assert_eq!(of("", None), ChannelBinding::Prefer);
+        assert_eq!(of("channel_binding=require", None), ChannelBinding::Require);
+        assert_eq!(of("postgresql://h/d?channel_binding=disable", None), ChannelBinding::Disable);
+        assert_eq!(of("", Some("require")), ChannelBinding::Require);
+        assert_eq!(of("channel_binding=prefer", Some("require")), ChannelBinding::Prefer);
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_by_name() {
         for (text, names) in [
             ("port=0", "port"),
             ("port=65536", "port"),
             ("sslmode=maybe", "sslmode"),
+            ("channel_binding=maybe", "channel_binding"),
             ("hots=x", "hots"),
             ("host=a,b", "host"),
             ("host='a", "quote"),

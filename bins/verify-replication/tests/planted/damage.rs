@@ -40,7 +40,7 @@ fn each_damaged_block_is_named_and_the_rest_of_its_chunk_is_compared() {
         file.set_len(30 * PAGE as u64 + 100).unwrap();
         fs::remove_file(&gone).unwrap();
     });
-    let (said, rows, _) = pair.diff(&["--table", "torn", "--table", "cut", "--table", "gone", "--sample", "0"]);
+    let (said, rows, _) = pair.diff(&["--table", "torn", "--table", "cut", "--table", "gone", "--indexes", "none"]);
     let stderr = &said.stderr;
     assert_eq!(said.code, Some(1), "{stderr}");
     assert_eq!(said.counts("public.torn"), [lost, 0, 1, 3].map(Some), "{stderr}");

@@ -30,7 +30,7 @@ fn it_holds_what_was_planted_with_the_columns_that_differ() {
          DELETE FROM keyless WHERE v = 500;"
     );
     pair.leave_behind(&["keyed", "keyless"], &change);
-    let tables = ["--table", "keyed", "--table", "keyless", "--sample", "0"];
+    let tables = ["--table", "keyed", "--table", "keyless", "--indexes", "none"];
     let (said, rows, text) = pair.diff(&tables);
     assert_eq!(said.code, Some(1), "{}", said.stderr);
     let place = rows.iter().find(|row| row.table == "public.keyless").and_then(|row| row.standby_ctid.clone());

@@ -5,7 +5,9 @@
 mod catalogs;
 mod descent;
 mod going;
+mod options;
 mod sequences;
+mod waits;
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;

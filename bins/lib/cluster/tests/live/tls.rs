@@ -133,6 +133,26 @@ fn each_sslmode_means_what_libpq_says() {
 }
 
 #[test]
+fn channel_binding_that_is_required_is_there_or_the_server_is_refused() {
+    let certificates = Certificates::new();
+    let path = |name: &str| certificates.path(name);
+    let lab = Lab::new(&[
+        ("ssl", Path::new("on")),
+        ("ssl_cert_file", &path("server.crt")),
+        ("ssl_key_file", &path("server.key")),
+    ]);
+    for (parameters, encrypted) in [
+        ("host=127.0.0.1 sslmode=require channel_binding=require", Ok(true)),
+        ("host=127.0.0.1 sslmode=require channel_binding=disable", Ok(true)),
+        ("host=127.0.0.1 sslmode=disable channel_binding=prefer", Ok(false)),
+    ] {
+        assert_eq!(lab.connect(parameters), encrypted, "{parameters}");
+    }
+    let error = lab.connect("host=127.0.0.1 sslmode=disable channel_binding=require").unwrap_err();
+    assert!(error.contains("channel binding"), "{error}");
+}
+
+#[test]
 fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
     let lab = Lab::new(&[]);
     assert_eq!(lab.connect("host=127.0.0.1 sslmode=prefer"), Ok(false));

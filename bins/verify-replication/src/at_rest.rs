@@ -1,0 +1,86 @@
+//! Copies at rest: nobody writes to them, so that a table that is not there, or is another one, is no matter of time.
+
+use anyhow::Result;
+use cluster::session::Session;
+
+use crate::layout::Layout;
+use crate::node::Node;
+use crate::reader::Trouble;
+use crate::subject::Subject;
+use crate::types::Types;
+
+/// How a copy has a table otherwise than the primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    /// It has none: all of its rows are missing.
+    Absent,
+    /// As these words say; its rows were not compared.
+    Defined(String),
+}
+
+impl std::fmt::Display for Otherwise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Otherwise::Absent => f.write_str("it is not there: it was dropped, or its schema was"),
+            Otherwise::Defined(how) => write!(f, "{how}; its rows were not compared"),
+        }
+    }
+}
+
+/// How a copy that could not be compared has the table otherwise; `None`: it has it alike, or that cannot be found out.
+pub(crate) fn otherwise(table: &Subject, primary: &mut Node, copy: &mut Node) -> Option<Otherwise> {
+    match by_name(table, &copy.door) {
+        Ok(None) => columns(table, primary, copy).ok()?.map(Otherwise::Defined),
+        Ok(otherwise) => otherwise,
+        Err(_) => None,
+    }
+}
+
+/// Whether the table is there under its name, and is the same one.
+fn by_name(table: &Subject, copy: &Session) -> Result<Option<Otherwise>> {
+    let sql = "SELECT (SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class AS c WHERE c.oid = $1),
+                      (SELECT c.oid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                        WHERE n.nspname = $2::text AND c.relname = $3::text)";
+    let rows = copy.rows(sql, &[&table.oid, &table.schema, &table.name])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (same, named): (Option<String>, Option<u32>) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(match (same, named) {
+        (_, Some(oid)) if oid == table.oid => None,
+        (None, None) => Some(Otherwise::Absent),
+        (Some(name), _) => Some(Otherwise::Defined(format!("it is called {name} there"))),
+        (None, Some(_)) => {
+            Some(Otherwise::Defined("another table has its name there: it was dropped and made again".to_owned()))
+        }
+    })
+}
+
+/// Which columns are other ones, in words.
+fn columns(table: &Subject, primary: &mut Node, copy: &mut Node) -> Result<Option<String>, Trouble> {
+    let here = Layout::read(primary.reader(), table, &mut Types::default())?;
+    let there = Layout::read(copy.reader(), table, &mut Types::default())?;
+    let names =
+        |columns: Vec<&(String, String)>| columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let only = |these: &Layout, those: &Layout| {
+        names(
+            these.columns().iter().filter(|(name, _)| those.columns().iter().all(|(other, _)| other != name)).collect(),
+        )
+    };
+    let retyped = here
+        .columns()
+        .iter()
+        .filter(|(name, kind)| there.columns().iter().any(|(other, other_kind)| other == name && other_kind != kind));
+    let words: Vec<String> = [
+        ("only on the primary", only(&here, &there)),
+        ("only there", only(&there, &here)),
+        ("of another type", names(retyped.collect())),
+    ]
+    .into_iter()
+    .filter(|(_, names)| !names.is_empty())
+    .map(|(what, names)| format!("{what}: {names}"))
+    .collect();
+    Ok(match (here.columns() == there.columns(), words.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some("its columns stand in another order there".to_owned()),
+        (false, false) => Some(format!("it has other columns there ({})", words.join("; "))),
+    })
+}

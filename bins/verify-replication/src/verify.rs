@@ -1,0 +1,258 @@
+//! The comparison of one database on all standbys, from the first session to the last word.
+
+use anyhow::{Result, ensure};
+use cluster::args::Cluster;
+use cluster::file::Role;
+use cluster::session::Session;
+use cluster::topology;
+use report::ledger::Ledger;
+use report::verify::{Descent, Equal, VerifyRow};
+
+use crate::account::Account;
+use crate::args::Args;
+use crate::causes::Causes;
+use crate::coverage::Coverage;
+use crate::node::{Node, Standby};
+use crate::subject::{self, Subjects};
+use crate::table::{Finding, Options};
+use crate::{APPLICATION, catalogs, collation, descent, ledger, sequences};
+
+/// What belongs to the comparison of one database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scope {
+    /// The catalogs that all databases have in common.
+    pub(crate) shared_catalogs: bool,
+    /// That other databases are not compared, to be said at the end.
+    pub(crate) other_databases: bool,
+}
+
+/// One database on all nodes.
+pub(crate) struct Verify<'a> {
+    pub(crate) account: &'a mut Account,
+    database: String,
+    scope: Scope,
+    pub(crate) options: Options,
+    pub(crate) primary: Node,
+    pub(crate) standbys: Vec<Standby>,
+    pub(crate) coverage: Coverage,
+    pub(crate) causes: Causes,
+}
+
+impl Verify<'_> {
+    /// Opens all sessions. A standby that cannot be reached is kept, with why.
+    pub(crate) fn open<'a>(
+        args: &Args,
+        cluster: &Cluster,
+        scope: Scope,
+        options: Options,
+        account: &'a mut Account,
+    ) -> Result<Verify<'a>> {
+        let (how, at_rest) = (args.opening(), args.at_rest);
+        let found = match at_rest {
+            true => topology::as_they_stand(cluster, Role::Monitor, APPLICATION)?,
+            false => topology::ask(cluster, Role::Monitor, APPLICATION)?,
+        };
+        if !at_rest {
+            cluster.check_primary(&found.primary.0)?;
+        }
+        let (node, door) = found.primary;
+        let primary = Node::open(cluster, &node, door, how)?;
+        let mut standbys = Vec::new();
+        let database = database(&primary.door)?;
+        for (node, door) in found.standbys {
+            check_database(&database, &primary.door, &door)?;
+            let opened = Node::open(cluster, &node, door, how);
+            if let Ok(node) = &opened {
+                collation::check(node, &account.progress);
+            }
+            standbys.push(Standby::new(node.name, opened));
+        }
+        for (node, error) in found.unreachable {
+            standbys.push(Standby::new(node.name, Err(error)));
+        }
+        ensure!(!standbys.is_empty(), "there is no standby to compare with {}", primary.name);
+        // Tables come in the order of the cluster file whoever answered.
+        standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
+        let coverage = Coverage::new(options.draw.seed);
+        account.diff.iter_mut().for_each(|diff| diff.in_database(&database));
+        Ok(Verify { account, database, scope, options, primary, standbys, coverage, causes: Causes::default() })
+    }
+
+    /// A session for short questions on the primary.
+    pub(crate) fn door(&self) -> &Session {
+        &self.primary.door
+    }
+
+    /// The standbys, also those that cannot be reached.
+    pub(crate) fn standby_names(&self) -> Vec<String> {
+        self.standbys.iter().map(|standby| standby.name.clone()).collect()
+    }
+
+    /// Compares all there is, or what `names` say.
+    ///
+    /// # Errors
+    /// If a name leads to nothing, stdout cannot be written, or a signal came.
+    pub(crate) fn all(&mut self, names: &[String], ledger: Option<&Ledger>) -> Result<()> {
+        let subjects =
+            &subject::find(&self.primary.door, &mut self.primary.readers[0], names, self.scope.other_databases)?;
+        self.account.begin()?;
+        self.descent()?;
+        self.coverage.left_out.clone_from(&subjects.left_out);
+        let compared = self.tables(subjects).and_then(|()| self.sequences(subjects));
+        self.causes.tell(&self.account.progress);
+        compared?;
+        if names.is_empty() {
+            self.catalogs()?;
+        }
+        self.ledger(ledger)?;
+        self.account.progress.finish();
+        if !self.scope.other_databases {
+            self.account.progress.say(&format!("database {}:", self.database));
+        }
+        self.coverage.lines().iter().for_each(|line| self.account.progress.say(line));
+        Ok(())
+    }
+
+    /// Proves that each standby follows this primary, or gives it up.
+    fn descent(&mut self) -> Result<()> {
+        if self.primary.at_rest {
+            for standby in self.standbys.iter_mut().filter(|standby| standby.node.is_ok()) {
+                standby.descent = Some(Descent::AtRest);
+            }
+        } else {
+            descent::prove(&self.primary, &mut self.standbys, self.options.limits.catch_up)?;
+        }
+        self.give_up_lost();
+        Ok(())
+    }
+
+    fn sequences(&mut self, subjects: &Subjects) -> Result<()> {
+        if subjects.sequences.is_empty() {
+            return Ok(());
+        }
+        let (limit, sequences) = (self.options.limits.catch_up, &subjects.sequences);
+        let rows = sequences::compare(
+            &mut self.primary,
+            &mut self.standbys,
+            sequences,
+            limit,
+            &self.account.run,
+            (&mut self.causes, &self.account.progress),
+        );
+        program::stop::check()?;
+        self.emit(rows)
+    }
+
+    /// Catalogs and large objects; a row for all of each on one standby.
+    fn catalogs(&mut self) -> Result<()> {
+        let at_rest = self.primary.at_rest;
+        if self.nobody_left() {
+            return self.no_catalogs();
+        }
+        let Ok(found) = catalogs::find(self.primary.reader(), at_rest, self.scope.shared_catalogs) else {
+            return self.no_catalogs();
+        };
+        self.coverage.left_out.extend(found.left_out);
+        self.coverage.catalogs = found.schema.len() as u64;
+        for (title, some) in [(VerifyRow::CATALOGS, &found.schema), (VerifyRow::LARGE_OBJECTS, &found.large_objects)] {
+            let (primary, standbys) = (&mut self.primary, &mut self.standbys);
+            let Account { run, progress, diff, .. } = &mut *self.account;
+            let rows = catalogs::compare(primary, standbys, some, (run, title), self.options, progress, diff.as_mut())?;
+            program::stop::check()?;
+            self.emit(rows)?;
+        }
+        Ok(())
+    }
+
+    /// The rows for catalogs of which not even a list could be read.
+    fn no_catalogs(&mut self) -> Result<()> {
+        program::stop::check()?;
+        let none = Finding::unread(None);
+        let rows = self
+            .standbys
+            .iter()
+            .map(|standby| none.row(&self.account.run, VerifyRow::CATALOGS, &standby.name))
+            .collect();
+        self.emit(rows)
+    }
+
+    fn ledger(&mut self, ledger: Option<&Ledger>) -> Result<()> {
+        let Some(ledger) = ledger else { return Ok(()) };
+        let limit = self.options.limits.catch_up;
+        let rows = ledger::compare(
+            &mut self.primary,
+            &mut self.standbys,
+            ledger,
+            limit,
+            &self.account.run,
+            &self.account.progress,
+        );
+        program::stop::check()?;
+        self.emit(rows)
+    }
+
+    /// Whether every standby is given up: then the primary need not be read, which may be gone itself.
+    fn nobody_left(&self) -> bool {
+        self.standbys.iter().all(|standby| standby.node.is_err())
+    }
+
+    /// Gives up who has gone while it was read, and says of each once why. With the primary all go, in one line.
+    fn give_up_lost(&mut self) {
+        let primary_gone = self.primary.is_gone();
+        for standby in &mut self.standbys {
+            let gone = standby.node.as_ref().ok().filter(|node| node.is_gone()).map(Node::why_gone);
+            if let Some(why) = gone {
+                standby.node = Err(why);
+            }
+            if let Err(why) = &standby.node
+                && !standby.told
+                && !primary_gone
+            {
+                self.account.progress.warn(&format!("{} is unknown from here on: {why}", standby.name));
+                standby.told = true;
+            }
+        }
+        if primary_gone && self.standbys.iter().any(|standby| !standby.told) {
+            let why = self.primary.why_gone();
+            self.account
+                .progress
+                .warn(&format!("{} is gone, and all is unknown from here on: {why}", self.primary.name));
+            for standby in &mut self.standbys {
+                standby.node = Err(why.clone());
+                standby.told = true;
+            }
+        }
+    }
+
+    /// Writes rows, joins their verdicts, and notes who is gone.
+    ///
+    /// # Errors
+    /// If stdout cannot be written.
+    pub(crate) fn emit(&mut self, rows: Vec<VerifyRow>) -> Result<()> {
+        self.give_up_lost();
+        for mut row in rows {
+            row.descent = self.standbys.iter().find(|standby| standby.name == row.standby).and_then(|s| s.descent);
+            row.database = Some(self.database.clone());
+            row.equal = Some(Equal::Bytes);
+            self.coverage.add(&row);
+            self.account.row(&row)?;
+        }
+        Ok(())
+    }
+}
+
+/// Two databases of one cluster have nothing in common.
+fn check_database(here: &str, primary: &Session, standby: &Session) -> Result<()> {
+    let there = database(standby)?;
+    ensure!(
+        here == there,
+        "{} leads to the database {here}, {} to {there}: they have to be the same",
+        primary.node(),
+        standby.node()
+    );
+    Ok(())
+}
+
+fn database(session: &Session) -> Result<String> {
+    session.value("SELECT pg_catalog.current_database()::text", &[])
+}
