@@ -23,6 +23,9 @@ use crate::pulse::Lost;
 /// that a server that stands still cannot hold us, and a slow one can say so itself.
 const DEADLINE: Duration = Duration::from_secs(310);
 
+/// Beyond that, time for each row of a table that is read by way of an index: of a slow disk one after the other.
+const PER_ROW: Duration = Duration::from_micros(100);
+
 /// How often a read is tried again that replay cancelled (`max_standby_streaming_delay`).
 const CONFLICTS: u32 = 20;
 
@@ -83,6 +86,8 @@ pub(crate) struct Reader {
     pace: Arc<Pace>,
     /// Whether a lock was waited for in vain: from then on each is waited for only for a moment.
     hasty: bool,
+    /// Time for one statement.
+    deadline: Duration,
     /// What was set for this session beyond the usual.
     mode: Option<&'static str>,
 }
@@ -100,7 +105,7 @@ impl Reader {
         pace: Arc<Pace>,
     ) -> Result<Reader> {
         let session = session(node, info)?;
-        Ok(Reader { session, info: info.clone(), passed, lost, pace, hasty: false, mode: None })
+        Ok(Reader { session, info: info.clone(), passed, lost, pace, hasty: false, deadline: DEADLINE, mode: None })
     }
 
     /// The node's name.
@@ -140,7 +145,7 @@ impl Reader {
     ) -> Result<T, Trouble> {
         let mut conflicts = 0;
         loop {
-            let done = self.session.within(DEADLINE, async {
+            let done = self.session.within(self.deadline, async {
                 tokio::select! {
                     biased;
                     error = given_up(&self.lost) => Err(error),
@@ -195,11 +200,27 @@ impl Reader {
         if self.hasty {
             self.session.script(HASTY)?;
         }
+        self.tell_deadline()?;
         // A server that was restarted meanwhile may show an older state than it had shown before.
         let mark = Lsn(self.passed.load(Ordering::Relaxed));
         let at = replayed(&self.session)?;
         ensure!(at >= Some(mark), "node {}: it began anew, before the mark at {mark}", self.node());
         Ok(())
+    }
+
+    /// Gives statements that go through so many rows in the order of an index the time that they need.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub(crate) fn take_time_for(&mut self, rows: u64) -> Result<(), Trouble> {
+        self.deadline = DEADLINE.saturating_add(PER_ROW.saturating_mul(rows.try_into().unwrap_or(u32::MAX)));
+        self.tell_deadline().map_err(|error| self.trouble(&error))
+    }
+
+    /// Tells the server about the time for one statement, a little less than ours.
+    fn tell_deadline(&self) -> Result<()> {
+        let seconds = self.deadline.as_secs().saturating_sub(10).min(2_000_000); // the most that the server takes
+        self.session.script(&format!("SET statement_timeout = '{seconds}s'"))
     }
 
     /// Whether a table is locked against readers, and stays so for `wait`. What else keeps it from being read is for those

@@ -79,21 +79,32 @@ pub(crate) fn check(standby: &mut Node, layout: &Layout, rows: u64, how: (Indexe
     }
     let checkers = standby.checkers.clone();
     let reader = standby.reader();
-    let mut begun = || Ok((index::read(reader, &layout.table)?, extent(reader, &layout.table)?.blocks));
-    let (indexes, blocks) = match begun() {
-        Ok(begun) => begun,
-        Err(trouble) => return found.keep("its indexes", &trouble),
+    let mut begun = || {
+        reader.take_time_for(rows)?;
+        Ok((index::read(reader, &layout.table)?, extent(reader, &layout.table)?.blocks))
     };
-    let table = Table { layout, rows, blocks, draw, how };
-    found.indexes = Some(found.indexes.unwrap_or(0));
-    for index in &indexes {
-        match look_at(reader, &table, index, &checkers) {
-            Ok(seen) => keep(found, index, &table, seen),
+    match begun() {
+        Ok((indexes, blocks)) => {
+            let table = Table { layout, rows, blocks, draw, how };
+            all(reader, &table, &indexes, &checkers, found);
+        }
+        Err(trouble) => found.keep("its indexes", &trouble),
+    }
+    if let Err(trouble) = reader.take_time_for(0) {
+        found.keep("its indexes", &trouble);
+    }
+}
+
+fn all(reader: &mut Reader, table: &Table, indexes: &[Index], checkers: &Checkers, found: &mut Found) {
+    found.indexes = Some(0);
+    for index in indexes {
+        match look_at(reader, table, index, checkers) {
+            Ok(seen) => keep(found, index, table, seen),
             Err(_) if is_gone(reader, index) => {} // dropped or built anew meanwhile
             Err(trouble) => found.unknown.push(format!("index {}: {trouble}", index.title)),
         }
     }
-    match visibility::check(reader, &table, &indexes, &checkers) {
+    match visibility::check(reader, table, indexes, checkers) {
         Ok(map) => {
             found.tally.map(!matches!(map, Map::NotRead));
             if let Map::Wrong { rows, remark } = map {
