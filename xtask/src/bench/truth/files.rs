@@ -119,7 +119,8 @@ impl Planted {
     /// The files that stay as they are now.
     fn before(&self, nodes: &Nodes<'_>, data: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         let tables = format!(
-            "WITH kept AS (SELECT oid, reltoastrelid FROM pg_class WHERE relname LIKE '{LEFT}\\_\\_%' AND relkind IN ('r', 'm'))
+            "WITH kept AS (SELECT oid, reltoastrelid FROM pg_class WHERE relname LIKE '{LEFT}\\_\\_%' AND relkind IN ('r', 'm')
+                           AND relpersistence = 'p')
              SELECT pg_relation_filepath(relation) FROM (
                  SELECT oid AS relation FROM kept UNION SELECT reltoastrelid FROM kept WHERE reltoastrelid <> 0
                  UNION SELECT indexrelid FROM pg_index, kept WHERE indrelid IN (kept.oid, reltoastrelid)) AS relations"

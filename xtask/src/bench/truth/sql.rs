@@ -36,6 +36,10 @@ impl Act {
     /// Whether it means something for this table. Tables of a single type differ in their values only.
     pub(super) fn suits(self, subject: &Subject) -> bool {
         let of_a_type = subject.name.starts_with("t_");
+        // A view that is refreshed on a copy leaves its traces in the catalogs there, too.
+        if self != Act::Mixed && !subject.changed.is_empty() {
+            return false;
+        }
         match self {
             Act::Insert => !of_a_type,
             Act::Repeat | Act::Unrepeat => subject.repeats,
