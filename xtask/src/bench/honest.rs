@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use program::run::Run;
 use program::sink::Sink;
 use program::{child, stop, tool};
 use report::bench::HonestBenchRow;
@@ -49,16 +50,19 @@ pub(super) fn run(bed: &Bed<'_>, runs: u64) -> Result<(String, Verdict)> {
     let mut sink = Sink::create_new(&bed.dir.join("bench-honest.csv"))?;
     std::fs::create_dir_all(bed.dir.join("rows"))?;
     let port = ports::free(2)?;
-    let (mut rows, mut loads) = (Vec::new(), Vec::new());
-    for (n, (sync, delay_us)) in (1..).zip(SETTINGS) {
+    let (mut rows, mut loads) = (Vec::new(), [None; SETTINGS.len()]);
+    for (n, ((sync, delay_us), load)) in (1..).zip(SETTINGS.into_iter().zip(&mut loads)) {
+        let wanted = n * runs / SETTINGS.len() as u64 - rows.len() as u64;
+        if wanted == 0 {
+            continue;
+        }
         bed.progress.step(format!("setting up, sync {sync}"));
         let delay = format!("recovery_min_apply_delay={}ms", delay_us / 1_000);
         let cluster = bed.setup(&["--port", &port.to_string(), "--sync", sync, "--set", &delay])?;
         let server = Server { port, passfile: Path::new(&cluster).with_file_name("passfile") };
         server.ask("understudy", TABLES)?;
-        let wanted = n * runs / SETTINGS.len() as u64 - rows.len() as u64;
         let setting = Setting { bed, cluster: &cluster, server: &server, sync, delay_us };
-        loads.push(setting.compare(wanted, &mut sink, &mut rows)?);
+        *load = Some(setting.compare(wanted, &mut sink, &mut rows)?);
     }
     Ok(summary(&rows, &loads))
 }
@@ -78,7 +82,8 @@ impl Setting<'_> {
         let Setting { bed, cluster, .. } = *self;
         let file = format!("rows/load-{}-{}.csv", self.sync, self.delay_us);
         let load = ["--cluster", cluster, "--rate", "max", "--clients", "4", "--quiet"];
-        let mut load = step::start("write-load", &load, &bed.run, bed.dir, &file)?;
+        let run = Run { name: format!("{}-{}-{}", bed.run.name, self.sync, self.delay_us), clock: bed.run.clock };
+        let mut load = step::start("write-load", &load, &run, bed.dir, &file)?;
         let done = &AtomicBool::new(false);
         std::thread::scope(|scope| {
             let disturbing = DISTURBING.map(|(name, sql)| scope.spawn(move || self.disturb(name, sql, done)));
@@ -94,7 +99,8 @@ impl Setting<'_> {
             }
             compared
         })?;
-        load.finish(GRACE)?;
+        let status = load.finish(GRACE)?;
+        ensure!(status.success(), "write-load did not do its work: {}", step::log_tail(bed.dir, "write-load"));
         let seconds: Vec<LoadRow> = step::rows(bed.dir, &file)?;
         Ok(seconds.iter().map(|second| second.acked).sum::<u64>() / (seconds.len() as u64).max(1))
     }
@@ -176,9 +182,10 @@ fn reasons(said: &str) -> Option<String> {
     (!reasons.is_empty()).then(|| reasons.join(" | "))
 }
 
-fn summary(rows: &[HonestBenchRow], loads: &[u64]) -> (String, Verdict) {
+fn summary(rows: &[HonestBenchRow], loads: &[Option<u64>]) -> (String, Verdict) {
     let mut lines = vec!["sync   delay   runs  held  unknown  broken  acked/s".to_owned()];
-    for ((sync, delay_us), load) in SETTINGS.iter().zip(loads) {
+    let loads = SETTINGS.iter().zip(loads).filter_map(|(setting, load)| Some((setting, (*load)?)));
+    for ((sync, delay_us), load) in loads {
         let of = rows.iter().filter(|row| row.sync == *sync && row.apply_delay_us == *delay_us);
         let verdicts: Vec<Verdict> = of.map(|row| row.verdict).collect();
         let count = |verdict| verdicts.iter().filter(|one| **one == verdict).count();

@@ -24,6 +24,8 @@ pub(super) enum Edit {
     Flip { sealed: bool },
     /// A bit of a page is flipped and its checksum left: of one of these pages.
     Break { first: usize, last: usize },
+    /// A row's line pointer is called dead.
+    Bury,
     /// A page becomes zeros.
     Zero,
     /// The file ends sooner: by whole pages, or in the middle of one.
@@ -59,7 +61,7 @@ pub(super) struct Damage {
 
 /// Damage to tables, their TOAST and their visibility maps.
 pub(super) fn of_tables() -> Vec<Damage> {
-    use Edit::{AllVisible, Break, Cut, Flip, Remove, Zero};
+    use Edit::{AllVisible, Break, Bury, Cut, Flip, Remove, Zero};
     let make = format!(
         "CREATE TABLE {{t}} (id int PRIMARY KEY, v text); INSERT INTO {{t}} SELECT n, '{MARK}' || lpad(n::text, 6, '0')
          || repeat('x', 60) FROM generate_series(1, {ROWS}) AS n;\n"
@@ -82,7 +84,8 @@ pub(super) fn of_tables() -> Vec<Damage> {
     let mut all = vec![
         damage("bit_flipped_checksum_right", File::Table, Flip { sealed: true }, Truth::Counted),
         damage("bit_flipped_checksum_wrong", File::Table, Flip { sealed: false }, Truth::Broken),
-        damage("header_checksum_wrong", File::Table, Break { first: 0, last: usize::MAX }, Truth::Broken),
+        damage("line_pointer_dead", File::Table, Bury, Truth::Counted),
+        damage("page_checksum_wrong", File::Table, Break { first: 0, last: usize::MAX }, Truth::Broken),
         damage("page_zeroed", File::Table, Zero, Truth::Broken),
         damage("file_cut", File::Table, Cut { in_page: false }, Truth::Broken),
         damage("file_cut_in_a_page", File::Table, Cut { in_page: true }, Truth::Broken),

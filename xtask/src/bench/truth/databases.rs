@@ -81,4 +81,6 @@ pub(super) const SMALL: &[Small] = &[
     large_object("large_object_only_there", "SELECT lo_from_bytea(900003, '\\x01')"),
     large_object("large_object_only_here", "SELECT lo_unlink(900001)"),
     large_object("large_object_granted", "GRANT SELECT ON LARGE OBJECT 900001 TO PUBLIC"),
+    // In a catalog that all databases share: the last one, since the others would differ by it, too.
+    catalog("setting_of_a_role", "ALTER ROLE understudy_app SET work_mem = '7MB'"),
 ];

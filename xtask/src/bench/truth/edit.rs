@@ -13,6 +13,9 @@ use super::pages::{HEADER, PAGE, Pages};
 /// A bit that turns one digit into another one.
 const BIT: u8 = 1;
 
+/// A line pointer that is dead: its flags, and neither a place nor a length.
+const DEAD: u32 = 3 << 15;
+
 /// Does to a file what `edit` says; returns what was done, for eyes.
 ///
 /// # Errors
@@ -37,6 +40,12 @@ fn change(pages: &mut Pages, edit: Edit, dice: &mut Dice) -> Result<String> {
             format!("block {block}, byte {place}")
         }
         Edit::Break { first, last } => broken(pages, first, last, dice)?,
+        Edit::Bury => {
+            let block = pages.draw(0, usize::MAX, dice)?;
+            let pointer = HEADER + 4 * dice.below(20) as usize;
+            pages.change(block, true, |page| page[pointer..pointer + 4].copy_from_slice(&DEAD.to_le_bytes()));
+            format!("block {block}, byte {pointer}")
+        }
         Edit::Zero => {
             let block = pages.draw(0, usize::MAX, dice)?;
             pages.zero(block);

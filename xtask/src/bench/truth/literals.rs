@@ -138,9 +138,9 @@ pub(super) fn arrays([a, b, _]: [&str; 3], delimiter: &str) -> [String; 3] {
 
 /// An SQL expression for the value of row `n`, an SQL expression itself.
 pub(super) fn pick<Text: AsRef<str>>(values: &[Text; 3], kind: &str, n: &str) -> String {
-    let quoted = values.iter().map(|value| match value.as_ref() {
-        NULL => "NULL".to_owned(),
-        value => format!("$v${value}$v$"),
+    let [a, b, c] = values.each_ref().map(|value| match value.as_ref() {
+        NULL => format!("NULL::{kind}"),
+        value => format!("$v${value}$v$::{kind}"),
     });
-    format!("(ARRAY[{}]::text[])[1 + ({n}) % 3]::{kind}", quoted.collect::<Vec<_>>().join(", "))
+    format!("CASE ({n}) % 3 WHEN 0 THEN {a} WHEN 1 THEN {b} ELSE {c} END")
 }

@@ -40,7 +40,7 @@ use crate::step;
 /// Of the whole form: every type, and so many tables for each kind of damage.
 const WHOLE: Size = Size { every: 1, copies: 5 };
 /// Of the small form, for tests.
-const SMALL: Size = Size { every: 9, copies: 1 };
+const SMALL: Size = Size { every: 20, copies: 1 };
 
 /// Nothing but what is planted changes a page: no vacuum of the server's own; and ours removes all dead rows, also those that
 /// a standby may have seen. Else the primary would remove them later, as it reads, and the standby write that over what
