@@ -118,7 +118,7 @@ pub(crate) fn drill(sh: &Shell, args: &Args) -> Result<Verdict> {
     let progress = Progress::new(args.quiet);
     build::programs()?;
     build::ensure_postgresql(&args.which_postgresql())?; // or an image
-    let (run, dir) = run_folder::make(sh, "drill")?;
+    let (run, dir) = run_folder::make(sh, "drill", None)?;
     let lab = step::own_lab("drill");
     let held = hold(args, &lab, &run, &dir, &progress);
     let held = if args.keep {

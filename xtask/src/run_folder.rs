@@ -25,9 +25,13 @@ struct RunFile {
     cpus: Option<usize>,
 }
 
-/// Makes the folder `reports/runs/<UTC time>-<what>` with its `run.toml`.
-pub(crate) fn make(sh: &Shell, what: &str) -> Result<(Run, PathBuf)> {
-    let (run, dir) = Run::with_folder(&workspace().join("reports/runs"), what)?;
+/// Makes the folder `reports/runs/<UTC time>-<what>` with its `run.toml`; in `runs`, where that is given.
+pub(crate) fn make(sh: &Shell, what: &str, runs: Option<&Path>) -> Result<(Run, PathBuf)> {
+    let runs = match runs {
+        Some(runs) => std::path::absolute(runs).with_context(|| runs.display().to_string())?,
+        None => workspace().join("reports/runs"),
+    };
+    let (run, dir) = Run::with_folder(&runs, what)?;
     let file = RunFile {
         run: run.name.clone(),
         command_line: std::env::args().collect(),

@@ -1,14 +1,18 @@
 //! Benchmarks: each leaves a run's folder with one CSV file.
 
 mod backends;
+mod honest;
 mod lag;
 mod load;
 mod outage;
+mod ports;
+mod psql;
 mod rusage;
+mod truth;
 mod verify;
 mod witness;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -28,8 +32,9 @@ pub(crate) enum Bench {
     Lag(Args),
     /// write-load as fast as it goes, beside pgbench with the same INSERT, in pairs
     Load(Args),
-    /// verify-replication beside the same work done raw by psql on both nodes, in pairs
-    Verify(Args),
+    /// verify-replication beside the same work done raw by psql on both nodes, in pairs; with --truth or --honest: whether
+    /// it finds what is planted, and nothing else
+    Verify(verify::Args),
     /// Takeovers, each beside the raw floor of the same nodes
     Outage(Args),
     /// Takeovers beside an independent writer: outage and loss must agree
@@ -50,6 +55,9 @@ pub(crate) struct Args {
     /// Rows of the table that `verify` compares
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     rows: u64,
+    /// Where the run's folder is made [default: reports/runs]
+    #[arg(long, value_name = "DIR")]
+    runs: Option<PathBuf>,
     /// Arguments for `setup`, after `--`: --pg-version, --set, …
     #[arg(last = true)]
     setup: Vec<String>,
@@ -93,7 +101,7 @@ pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
     let (what, args): (&str, &Args) = match bench {
         Bench::Lag(args) => ("bench-lag", args),
         Bench::Load(args) => ("bench-load", args),
-        Bench::Verify(args) => ("bench-verify", args),
+        Bench::Verify(args) => (args.what(), &args.args),
         Bench::Outage(args) => ("bench-outage", args),
         Bench::Witness(args) => ("bench-witness", args),
         Bench::Backends(args) => ("bench-backends", args),
@@ -101,19 +109,21 @@ pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
     let progress = Progress::new(false);
     build::programs()?;
     build::ensure_postgresql(&["--backend".to_owned(), "local".to_owned()])?;
-    let (run, dir) = run_folder::make(sh, what)?;
+    let (run, dir) = run_folder::make(sh, what, args.runs.as_deref())?;
     let bed = Bed { args, lab: step::own_lab("bench"), run, dir: &dir, progress: progress.clone() };
+    let measured = |said: Result<String>| said.map(|said| (said, Verdict::Held));
     let done = match bench {
-        Bench::Lag(_) => lag::run(&bed),
-        Bench::Load(_) => load::run(sh, &bed),
-        Bench::Verify(_) => verify::run(sh, &bed),
-        Bench::Outage(_) => outage::run(&bed),
-        Bench::Witness(_) => witness::run(sh, &bed),
-        Bench::Backends(_) => backends::run(&bed),
+        Bench::Lag(_) => measured(lag::run(&bed)),
+        Bench::Load(_) => measured(load::run(sh, &bed)),
+        Bench::Verify(args) => verify::run(sh, &bed, args),
+        Bench::Outage(_) => measured(outage::run(&bed)),
+        Bench::Witness(_) => measured(witness::run(sh, &bed)),
+        Bench::Backends(_) => measured(backends::run(&bed)),
     };
     let done = step::down(&bed.lab, &bed.run, done);
     progress.finish();
-    progress.say(&done?);
+    let (said, verdict) = done?;
+    progress.say(&said);
     sink::print_line(&run_folder::shown(&dir))?;
-    Ok(Verdict::Held)
+    Ok(verdict)
 }

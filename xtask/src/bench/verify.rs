@@ -1,5 +1,5 @@
 //! `bench verify`: verify-replication beside the same work done raw: psql on both nodes at once, each hashing every row of
-//! the table the same way, and comparing nothing.
+//! the table the same way, and comparing nothing. With `--truth` or `--honest`, what those modules say.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -8,20 +8,58 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use program::sink::Sink;
 use report::bench::VerifyBenchRow;
+use report::verdict::Verdict;
 use report::verify::VerifyRow;
 use xshell::{Shell, cmd};
 
-use super::witness::two_free_ports;
-use super::{Bed, mid};
+use super::{Bed, honest, mid, ports, truth};
 use crate::step;
 
 /// The raw scan: the bytes of every row, hashed twice.
 const SCAN: &str = "SELECT count(*), sum(hash_array_extended(ARRAY[r.bytes], 1)), sum(hash_array_extended(ARRAY[r.bytes], 2)) \
                     FROM (SELECT record_send(ROW(t.*)) AS bytes FROM understudy.orders AS t OFFSET 0) AS r";
 
-pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
+/// Arguments of `bench verify`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Plant differences and damage of every kind instead, and hold what is found against them
+    #[arg(long, conflicts_with = "honest")]
+    truth: bool,
+    /// Instead, so many comparisons of a standby that is as it should be, under load, rewrites and DDL
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    honest: Option<u64>,
+    /// With --truth: the seed of the random choice of what is planted
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// With --truth: some of the types, and one of each damage, for tests
+    #[arg(long)]
+    small: bool,
+    #[command(flatten)]
+    pub(super) args: super::Args,
+}
+
+impl Args {
+    /// What the run's folder is called after.
+    pub(super) fn what(&self) -> &'static str {
+        match (self.truth, self.honest) {
+            (true, _) => "bench-truth",
+            (_, Some(_)) => "bench-honest",
+            _ => "bench-verify",
+        }
+    }
+}
+
+pub(super) fn run(sh: &Shell, bed: &Bed<'_>, args: &Args) -> Result<(String, Verdict)> {
+    match (args.truth, args.honest) {
+        (true, _) => truth::run(bed, args.seed, args.small),
+        (_, Some(runs)) => honest::run(bed, runs),
+        _ => pairs(sh, bed).map(|said| (said, Verdict::Held)),
+    }
+}
+
+fn pairs(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
     let mut sink = Sink::create_new(&bed.dir.join("bench-verify.csv"))?;
-    let port = two_free_ports()?;
+    let port = ports::free(2)?;
     bed.progress.step("setting up");
     let cluster = bed.setup(&["--port", &port.to_string(), "--sync", "async"])?;
     bed.progress.step(format!("seeding {} rows", bed.args.rows));

@@ -4,13 +4,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use program::clock::Clock;
 use program::run::Run;
 use program::sink::Sink;
@@ -20,7 +19,7 @@ use report::event::{EventRow, Mark};
 use report::show::us;
 use xshell::{Shell, cmd};
 
-use super::Bed;
+use super::{Bed, ports};
 use crate::step;
 
 /// Sizes of the load beside the witness.
@@ -44,7 +43,7 @@ const GIVE_UP: &str = "120";
 
 pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
     let mut sink = Sink::create_new(&bed.dir.join("bench-witness.csv"))?;
-    let port = two_free_ports()?;
+    let port = ports::free(2)?;
     let mut rows = Vec::new();
     for sync in ["on", "async"] {
         bed.progress.step(format!("setting up, sync {sync}"));
@@ -228,16 +227,6 @@ impl Drop for Talking {
 
 fn half(duration: Duration) -> String {
     format!("{}ms", (duration.as_millis() / 2).max(1))
-}
-
-/// The first of two free ports in a row, below those that outgoing connections take.
-pub(super) fn two_free_ports() -> Result<u16> {
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let first = (16_000 + (std::process::id() % 700) as u16 * 10..32_000).step_by(2);
-    let found = first.into_iter().find(|port| free(*port) && free(port + 1));
-    let found = found.context("there are no two free ports in a row below 32000")?;
-    ensure!(found < 32_000);
-    Ok(found)
 }
 
 fn table(rows: &[WitnessBenchRow]) -> String {

@@ -114,3 +114,47 @@ pub struct WitnessBenchRow {
     /// Whether the two times are within 20 % of the witness's or 50 ms of each other.
     pub within: Option<bool>,
 }
+
+/// `bench-truth.csv`: one kind of difference or damage of `bench verify --truth`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TruthBenchRow {
+    /// The run that this row belongs to.
+    pub run: String,
+    /// What was planted.
+    pub kind: String,
+    /// `sql`, in a promoted copy; `file`, in the files of a stopped standby; `none`.
+    pub how: String,
+    /// How much of it; an updated row is one on each side.
+    pub planted: u64,
+    /// How much of that was found.
+    pub found: u64,
+    /// What was found beyond that, or where nothing was planted.
+    pub invented: u64,
+    /// `held` if all of it was found and nothing invented; `unknown` if what was not found was not called `held`.
+    pub verdict: Verdict,
+}
+
+/// `bench-honest.csv`: one execution of verify-replication on an honest pair, of `bench verify --honest`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HonestBenchRow {
+    /// The run of the benchmark.
+    pub run: String,
+    /// Which of the executions, from 1.
+    pub number: u64,
+    /// The sync mode.
+    pub sync: String,
+    /// The standby's `recovery_min_apply_delay`, in microseconds.
+    pub apply_delay_us: u64,
+    /// Time for the execution, in microseconds.
+    pub elapsed_us: u64,
+    /// Rows of its `verify.csv` that held.
+    pub held: u64,
+    /// Rows of its `verify.csv` that were unknown.
+    pub unknown: u64,
+    /// Rows of its `verify.csv` that were broken.
+    pub broken: u64,
+    /// The verdict of the execution.
+    pub verdict: Verdict,
+    /// Why rows were not held, in the program's words, with numbers left out.
+    pub why: Option<String>,
+}

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use report::bench::{BackendBenchRow, LagBenchRow, LoadBenchRow, VerifyBenchRow, WitnessBenchRow};
+use report::bench::{
+    BackendBenchRow, HonestBenchRow, LagBenchRow, LoadBenchRow, TruthBenchRow, VerifyBenchRow, WitnessBenchRow,
+};
 use report::columns::columns;
 use report::diff::{DiffKind, DiffRow};
 use report::drill::DrillRow;
@@ -101,6 +103,8 @@ fn every_column_has_its_entry_in_its_order_and_no_entry_is_without_a_column() {
         ("bench-lag.csv", columns::<LagBenchRow>()),
         ("bench-load.csv", columns::<LoadBenchRow>()),
         ("bench-verify.csv", columns::<VerifyBenchRow>()),
+        ("bench-truth.csv", columns::<TruthBenchRow>()),
+        ("bench-honest.csv", columns::<HonestBenchRow>()),
     ] {
         assert_eq!(dictionary.under(file), columns, "{file}: left is the dictionary, right is the struct");
     }
@@ -140,6 +144,7 @@ fn every_row_type_is_in_the_dictionary() {
         "Drill",
         "Event",
         "Fate",
+        "HonestBench",
         "Lag",
         "LagBench",
         "Ledger",
@@ -147,6 +152,7 @@ fn every_row_type_is_in_the_dictionary() {
         "LoadBench",
         "Seed",
         "Setting",
+        "TruthBench",
         "Verify",
         "VerifyBench",
         "WitnessBench",

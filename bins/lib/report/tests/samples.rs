@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use report::bench::{BackendBenchRow, LagBenchRow, LoadBenchRow, VerifyBenchRow};
+use report::bench::{BackendBenchRow, HonestBenchRow, LagBenchRow, LoadBenchRow, TruthBenchRow, VerifyBenchRow};
 use report::columns::columns;
 use report::drill::DrillRow;
 use report::event::{EventRow, Mark};
@@ -59,6 +59,8 @@ fn every_sample_still_parses_into_todays_rows() {
     assert!(!rows::<LagBenchRow>("bench", "bench-lag.csv").is_empty());
     assert!(!rows::<LoadBenchRow>("bench", "bench-load.csv").is_empty());
     assert!(!rows::<VerifyBenchRow>("bench", "bench-verify.csv").is_empty());
+    assert!(!rows::<TruthBenchRow>("bench", "bench-truth.csv").is_empty());
+    assert!(!rows::<HonestBenchRow>("bench", "bench-honest.csv").is_empty());
     assert!(!rows::<DrillRow>("bench", "bench-outage.csv").is_empty());
 }
 
@@ -75,7 +77,15 @@ fn every_file_of_the_samples_is_one_that_the_test_above_reads() {
         "settings.csv",
         "verify.csv",
     ];
-    let bench = ["bench-backends.csv", "bench-lag.csv", "bench-load.csv", "bench-outage.csv", "bench-verify.csv"];
+    let bench = [
+        "bench-backends.csv",
+        "bench-honest.csv",
+        "bench-lag.csv",
+        "bench-load.csv",
+        "bench-outage.csv",
+        "bench-truth.csv",
+        "bench-verify.csv",
+    ];
     for (folder, known) in DRILLS.map(|folder| (folder, &known[..])).into_iter().chain([("bench", &bench[..])]) {
         let names = path(folder, "").read_dir().expect(folder).map(|entry| entry.expect("an entry").file_name());
         let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();

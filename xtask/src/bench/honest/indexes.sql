@@ -1,0 +1,13 @@
+SET search_path = honest;
+REINDEX TABLE moved;
+SELECT pg_sleep(0.02);
+REINDEX INDEX CONCURRENTLY kept_w;
+SELECT pg_sleep(0.02);
+CREATE INDEX CONCURRENTLY kept_v ON kept (v);
+DROP INDEX CONCURRENTLY kept_v;
+CREATE INDEX moods_m ON moods (m);
+SELECT pg_sleep(0.02);
+DROP INDEX moods_m;
+REINDEX TABLE CONCURRENTLY kept;
+REINDEX TABLE long;
+SELECT pg_sleep(0.05);

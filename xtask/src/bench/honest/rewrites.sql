@@ -1,0 +1,20 @@
+-- Each gives a table another file.
+SET search_path = honest;
+CLUSTER moved USING moved_up;
+SELECT pg_sleep(0.02);
+CLUSTER moved USING moved_down;
+SELECT pg_sleep(0.02);
+VACUUM FULL moved;
+SELECT pg_sleep(0.02);
+TRUNCATE emptied;
+INSERT INTO emptied SELECT n, 'v' || n FROM generate_series(1, 1000) AS n;
+SELECT pg_sleep(0.02);
+VACUUM FULL kept;
+SELECT pg_sleep(0.05);
+BEGIN;
+TRUNCATE emptied;
+INSERT INTO emptied SELECT n, 'w' || n FROM generate_series(1, 500) AS n;
+ROLLBACK;
+REFRESH MATERIALIZED VIEW counted;
+VACUUM kept, moved, moods, long;
+SELECT pg_sleep(0.05);

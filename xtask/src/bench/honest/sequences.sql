@@ -1,0 +1,15 @@
+SET search_path = honest;
+ALTER SEQUENCE altered INCREMENT 2;
+SELECT count(nextval('altered')) FROM generate_series(1, 40);
+SELECT pg_sleep(0.02);
+ALTER SEQUENCE altered INCREMENT 1 CACHE 5;
+SELECT count(nextval('altered')) FROM generate_series(1, 40);
+SELECT pg_sleep(0.02);
+ALTER SEQUENCE altered RESTART;
+SELECT setval('altered', 1000);
+CREATE SEQUENCE made_sequence;
+SELECT nextval('made_sequence');
+SELECT pg_sleep(0.02);
+DROP SEQUENCE made_sequence;
+SELECT setval('altered', 10, false);
+SELECT pg_sleep(0.05);

@@ -1,0 +1,21 @@
+-- The tables that are disturbed. Runs again without harm, also while nothing waits for a standby.
+DROP SCHEMA IF EXISTS honest CASCADE;
+CREATE SCHEMA honest;
+SET search_path = honest;
+CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TABLE moved (id int, v int);
+INSERT INTO moved SELECT n, 0 FROM generate_series(1, 2000) AS n;
+CREATE INDEX moved_up ON moved (id);
+CREATE INDEX moved_down ON moved (id DESC);
+CREATE TABLE kept (id int PRIMARY KEY, v int, w text);
+INSERT INTO kept SELECT n, 0, 'w' || n FROM generate_series(1, 5000) AS n;
+CREATE INDEX kept_w ON kept (w);
+CREATE INDEX kept_expression ON kept ((id * 2)) WHERE id % 2 = 0;
+CREATE TABLE emptied (id int PRIMARY KEY, v text);
+CREATE TABLE moods (id int PRIMARY KEY, m mood);
+INSERT INTO moods SELECT n, 'glad' FROM generate_series(1, 500) AS n;
+CREATE TABLE long (id int PRIMARY KEY, v text);
+INSERT INTO long SELECT n, repeat(md5(n::text), 300) FROM generate_series(1, 50) AS n;
+CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS many FROM kept;
+CREATE SEQUENCE used;
+CREATE SEQUENCE altered;

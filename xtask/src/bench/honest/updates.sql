@@ -1,0 +1,13 @@
+SET search_path = honest;
+UPDATE moved SET v = v + 1 WHERE id % 10 = 3;
+UPDATE moved SET v = v + 1 WHERE id % 10 = 7;
+DELETE FROM moved WHERE id = 100;
+INSERT INTO moved VALUES (100, 0);
+UPDATE kept SET v = v + 1 WHERE id % 50 = 1;
+UPDATE kept SET w = 'w' || id || clock_timestamp() WHERE id % 70 = 1;
+UPDATE long SET v = repeat(md5(random()::text), 300) WHERE id % 10 = 1;
+BEGIN;
+UPDATE kept SET v = -1;
+ROLLBACK;
+SELECT count(nextval('used')) FROM generate_series(1, 50);
+SELECT pg_sleep(0.02);

@@ -1,0 +1,65 @@
+//! psql, as benchmarks talk to the nodes of their lab: as the administrator, with a deadline for each script.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use program::tool;
+
+/// Time for one script.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// A node of the lab, by its port.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    /// Its port on 127.0.0.1.
+    pub(super) port: u16,
+    /// Where the lab's passwords are.
+    pub(super) passfile: PathBuf,
+}
+
+impl Server {
+    /// How `user` connects, for libpq and for programs of ours.
+    pub(super) fn conninfo(&self, database: &str, user: &str) -> String {
+        let passfile = self.passfile.display();
+        format!(
+            "host=127.0.0.1 port={} dbname={database} user={user} connect_timeout=10 passfile={passfile}",
+            self.port
+        )
+    }
+
+    /// A psql that stops at the first error, without anybody's start-up file.
+    pub(super) fn psql(&self, database: &str) -> Command {
+        let mut command = Command::new("psql");
+        command.args(["-XqAt", "--set", "ON_ERROR_STOP=1"]);
+        command.arg(self.conninfo(database, "understudy_admin")).env("PGOPTIONS", "-c client_min_messages=warning");
+        command
+    }
+
+    /// Runs a statement, and returns what psql prints.
+    ///
+    /// # Errors
+    /// If the server refuses it, or the deadline passes.
+    pub(super) fn ask(&self, database: &str, sql: &str) -> Result<String> {
+        let mut command = self.psql(database);
+        command.args(["--command", sql]);
+        tool::run(command, DEADLINE).with_context(|| format!("in the database {database}: {sql}"))
+    }
+
+    /// Runs a script, which is kept in `file`, and returns what psql prints.
+    ///
+    /// # Errors
+    /// As [`Server::ask`]; the error shows the line.
+    pub(super) fn script(&self, database: &str, file: &Path, text: &str) -> Result<String> {
+        if let Some(dir) = file.parent() {
+            fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        }
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        let input = File::open(file).with_context(|| file.display().to_string())?;
+        let said = tool::output_with_stdin(&mut self.psql(database), input.into(), DEADLINE)?;
+        anyhow::ensure!(said.status.success(), "psql -d {database} -f {}: {}", file.display(), said.stderr.trim());
+        Ok(said.stdout)
+    }
+}
