@@ -65,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
     /// Rows of tables to read per second on each node at most, over all its sessions, in chunks of no more than a second's
-    /// rows; a ledger, and what is looked up by index, is read at once [default: as fast as it goes]
+    /// rows; a ledger, and what amcheck reads, is read at once [default: as fast as it goes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_rows_per_s: Option<u32>,
     /// Further looks at rows that were on their way

@@ -23,10 +23,12 @@ pub(super) fn read(reader: &mut Reader, table: &Table, index: &Index, seen: &mut
         return Ok(()); // its order is not known
     };
     for look in 1..=LOOKS {
+        reader.pace()?;
         let Some((by_scan, by_index, unordered)) = both(reader, table, index, &in_order)? else {
             seen.not_read.get_or_insert_with(|| "the server reads its rows in order by another index".to_owned());
             return Ok(());
         };
+        reader.spent(by_index.rows);
         (seen.in_full, seen.not_read) = (true, None);
         if by_scan == by_index && unordered == 0 {
             return Ok(());

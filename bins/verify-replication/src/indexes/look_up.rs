@@ -58,8 +58,10 @@ pub(super) fn all(reader: &mut Reader, table: &Table, index: &Index, seen: &mut 
         let (holds, mut wrong, mut met, mut is_used) = (holds(index, &ways), Vec::new(), 0, true);
         for range in Blocks::ALL.split(BATCH, table.blocks) {
             program::stop::check().map_err(|error| Trouble::Lost(error.to_string()))?;
+            reader.pace()?;
             let places = within(reader, table, index, range, &holds)?;
             met += places.len() as u64;
+            reader.spent(places.len() as u64);
             match look(reader, table, index, &ways, &places, seen)? {
                 Some(some) => wrong.extend(some),
                 None => is_used = false,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use report::verdict::Verdict::Broken;
 
-use crate::page::{PAGE, edit, edit_unseen, replace};
+use crate::page::{PAGE, edit, edit_unseen};
 use crate::pair::Pair;
 
 /// A table of a few hundred blocks.
@@ -126,4 +126,10 @@ fn a_table_that_is_damaged_all_over_takes_no_long_time() {
     assert_eq!(said.counts("public.ruin"), [Some(0), Some(0), Some(0), Some(1000)], "{}", said.stderr);
     assert!(said.stderr.contains("not looked into any more"), "{}", said.stderr);
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+/// Puts other bytes in the place of the first ones like these.
+fn replace(page: &mut [u8], from: &[u8], to: &[u8]) {
+    let at = page.windows(from.len()).position(|bytes| bytes == from).unwrap();
+    page[at..at + to.len()].copy_from_slice(to);
 }

@@ -4,5 +4,6 @@
 
 mod damage;
 mod diff;
+#[path = "../common/page.rs"]
 mod page;
 mod pair;
