@@ -62,10 +62,20 @@ impl Found {
     /// Keeps why something could not be read, where it cannot be narrowed down any further.
     pub(crate) fn keep(&mut self, what: impl Display, trouble: &Trouble) {
         match trouble {
-            Trouble::Corrupt(_) | Trouble::NoFile(..) => self.damage.other(Side::Standby, what.to_string(), trouble),
+            Trouble::Index(_) | Trouble::Corrupt(_) | Trouble::NoFile(..) => {
+                self.damage.other(Side::Standby, what.to_string(), trouble)
+            }
             Trouble::Unread(_) | Trouble::Lost(_) | Trouble::Internal(_) => {
                 self.unknown.push(format!("{what}: {trouble}"));
             }
+        }
+    }
+
+    /// Keeps that no statement on the table can be planned, for an index that is damaged.
+    pub(crate) fn planless(&mut self, trouble: &Trouble) {
+        if self.index_faults == 0 {
+            self.index_faults = 1;
+            self.remarks.push(format!("no statement on it can be planned: {trouble}"));
         }
     }
 

@@ -27,6 +27,10 @@ impl Recheck<'_> {
             return Ok(false);
         }
         let troubles = || here.into_iter().chain(there);
+        if let Some(trouble) = troubles().find(|trouble| matches!(trouble, Trouble::Index(_))) {
+            self.found.planless(trouble);
+            return Ok(false);
+        }
         if troubles().any(Trouble::may_be_damage) {
             return self.chunk(chunk).map(|()| true);
         }

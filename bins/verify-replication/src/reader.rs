@@ -38,7 +38,10 @@ const HASTY: &str = "SET lock_timeout = '250ms'";
 /// Why something could not be read.
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
-    /// It is damaged there (SQLSTATE XX001, XX002; 58030, the disk failed; 22P03 or 22021 of a value that is none of its
+    /// An index of it is damaged there (XX002): so much that the server can plan no statement on the table, if that was one
+    /// that reads no index.
+    Index(String),
+    /// It is damaged there (SQLSTATE XX001; 58030, the disk failed; 22P03 or 22021 of a value that is none of its
     /// type's).
     Corrupt(String),
     /// A file of the server's data is not there (58P01): the file, and what the server said.
@@ -54,8 +57,8 @@ pub(crate) enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Corrupt(why) | Trouble::NoFile(_, why) | Trouble::Internal(why) => f.write_str(why),
-            Trouble::Unread(why) | Trouble::Lost(why) => f.write_str(why),
+            Trouble::Index(why) | Trouble::Corrupt(why) | Trouble::NoFile(_, why) => f.write_str(why),
+            Trouble::Internal(why) | Trouble::Unread(why) | Trouble::Lost(why) => f.write_str(why),
         }
     }
 }
@@ -65,7 +68,7 @@ impl std::error::Error for Trouble {}
 impl Trouble {
     /// Whether this is damage for sure.
     pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Trouble::Corrupt(_) | Trouble::NoFile(..))
+        matches!(self, Trouble::Index(_) | Trouble::Corrupt(_) | Trouble::NoFile(..))
     }
 
     /// Whether a closer look may show that it is damage.
@@ -265,6 +268,7 @@ impl Reader {
         let text = format!("{error:#}");
         match sqlstate(error) {
             Some(state) if DAMAGE.contains(state) => Trouble::Corrupt(text),
+            Some(&SqlState::INDEX_CORRUPTED) => Trouble::Index(text),
             Some(&SqlState::UNDEFINED_FILE) => match data_file(&text) {
                 Some(file) => Trouble::NoFile(file.to_owned(), text),
                 None => Trouble::Unread(text), // a library, say
@@ -283,9 +287,8 @@ impl Reader {
 }
 
 /// What a server says of damage.
-const DAMAGE: [SqlState; 5] = [
+const DAMAGE: [SqlState; 4] = [
     SqlState::DATA_CORRUPTED,
-    SqlState::INDEX_CORRUPTED,
     SqlState::IO_ERROR,
     SqlState::INVALID_BINARY_REPRESENTATION,
     SqlState::CHARACTER_NOT_IN_REPERTOIRE,

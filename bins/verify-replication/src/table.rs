@@ -273,7 +273,8 @@ impl Finding {
             database: None,
             equal: None,
             indexes: self.found.indexes,
-            index_faults: self.found.indexes.map(|_| self.found.index_faults),
+            index_faults: (self.found.indexes.is_some() || self.found.index_faults > 0)
+                .then_some(self.found.index_faults),
         }
     }
 }

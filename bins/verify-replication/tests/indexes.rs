@@ -171,6 +171,21 @@ fn a_damaged_leaf_of_any_btree_is_found_in_full() {
 }
 
 #[test]
+fn an_index_without_its_first_page_is_one_fault_though_nothing_can_be_read() {
+    let pair = Pair::new();
+    let script = "CREATE TABLE headless (id int PRIMARY KEY); INSERT INTO headless SELECT generate_series(1, 50000);";
+    pair.primary.script(script).unwrap();
+    pair.settle();
+    let file = pair.files("headless_pkey").remove(0);
+    pair.while_stopped(|| edit(&file, 0, |page| page.fill(0)));
+    for args in [&["--table", "headless"][..], &["--table", "headless", "--indexes", "none"]] {
+        let (code, rows, stderr) = pair.verify(args);
+        assert_eq!((code, rows[0].index_faults, rows[0].rows_standby), (Some(1), Some(1), None), "{stderr}");
+        assert!(stderr.contains("no statement on it can be planned"), "{stderr}");
+    }
+}
+
+#[test]
 fn a_page_that_is_wrongly_called_all_visible_is_found() {
     let pair = Pair::new();
     let script = "CREATE TABLE shown (id int PRIMARY KEY, w text);

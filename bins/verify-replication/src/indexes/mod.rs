@@ -77,6 +77,7 @@ pub(crate) fn check(standby: &mut Node, layout: &Layout, rows: u64, how: (Indexe
     if how == Indexes::None || standby.is_gone() {
         return;
     }
+    found.index_faults = 0; // one that kept the table from being read is met again, by its name
     let checkers = standby.checkers.clone();
     let reader = standby.reader();
     let mut begun = || {
