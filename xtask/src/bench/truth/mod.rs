@@ -44,8 +44,8 @@ const SMALL: Size = Size { every: 20, copies: 1 };
 
 /// Nothing but what is planted changes a page: no vacuum of the server's own; and ours removes all dead rows, also those that
 /// a standby may have seen. Else the primary would remove them later, as it reads, and the standby write that over what
-/// was planted.
-const QUIET: [&str; 2] = ["autovacuum=off", "hot_standby_feedback=off"];
+/// was planted. Thousands of files are made and soon removed: no disk has to have them.
+const QUIET: [&str; 3] = ["autovacuum=off", "hot_standby_feedback=off", "fsync=off"];
 
 /// Rows that are looked up by index where verify-replication cannot read indexes in full.
 const SAMPLE: [&str; 2] = ["--sample", "1000"];
