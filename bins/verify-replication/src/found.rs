@@ -63,7 +63,7 @@ impl Found {
     pub(crate) fn keep(&mut self, what: impl Display, trouble: &Trouble) {
         match trouble {
             Trouble::Index(_) | Trouble::Corrupt(_) | Trouble::NoFile(..) => {
-                self.damage.other(Side::Standby, what.to_string(), trouble)
+                self.damage.other(Side::Standby, what.to_string(), trouble);
             }
             Trouble::Unread(_) | Trouble::Lost(_) | Trouble::Internal(_) => {
                 self.unknown.push(format!("{what}: {trouble}"));

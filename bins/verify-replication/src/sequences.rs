@@ -45,7 +45,7 @@ struct Open {
     ended: BTreeSet<Xid>,
 }
 
-/// Compares all sequences on all standbys: one row each, by standby.
+/// Compares all sequences on all standbys: one row each, by standby. With them, those that were dropped meanwhile.
 pub(crate) fn compare(
     primary: &mut Node,
     standbys: &mut [Standby],
@@ -53,8 +53,8 @@ pub(crate) fn compare(
     limit: Duration,
     run: &str,
     (causes, progress): (&mut Causes, &Progress),
-) -> Vec<VerifyRow> {
-    let mut rows = Vec::new();
+) -> (Vec<VerifyRow>, BTreeSet<String>) {
+    let (mut rows, mut dropped) = (Vec::new(), BTreeSet::new());
     for standby in standbys {
         let begun = Instant::now();
         let found = look(primary, standby, sequences, limit);
@@ -64,6 +64,10 @@ pub(crate) fn compare(
         }
         for sequence in sequences {
             let found = found.as_ref().ok().and_then(|found| found.get(&sequence.oid));
+            if matches!(found, Some(Found::Unknown(_))) && sequence.is_dropped(&primary.door) {
+                dropped.insert(sequence.title());
+                continue;
+            }
             match found {
                 Some(Found::Wrong(_, why) | Found::Corrupt(why)) => {
                     progress.warn(&format!("sequence {} on {}: {why}", sequence.title(), standby.name));
@@ -78,7 +82,7 @@ pub(crate) fn compare(
             rows.push(row(run, sequence, &standby.name, found, elapsed_us));
         }
     }
-    rows
+    (rows, dropped)
 }
 
 /// What is found of each sequence on this standby.
@@ -124,6 +128,9 @@ fn look(
 
 /// What three reads of one sequence prove; `None`: it has to be looked at again.
 fn weigh(reads: &[Option<Result<Sequence, Trouble>>; 3], open: &mut Open, at_rest: bool) -> Option<Found> {
+    if let (true, [Some(Ok(_)), None, _]) = (at_rest, reads) {
+        return Some(Found::Wrong(Wrong::Defined, "it is not there".to_owned()));
+    }
     for read in reads {
         match read {
             Some(Err(trouble)) if trouble.is_damage() => {

@@ -131,7 +131,7 @@ impl Verify<'_> {
             return Ok(());
         }
         let (limit, sequences) = (self.options.limits.catch_up, &subjects.sequences);
-        let rows = sequences::compare(
+        let (rows, dropped) = sequences::compare(
             &mut self.primary,
             &mut self.standbys,
             sequences,
@@ -140,6 +140,7 @@ impl Verify<'_> {
             (&mut self.causes, &self.account.progress),
         );
         program::stop::check()?;
+        self.coverage.left_out.extend(dropped.iter().map(|name| format!("sequence {name} (dropped meanwhile)")));
         self.emit(rows)
     }
 
