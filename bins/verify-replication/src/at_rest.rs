@@ -59,7 +59,7 @@ fn columns(table: &Subject, primary: &mut Node, copy: &mut Node) -> Result<Optio
     let here = Layout::read(primary.reader(), table, &mut Types::default())?;
     let there = Layout::read(copy.reader(), table, &mut Types::default())?;
     let names =
-        |columns: Vec<&(String, String)>| columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        |columns: Vec<&(String, u32)>| columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let only = |these: &Layout, those: &Layout| {
         names(
             these.columns().iter().filter(|(name, _)| those.columns().iter().all(|(other, _)| other != name)).collect(),

@@ -82,6 +82,8 @@ pub(crate) struct Layout {
     key: Vec<String>,
     /// Blocks when this was read.
     pub(crate) blocks: u64,
+    /// Its columns by name, each with its type.
+    columns: Vec<(String, u32)>,
     /// What it is as long as rows of one place and one writer are the same row with the same bytes.
     shape: Shape,
 }
@@ -112,14 +114,15 @@ impl Layout {
         let rows = reader.rows(cluster::sql!("verify_columns"), &[&table.oid])?;
         let oids = rows.iter().map(|row| column(row, 1)).collect::<Result<Vec<u32>, _>>()?;
         types.learn(reader, &oids)?;
-        let (mut values, mut key, mut columns) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut values, mut key, mut columns, mut parts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut has_text = false;
         for (row, oid) in rows.iter().zip(oids) {
             let (name, kind) = (column::<String>(row, 0)?, types.get(oid)?);
             let quoted = quote(&name);
             has_text |= !kind.is_sendable;
             values.push(value(&quoted, kind.is_sendable));
-            columns.push((name, kind.parts.clone()));
+            parts.push((name.clone(), kind.parts.clone()));
+            columns.push((name, oid));
             if let Some(place) = column::<Option<i32>>(row, 2)? {
                 key.push((place, quoted));
             }
@@ -127,17 +130,17 @@ impl Layout {
         key.sort_by_key(|(place, _)| *place);
         let key = key.into_iter().map(|(_, column)| column).collect();
         let Extent { blocks, file } = extent(reader, table)?;
-        let shape = Shape { file, columns };
+        let shape = Shape { file, columns: parts };
         let bytes = row_bytes(&values);
-        Ok(Layout { table: table.clone(), bytes, values, hash, has_text, key, blocks, shape })
+        Ok(Layout { table: table.clone(), bytes, values, hash, has_text, key, blocks, columns, shape })
     }
 
-    /// Whether a node has other columns of the table, in whatever file.
+    /// Whether a node has other columns of the table, in whatever file, whatever their types are made of there.
     ///
     /// # Errors
     /// If that cannot be read.
     pub(crate) fn has_other_columns(&self, reader: &mut Reader) -> Result<bool, Trouble> {
-        Ok(Layout::read(reader, &self.table, &mut Types::anew(self.hash))?.shape.columns != self.shape.columns)
+        Ok(Layout::read(reader, &self.table, &mut Types::anew(self.hash))?.columns != self.columns)
     }
 
     /// Whether a node has another shape of the table by now: it was rewritten or altered, or not yet so there.
@@ -156,9 +159,9 @@ impl Layout {
         Ok(extent(reader, &self.table)?.file != self.shape.file)
     }
 
-    /// Its columns by name, each with what its type is made of.
-    pub(crate) fn columns(&self) -> &[(String, String)] {
-        &self.shape.columns
+    /// Its columns by name, each with its type.
+    pub(crate) fn columns(&self) -> &[(String, u32)] {
+        &self.columns
     }
 
     /// The chunks of the whole table.
@@ -173,7 +176,7 @@ impl Layout {
 
     /// The names of its columns.
     pub(crate) fn column_names(&self) -> impl Iterator<Item = &str> {
-        self.shape.columns.iter().map(|(name, _)| name.as_str())
+        self.columns.iter().map(|(name, _)| name.as_str())
     }
 
     /// The statement that hashes each column of the rows in some places: ctid, the two halves of the fingerprint, the

@@ -7,8 +7,8 @@ use report::verify::VerifyRow;
 pub(super) struct Small {
     /// What it is called; the database is named after it.
     pub(super) kind: &'static str,
-    /// The row that tells of it; `None`: nothing is planted.
-    pub(super) row: Option<&'static str>,
+    /// The rows that tell of it; none: nothing is planted.
+    pub(super) rows: &'static [&'static str],
     /// What is done to the copy.
     pub(super) change: &'static str,
 }
@@ -35,23 +35,34 @@ SELECT lo_from_bytea(900001, '\\x00010203'), lo_from_bytea(900002, decode(repeat
 ";
 
 const fn catalog(kind: &'static str, change: &'static str) -> Small {
-    Small { kind, row: Some(VerifyRow::CATALOGS), change }
+    Small { kind, rows: &[VerifyRow::CATALOGS], change }
 }
 
 const fn large_object(kind: &'static str, change: &'static str) -> Small {
-    Small { kind, row: Some(VerifyRow::LARGE_OBJECTS), change }
+    Small { kind, rows: &[VerifyRow::LARGE_OBJECTS], change }
 }
+
+/// In a catalog and in a table that is another one by it.
+const fn table(kind: &'static str, rows: &'static [&'static str; 2], change: &'static str) -> Small {
+    Small { kind, rows, change }
+}
+
+/// The table whose columns are changed.
+const PARENT: &[&str; 2] = &[VerifyRow::CATALOGS, "public.parent"];
+
+/// The table that is dropped.
+const CHILD: &[&str; 2] = &[VerifyRow::CATALOGS, "public.child"];
 
 /// All of them. Grants are to PUBLIC and comments on what the database owns: others would be in catalogs that all
 /// databases share.
 pub(super) const SMALL: &[Small] = &[
-    Small { kind: "untouched", row: None, change: "SELECT 1" },
+    Small { kind: "untouched", rows: &[], change: "SELECT 1" },
     catalog("view_body", "CREATE OR REPLACE VIEW seen AS SELECT id FROM parent WHERE id > 0"),
     catalog("function_body", "CREATE OR REPLACE FUNCTION answer() RETURNS int LANGUAGE sql AS 'SELECT 43'"),
-    catalog("column_added", "ALTER TABLE parent ADD COLUMN more int"),
-    catalog("column_renamed", "ALTER TABLE parent RENAME COLUMN note TO remark"),
+    table("column_added", PARENT, "ALTER TABLE parent ADD COLUMN more int"),
+    table("column_renamed", PARENT, "ALTER TABLE parent RENAME COLUMN note TO remark"),
     catalog("table_only_there", "CREATE TABLE only_there (id int)"),
-    catalog("table_only_here", "DROP TABLE child"),
+    table("table_only_here", CHILD, "DROP TABLE child"),
     catalog(
         "length_of_char",
         "UPDATE pg_attribute SET atttypmod = 9 WHERE attrelid = 'parent'::regclass AND attname = 'code'",
