@@ -10,6 +10,7 @@ SELECT p.proname::text,
   JOIN pg_catalog.pg_proc AS p ON p.oid = d.objid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
  WHERE e.extname IN ('amcheck', 'pg_visibility')
-   AND (p.proname, p.pronargs) IN (('bt_index_check', 2), ('gin_index_check', 1), ('pg_check_visible', 1))
+   AND (p.proname, p.pronargs) IN (('bt_index_check', 2), ('gin_index_check', 1), ('pg_check_visible', 1),
+                                  ('pg_check_frozen', 1))
    AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')

@@ -1,7 +1,7 @@
 -- The indexes of a table, a row for each of their key columns: what is in the column, the operators by which an index scan can
 -- find a row by its own value (of the column's operator class, the first one that holds between a value and itself is used), and
--- for a btree, which order its entries are in. Functions that are written in SQL or a language of the database's users are not
--- called by us: a superuser's are in C.
+-- for a btree, which order its entries are in. Functions that are written in SQL or a language of the database's users, and the checks of
+-- domains, are not called by us: a superuser's are in C.
 -- psql: PREPARE verify_indexes (oid) AS
 -- psql: EXECUTE verify_indexes ('understudy.ledger'::regclass);
 SELECT i.indexrelid,
@@ -17,7 +17,12 @@ SELECT i.indexrelid,
                    ON p.oid = CASE d.refclassid WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN d.refobjid ELSE o.oprcode END
                  JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
                 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
-                  AND l.lanname NOT IN ('internal', 'c')),
+                  AND l.lanname NOT IN ('internal', 'c'))
+           OR EXISTS (SELECT
+                        FROM pg_catalog.pg_depend AS d
+                        JOIN pg_catalog.pg_type AS y ON d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND y.oid = d.refobjid
+                       WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
+                         AND y.typtype IN ('d', 'c')),
        pg_catalog.pg_get_indexdef(i.indexrelid, k.n::int, true)
            || COALESCE((SELECT pg_catalog.format(' COLLATE %I.%I', cn.nspname, l.collname)
                           FROM pg_catalog.pg_attribute AS column_of

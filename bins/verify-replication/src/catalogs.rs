@@ -8,6 +8,7 @@ use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
 use crate::diff::Diff;
+use crate::indexes::Tally;
 use crate::looks;
 use crate::node::{Node, Standby};
 use crate::reader::{Reader, Trouble, column};
@@ -85,13 +86,16 @@ pub(crate) fn compare(
     options: Options,
     progress: &Progress,
     mut diff: Option<&mut Diff>,
-) -> anyhow::Result<Vec<VerifyRow>> {
+) -> anyhow::Result<Vec<(VerifyRow, Tally)>> {
     let (run, title) = title;
     let mut types = Types::default();
     let mut sums: Vec<Option<VerifyRow>> = vec![None; standbys.len()];
+    let mut tallies = vec![Tally::default(); standbys.len()];
     for catalog in catalogs {
         let findings = looks::compare(primary, standbys, &catalog.table, &mut types, options, progress);
-        for ((standby, mut finding), sum) in standbys.iter_mut().zip(findings).zip(&mut sums) {
+        for (((standby, mut finding), sum), tally) in standbys.iter_mut().zip(findings).zip(&mut sums).zip(&mut tallies)
+        {
+            tally.join(finding.tally());
             let row = finding.row(run, title, &standby.name);
             let name = format!("catalog {}", catalog.table.name);
             finding.tell(&name, &standby.name, progress);
@@ -126,7 +130,7 @@ pub(crate) fn compare(
             }
         }
     }
-    Ok(rows)
+    Ok(rows.into_iter().zip(tallies).collect())
 }
 
 /// A promoted server drops the temporary tables of the sessions that its primary had.

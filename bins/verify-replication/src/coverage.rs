@@ -25,7 +25,6 @@ struct Kind {
     all: u64,
     compared: u64,
     rows: u64,
-    indexes: u64,
 }
 
 /// All of a run.
@@ -36,10 +35,12 @@ pub(crate) struct Coverage {
     pub(crate) left_out: Vec<String>,
     /// How many catalogs stand behind the row on them.
     pub(crate) catalogs: u64,
-    /// The seed of the random choice of rows to look up by index.
-    seed: u64,
+    /// The seed of the random choice of rows to look up by index, if they are chosen.
+    seed: Option<u64>,
     /// How much of the indexes of tables was read, by standby.
     indexes: BTreeMap<String, Tally>,
+    /// The same of catalogs.
+    catalog_indexes: BTreeMap<String, Tally>,
 }
 
 impl Kind {
@@ -48,7 +49,6 @@ impl Kind {
         if row.rows_primary.is_some() && row.rows_standby.is_some() && row.verdict != Verdict::Unknown {
             self.compared += 1;
             self.rows += row.rows_standby.unwrap_or(0);
-            self.indexes += row.indexes.unwrap_or(0);
         }
     }
 
@@ -59,8 +59,20 @@ impl Kind {
 
 impl Coverage {
     /// Of a run whose random choices have this seed.
-    pub(crate) fn new(seed: u64) -> Coverage {
-        Coverage { standbys: Vec::new(), left_out: Vec::new(), catalogs: 0, seed, indexes: BTreeMap::new() }
+    pub(crate) fn new(seed: Option<u64>) -> Coverage {
+        Coverage {
+            standbys: Vec::new(),
+            left_out: Vec::new(),
+            catalogs: 0,
+            seed,
+            indexes: BTreeMap::new(),
+            catalog_indexes: BTreeMap::new(),
+        }
+    }
+
+    /// Counts indexes of a catalog on a standby.
+    pub(crate) fn read_catalog_indexes(&mut self, standby: &str, tally: &Tally) {
+        self.catalog_indexes.entry(standby.to_owned()).or_default().join(tally);
     }
 
     /// Counts indexes of a table on a standby.
@@ -114,7 +126,7 @@ impl Covered {
         let rows = |kind: Kind| count(kind.rows, "row");
         if self.tables.all > 0 {
             lines.push(format!("  {}: {}, each by its hash", self.tables.of("table"), rows(self.tables)));
-            lines.extend(self.indexes(coverage));
+            lines.extend(self.indexes(&coverage.indexes, coverage.seed).iter().map(|line| format!("  {line}")));
         }
         if self.sequences.all > 0 {
             lines.push(format!("  {}: definition and position", self.sequences.of("sequence")));
@@ -123,8 +135,9 @@ impl Covered {
             (0, _) => {}
             (_, 0) => lines.push("  catalogs: not to an end".to_owned()),
             _ => {
-                let (catalogs, rows) = (count(coverage.catalogs, "catalog"), rows(self.catalogs));
-                lines.push(format!("  {catalogs}: {rows}, as tables, and {} of their indexes", self.catalogs.indexes));
+                lines.push(format!("  {}: {}, as tables", count(coverage.catalogs, "catalog"), rows(self.catalogs)));
+                let indexes = self.indexes(&coverage.catalog_indexes, coverage.seed);
+                lines.extend(indexes.iter().map(|line| format!("  of theirs, {line}")));
             }
         }
         match (self.large_objects.all, self.large_objects.compared) {
@@ -135,15 +148,11 @@ impl Covered {
         lines
     }
 
-    /// What was read of the indexes of its tables.
-    fn indexes(&self, coverage: &Coverage) -> Vec<String> {
-        match coverage.indexes.get(&self.standby).filter(|tally| !tally.is_empty()) {
-            None => vec!["  no index".to_owned()],
-            Some(tally) => {
-                let mut lines = vec![tally.words(coverage.seed)];
-                lines.extend(tally.not_read_words());
-                lines.iter().map(|line| format!("  {line}")).collect()
-            }
+    /// What was read of indexes.
+    fn indexes(&self, tallies: &BTreeMap<String, Tally>, seed: Option<u64>) -> Vec<String> {
+        match tallies.get(&self.standby).filter(|tally| !tally.is_empty()) {
+            None => vec!["no index".to_owned()],
+            Some(tally) => [vec![tally.words(seed)], tally.not_read_words()].concat(),
         }
     }
 }

@@ -22,6 +22,11 @@ impl Blocks {
     /// The whole table.
     pub(crate) const ALL: Blocks = Blocks { from: 0, to: None };
 
+    /// One block.
+    pub(crate) fn one(block: u64) -> Blocks {
+        Blocks { from: block, to: Some(block + 1) }
+    }
+
     /// This range in parts of `size` blocks, where the table has `end` blocks. The last part is as open as the whole.
     pub(crate) fn split(self, size: u64, end: u64) -> Vec<Blocks> {
         let last = self.to.unwrap_or(end);

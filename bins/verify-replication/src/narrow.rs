@@ -50,6 +50,9 @@ impl Recheck<'_> {
         let is_own = own.as_deref() == Some(file);
         if is_own {
             self.found.damage.file(side, &name, file, trouble);
+        } else if is_index(self.side(side).reader(), oid, file)? {
+            self.found.planless(trouble);
+            return Ok(true);
         }
         Ok(is_own)
     }
@@ -125,6 +128,12 @@ impl Recheck<'_> {
 fn own_file(reader: &mut Reader, oid: u32) -> Result<Option<String>, Trouble> {
     let rows = reader.rows("SELECT pg_catalog.pg_relation_filepath($1::oid)", &[&oid])?;
     rows.first().map_or(Ok(None), |row| column(row, 0))
+}
+
+/// Whether a file is the first one of an index of a table. Without it no statement on the table can be planned.
+fn is_index(reader: &mut Reader, oid: u32, file: &str) -> Result<bool, Trouble> {
+    let sql = "SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = $1 AND pg_catalog.pg_relation_filepath(i.indexrelid) = $2";
+    Ok(!reader.rows(sql, &[&oid, &file])?.is_empty())
 }
 
 /// Ranges in order, those that meet as one.

@@ -185,7 +185,7 @@ fn judge(
     let rows = finding.rows_standby.unwrap_or(layout.blocks);
     if finding.found.damage.is_none() {
         // Where the table itself is damaged, its indexes would only lead to the same pages, and they would count twice.
-        indexes::check(standby, layout, rows, (options.indexes, options.draw), &mut finding.found);
+        indexes::check(primary, standby, layout, rows, (options.indexes, options.draw), &mut finding.found);
     }
     finding
 }

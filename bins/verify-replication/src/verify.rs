@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::args::Args;
 use crate::causes::Causes;
 use crate::coverage::Coverage;
+use crate::indexes::Indexes;
 use crate::node::{Node, Standby};
 use crate::subject::{self, Subjects};
 use crate::table::{Finding, Options};
@@ -73,7 +74,7 @@ impl Verify<'_> {
         ensure!(!standbys.is_empty(), "there is no standby to compare with {}", primary.name);
         // Tables come in the order of the cluster file whoever answered.
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
-        let coverage = Coverage::new(options.draw.seed);
+        let coverage = Coverage::new((options.indexes == Indexes::Sample).then_some(options.draw.seed));
         account.diff.iter_mut().for_each(|diff| diff.in_database(&database));
         Ok(Verify { account, database, scope, options, primary, standbys, coverage, causes: Causes::default() })
     }
@@ -96,6 +97,9 @@ impl Verify<'_> {
         let subjects =
             &subject::find(&self.primary.door, &mut self.primary.readers[0], names, self.scope.other_databases)?;
         self.account.begin()?;
+        if !self.scope.other_databases {
+            self.account.progress.say(&format!("database {}:", self.database));
+        }
         self.descent()?;
         self.coverage.left_out.clone_from(&subjects.left_out);
         let compared = self.tables(subjects).and_then(|()| self.sequences(subjects));
@@ -106,9 +110,6 @@ impl Verify<'_> {
         }
         self.ledger(ledger)?;
         self.account.progress.finish();
-        if !self.scope.other_databases {
-            self.account.progress.say(&format!("database {}:", self.database));
-        }
         self.coverage.lines().iter().for_each(|line| self.account.progress.say(line));
         Ok(())
     }
@@ -159,6 +160,10 @@ impl Verify<'_> {
             let (primary, standbys) = (&mut self.primary, &mut self.standbys);
             let Account { run, progress, diff, .. } = &mut *self.account;
             let rows = catalogs::compare(primary, standbys, some, (run, title), self.options, progress, diff.as_mut())?;
+            for (row, tally) in &rows {
+                self.coverage.read_catalog_indexes(&row.standby, tally);
+            }
+            let rows = rows.into_iter().map(|(row, _)| row).collect();
             program::stop::check()?;
             self.emit(rows)?;
         }

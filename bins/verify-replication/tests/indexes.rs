@@ -177,11 +177,14 @@ fn an_index_without_its_first_page_is_one_fault_though_nothing_can_be_read() {
     pair.primary.script(script).unwrap();
     pair.settle();
     let file = pair.files("headless_pkey").remove(0);
-    pair.while_stopped(|| edit(&file, 0, |page| page.fill(0)));
-    for args in [&["--table", "headless"][..], &["--table", "headless", "--indexes", "none"]] {
-        let (code, rows, stderr) = pair.verify(args);
-        assert_eq!((code, rows[0].index_faults, rows[0].rows_standby), (Some(1), Some(1), None), "{stderr}");
-        assert!(stderr.contains("no statement on it can be planned"), "{stderr}");
+    let harms: [&dyn Fn(); 2] = [&|| edit(&file, 0, |page| page.fill(0)), &|| fs::remove_file(&file).unwrap()];
+    for harm in harms {
+        pair.while_stopped(harm);
+        for args in [&["--table", "headless"][..], &["--table", "headless", "--indexes", "none"]] {
+            let (code, rows, stderr) = pair.verify(args);
+            assert_eq!((code, rows[0].index_faults, rows[0].rows_standby), (Some(1), Some(1), None), "{stderr}");
+            assert!(stderr.contains("no statement on it can be planned"), "{stderr}");
+        }
     }
 }
 
@@ -209,6 +212,66 @@ fn a_page_that_is_wrongly_called_all_visible_is_found() {
         assert_eq!((code, rows[0].index_faults), (Some(1), Some(100)), "{stderr}");
         assert!(stderr.contains("visibility map"), "{stderr}");
     }
+}
+
+/// PostgreSQL's own operators do not find them, nor does an index find what was computed under another setting.
+#[test]
+fn what_the_primarys_index_does_not_find_either_is_no_fault_of_the_standby() {
+    let pair = Pair::new();
+    let script = "CREATE TABLE nan (id int PRIMARY KEY, c circle, p point);
+        INSERT INTO nan SELECT i, circle(point(i, i), i), point(i, i) FROM generate_series(1, 200) AS i;
+        INSERT INTO nan VALUES (201, '<(3,5),NaN>', '(NaN,NaN)');
+        CREATE INDEX nan_c ON nan USING gist (c); CREATE INDEX nan_p ON nan USING gist (p);
+        CREATE TABLE shown (f float8); CREATE INDEX shown_f ON shown ((f::text));
+        SET extra_float_digits = 0; INSERT INTO shown VALUES (0.1::float8 + 0.2::float8), (1); RESET extra_float_digits;";
+    pair.primary.script(script).unwrap();
+    for args in [&["--sample", "1000"][..], &["--indexes", "all"]] {
+        let (code, rows, stderr) = pair.verify(args);
+        let of = |table: &str| rows.iter().find(|row| row.table == table).unwrap();
+        let found = [of("public.nan"), of("public.shown")].map(|row| (row.verdict, row.index_faults));
+        assert_eq!((code, found), (Some(0), [(Held, Some(0)); 2]), "{stderr}");
+        for index in ["nan_c", "nan_p", "shown_f"] {
+            assert!(stderr.contains(&format!("index public.{index}: does not lead to the rows at (")), "{stderr}");
+        }
+        assert_eq!(stderr.matches("on the primary neither").count(), 3, "{stderr}");
+    }
+}
+
+#[test]
+fn rows_without_a_value_are_found_by_an_index_that_knows_of_them() {
+    let pair = Pair::new();
+    let make = |n: usize, method: &str| {
+        format!(
+            "CREATE TABLE null_{n} (v int4range); CREATE INDEX null_{n}_i ON null_{n} USING {method} (v);
+             INSERT INTO null_{n} SELECT int4range(i, i + 1) FROM generate_series(1, 500) AS i;"
+        )
+    };
+    let methods = ["gist", "spgist", "btree"];
+    pair.primary.script(&methods.iter().enumerate().map(|(n, method)| make(n, method)).collect::<String>()).unwrap();
+    let (code, _, stderr) = pair.verify(&["--indexes", "all"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let more: String =
+        (0..3).map(|n| format!("INSERT INTO null_{n} SELECT NULL FROM generate_series(1, 100);")).collect();
+    pair.leave_behind("null\\_%\\_i", &more);
+    pair.primary.script("DROP EXTENSION IF EXISTS amcheck").unwrap();
+    let (code, rows, stderr) = pair.verify(&["--indexes", "all"]);
+    for n in 0..3 {
+        let row = rows.iter().find(|row| row.table == format!("public.null_{n}")).unwrap();
+        assert_eq!((code, row.verdict, row.index_faults), (Some(1), Broken, Some(100)), "{n}: {stderr}");
+    }
+}
+
+#[test]
+fn a_row_is_drawn_wherever_its_line_pointer_is() {
+    let pair = Pair::new();
+    let script =
+        "CREATE TABLE few (id int PRIMARY KEY, v int); INSERT INTO few SELECT i, i FROM generate_series(1, 50) AS i;
+        CREATE INDEX few_v ON few (v); DELETE FROM few WHERE id < 50; UPDATE few SET v = 0;
+        DROP EXTENSION IF EXISTS amcheck;";
+    pair.primary.script(script).unwrap();
+    let (code, rows, stderr) = pair.verify(&["--table", "few"]);
+    assert_eq!((code, rows[0].indexes), (Some(0), Some(2)), "{stderr}");
+    assert!(stderr.contains("2 by 2 of 2 rows drawn at random"), "{stderr}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::index::Index;
 use crate::reader::{Reader, Trouble, column};
+use crate::tid::Tid;
 
 /// The functions that may be called on a node, by name: each as a statement calls it.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,8 @@ pub(super) enum Said {
     Nothing,
     /// All rows of the table are in the index, and the index is in order.
     Sound,
+    /// It says that the index does not lead to a row: where that is, and what it said.
+    NoEntry(Tid, String),
     /// Why it is not.
     Damaged(String),
 }
@@ -48,7 +51,32 @@ pub(super) fn check(reader: &mut Reader, checkers: &Checkers, index: &Index) -> 
     let Some(call) = call else { return Ok(Said::Nothing) };
     match reader.rows(&call, &[&index.oid]) {
         Ok(_) => Ok(Said::Sound),
+        Err(Trouble::Corrupt(why)) => Ok(match row(&why) {
+            Some(place) => Said::NoEntry(place, why),
+            None => Said::Damaged(why),
+        }),
         Err(trouble) if trouble.is_damage() => Ok(Said::Damaged(trouble.to_string())),
         Err(trouble) => Err(trouble),
+    }
+}
+
+/// The row that a message is about, in whatever language: `heap tuple (0,1) from table "t" lacks matching index tuple …`.
+fn row(message: &str) -> Option<Tid> {
+    let words = message.split_once("ERROR: ").map_or(message, |(_, words)| words);
+    let (_, rest) = words.split_once('(')?;
+    let (block, offset) = rest.split_once(')')?.0.split_once(',')?;
+    Some(Tid { block: block.parse().ok()?, offset: offset.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::row;
+    use crate::tid::Tid;
+
+    #[test]
+    fn the_row_that_has_no_entry_is_in_the_message() {
+        let said = "node b: ERROR: heap tuple (7,12) from table \"t\" lacks matching index tuple within index \"i\"";
+        assert_eq!(row(said), Some(Tid { block: 7, offset: 12 }));
+        assert_eq!(row("node b: ERROR: invalid page in block 5 of relation base/5/24259 (SQLSTATE XX001)"), None);
     }
 }

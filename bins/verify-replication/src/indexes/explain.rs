@@ -10,32 +10,41 @@ const MODES: [&str; 2] = [cluster::sql!("verify_by_index"), cluster::sql!("verif
 /// How a plan finds rows by their places.
 pub(super) const BY_PLACE: &str = "Tid Scan on ";
 
-/// Runs a statement in a session that reads this very index for it, and does what else is on a line of the plan. `None`: the
-/// server will not.
+/// In which of these ways the server reads this very index for a statement, and does what else is on a line of the plan.
+/// `None`: it will not.
 ///
 /// # Errors
-/// Why it could not be run.
-pub(super) fn by_index<T>(
+/// Why that could not be asked.
+pub(super) fn mode(
     reader: &mut Reader,
     index: &Index,
     (sql, also): (&str, Option<&str>),
-    run: impl FnOnce(&mut Reader) -> Result<T, Trouble>,
-) -> Result<Option<T>, Trouble> {
-    let mut done = Ok(None);
+) -> Result<Option<&'static str>, Trouble> {
+    let mut found = Ok(None);
     for mode in MODES {
         reader.set_mode(mode)?;
         match reads(reader, index, sql, also) {
-            Ok(true) => {
-                done = run(reader).map(Some);
-                break;
-            }
-            Ok(false) => {}
-            Err(trouble) => {
-                done = Err(trouble);
-                break;
-            }
+            Ok(true) => found = Ok(Some(mode)),
+            Ok(false) => continue,
+            Err(trouble) => found = Err(trouble),
         }
+        break;
     }
+    reader.set_mode(cluster::sql!("verify_by_scan"))?;
+    found
+}
+
+/// Does something in a session that reads in such a way.
+///
+/// # Errors
+/// Why it could not be done.
+pub(super) fn by<T>(
+    reader: &mut Reader,
+    mode: &'static str,
+    run: impl FnOnce(&mut Reader) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    reader.set_mode(mode)?;
+    let done = run(reader);
     reader.set_mode(cluster::sql!("verify_by_scan"))?;
     done
 }

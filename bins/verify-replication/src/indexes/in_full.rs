@@ -1,9 +1,9 @@
 //! A btree read from its first entry to its last, in its order: it has to lead to each row once, and the rows have to be in
 //! that order by what they hold themselves.
 
-use super::explain::by_index;
+use super::explain::{by, mode};
 use super::index::{Column, Index};
-use super::{LOOKS, Seen, Table, pause};
+use super::{LOOKS, Nodes, Seen, Table, pause};
 use crate::reader::{Reader, Trouble, column};
 
 /// What a way through a table met.
@@ -14,55 +14,108 @@ struct Met {
     places: String,
 }
 
+/// A scan and an index, side by side.
+struct Pass {
+    by_scan: Met,
+    by_index: Met,
+    /// Rows that come out of the index's order.
+    unordered: u64,
+}
+
+impl Pass {
+    /// At least so many rows are not as they should be.
+    fn faults(&self) -> u64 {
+        match self.by_scan == self.by_index {
+            true => self.unordered,
+            false => (self.by_scan.rows.abs_diff(self.by_index.rows) + self.unordered).max(1),
+        }
+    }
+}
+
 /// Reads an index in full.
 ///
 /// # Errors
 /// Why it could not be read.
-pub(super) fn read(reader: &mut Reader, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+pub(super) fn read(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
     let Some(in_order) = in_order(table, index) else {
         return Ok(()); // its order is not known
     };
+    let scan = format!(
+        "SELECT count(*), COALESCE(sum(pg_catalog.hashtidextended(t.ctid, 0)), 0)::text FROM ONLY {} AS t WHERE {}",
+        table.layout.table.quoted(),
+        index.condition()
+    );
     for look in 1..=LOOKS {
-        reader.pace()?;
-        let Some((by_scan, by_index, unordered)) = both(reader, table, index, &in_order)? else {
+        nodes.there.pace()?;
+        let Some(pass) = both(nodes.there, index, &in_order, &scan)? else {
             seen.not_read.get_or_insert_with(|| "the server reads its rows in order by another index".to_owned());
             return Ok(());
         };
-        reader.spent(by_index.rows);
+        nodes.there.spent(pass.by_index.rows);
         (seen.in_full, seen.not_read) = (true, None);
-        if by_scan == by_index && unordered == 0 {
+        if pass.faults() == 0 {
             return Ok(());
         }
         if look < LOOKS {
             pause()?;
             continue;
         }
-        seen.faults += (by_scan.rows.abs_diff(by_index.rows) + unordered).max(1);
+        let here = both(nodes.here, index, &in_order, &scan)?.map_or(0, |pass| pass.faults());
+        seen.faults += pass.faults().saturating_sub(here);
+        let also = if here > 0 { ", and the primary's is much like it" } else { "" };
         seen.remarks.push(format!(
-            "leads to {} rows where a scan finds {}, {unordered} of them out of its order",
-            by_index.rows, by_scan.rows
+            "leads to {} rows where a scan finds {}, {} of them out of its order{also}",
+            pass.by_index.rows, pass.by_scan.rows, pass.unordered
         ));
     }
     Ok(())
 }
 
-/// What a scan and the index meet in one snapshot, and how many rows come out of order; `None`: the server does not use this
-/// index to read in its order.
-fn both(reader: &mut Reader, table: &Table, index: &Index, in_order: &str) -> Result<Option<(Met, Met, u64)>, Trouble> {
-    let scan = format!(
-        "SELECT count(*), COALESCE(sum(pg_catalog.hashtidextended(t.ctid, 0)), 0)::text FROM ONLY {} AS t WHERE {}",
-        table.layout.table.quoted(),
-        index.condition()
-    );
-    by_index(reader, index, (in_order, None), |reader| {
+/// Looks for the rows without a value in each column, which are not looked up by it: by the index, where the server uses it
+/// for that, and by a scan.
+///
+/// # Errors
+/// Why they could not be read.
+pub(super) fn nulls(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+    for column in &index.columns {
+        let sql = format!(
+            "SELECT count(*), COALESCE(sum(pg_catalog.hashtidextended(t.ctid, 0)), 0)::text, 0::bigint \
+               FROM ONLY {} AS t WHERE {} AND {} IS NULL",
+            table.layout.table.quoted(),
+            index.condition(),
+            column.value
+        );
+        let mut faults = 0;
+        for _ in 0..LOOKS {
+            faults = both(nodes.there, index, &sql, &sql)?.map_or(0, |pass| pass.faults());
+            if faults == 0 {
+                break;
+            }
+            pause()?;
+        }
+        if faults > 0 {
+            let here = both(nodes.here, index, &sql, &sql)?.map_or(0, |pass| pass.faults());
+            seen.faults += faults.saturating_sub(here);
+            seen.remarks
+                .push(format!("by IS NULL it leads to {faults} rows more or less than a scan ({here} on the primary)"));
+        }
+    }
+    Ok(())
+}
+
+/// What a scan and the index meet in one snapshot; `None`: the server does not use this index to read in its order.
+fn both(reader: &mut Reader, index: &Index, in_order: &str, scan: &str) -> Result<Option<Pass>, Trouble> {
+    let Some(mode) = mode(reader, index, (in_order, None))? else { return Ok(None) };
+    by(reader, mode, |reader| {
         let (scanned, read) = reader.in_one_snapshot(async |client| {
             let read = client.query_one(in_order, &[]).await?;
             client.batch_execute(cluster::sql!("verify_by_scan")).await?;
-            let scanned = client.query_one(&scan, &[]).await?;
+            let scanned = client.query_one(scan, &[]).await?;
             Ok((scanned, read))
         })?;
         let met = |row| Ok(Met { rows: column::<i64>(row, 0)?.unsigned_abs(), places: column(row, 1)? });
-        Ok((met(&scanned)?, met(&read)?, column::<i64>(&read, 2)?.unsigned_abs()))
+        let unordered = column::<i64>(&read, 2)?.unsigned_abs();
+        Ok(Some(Pass { by_scan: met(&scanned)?, by_index: met(&read)?, unordered }))
     })
 }
 

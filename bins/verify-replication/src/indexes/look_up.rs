@@ -3,18 +3,18 @@
 //!
 //! Rows are read and looked up by one statement, so both see one snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use super::draw::draw;
-use super::explain::{BY_PLACE, by_index};
-use super::index::Index;
-use super::{LOOKS, Seen, Table, pause};
+use super::explain::{BY_PLACE, by, mode};
+use super::index::{Column, Index};
+use super::{LOOKS, Nodes, Seen, Table, pause};
 use crate::layout::Blocks;
 use crate::reader::{Reader, Trouble, column};
 use crate::tid::Tid;
 
 /// How many rows of one value are followed. A row that is not among so many is not looked up: it might be among the others.
-const FOLLOWED: usize = 200;
+const FOLLOWED: i64 = 200;
 
 /// Blocks that are looked up at once.
 const BATCH: u64 = 64;
@@ -25,23 +25,40 @@ const MOST: usize = 100_000;
 /// How many rows a message names.
 const NAMED: usize = 5;
 
-/// What an index led to from one row: where, and whether the row there has that value.
-type Led = Vec<(Tid, bool)>;
+/// How rows are looked up by an index.
+struct Way<'a> {
+    table: &'a Table<'a>,
+    index: &'a Index,
+    /// Which of its columns are asked for, and by which operator.
+    operators: Vec<(usize, &'a str)>,
+    /// How the session is set for it; `None`: that is to be asked yet.
+    mode: Option<&'static str>,
+}
+
+/// What became of some rows that were looked up.
+#[derive(Default)]
+struct Looked {
+    /// Rows of which it was seen whether the index leads to them.
+    rows: u64,
+    /// Those that it does not lead to or leads from wrongly.
+    wrong: Vec<Tid>,
+}
 
 /// Looks up some rows, drawn at random.
 ///
 /// # Errors
 /// Why they could not be looked up.
-pub(super) fn some(reader: &mut Reader, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+pub(super) fn some(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
     let mut met = false;
-    for ways in ways(index) {
-        let drawn = draw(reader, table, index, &holds(index, &ways))?;
+    for mut way in ways(table, index) {
+        let drawn = draw(nodes.there, table, index, &way.holds())?;
         if drawn.is_empty() {
             continue;
         }
         met = true;
-        let Some(wrong) = look(reader, table, index, &ways, &drawn, seen)? else { continue };
-        return settle(reader, table, index, &ways, wrong, seen);
+        let Some(looked) = way.look(nodes.there, &drawn)? else { continue };
+        seen.looked_up += looked.rows;
+        return way.settle(nodes, looked.wrong, seen);
     }
     let is_asked = index.columns.iter().all(|column| !column.operators.is_empty());
     let why = if is_asked && !met { "no row was met that it can be asked for" } else { NO_WAY };
@@ -49,21 +66,37 @@ pub(super) fn some(reader: &mut Reader, table: &Table, index: &Index, seen: &mut
     Ok(())
 }
 
+/// Whether an index does not lead to one row, where that of the primary does. `None`: that cannot be looked up.
+///
+/// # Errors
+/// Why that could not be found out.
+pub(super) fn one(nodes: &mut Nodes, table: &Table, index: &Index, place: Tid) -> Result<Option<bool>, Trouble> {
+    for mut way in ways(table, index) {
+        let Some(looked) = way.look(nodes.there, &[place])? else { continue };
+        let here = if looked.wrong.is_empty() { Vec::new() } else { way.wrong_among(nodes.here, &[place])? };
+        return Ok(Some(!looked.wrong.is_empty() && here.is_empty()));
+    }
+    Ok(None)
+}
+
 /// Looks up all rows, as long as most of them can be told from the others of their value.
 ///
 /// # Errors
 /// Why they could not be looked up.
-pub(super) fn all(reader: &mut Reader, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
-    for ways in ways(index) {
-        let (holds, mut wrong, mut met, mut is_used) = (holds(index, &ways), Vec::new(), 0, true);
+pub(super) fn all(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+    for mut way in ways(table, index) {
+        let (holds, mut wrong, mut met, mut is_used) = (way.holds(), Vec::new(), 0, true);
         for range in Blocks::ALL.split(BATCH, table.blocks) {
             program::stop::check().map_err(|error| Trouble::Lost(error.to_string()))?;
-            reader.pace()?;
-            let places = within(reader, table, index, range, &holds)?;
+            nodes.there.pace()?;
+            let places = within(nodes.there, table, index, range, &holds)?;
             met += places.len() as u64;
-            reader.spent(places.len() as u64);
-            match look(reader, table, index, &ways, &places, seen)? {
-                Some(some) => wrong.extend(some),
+            nodes.there.spent(places.len() as u64);
+            match way.look(nodes.there, &places)? {
+                Some(looked) => {
+                    seen.looked_up += looked.rows;
+                    wrong.extend(looked.wrong);
+                }
                 None => is_used = false,
             }
             if !is_used || seen.looked_up < met / 2 || wrong.len() > MOST {
@@ -72,7 +105,7 @@ pub(super) fn all(reader: &mut Reader, table: &Table, index: &Index, seen: &mut 
         }
         if is_used {
             seen.not_read = (seen.looked_up < met).then(|| TOO_MANY.to_owned());
-            return settle(reader, table, index, &ways, wrong, seen);
+            return way.settle(nodes, wrong, seen);
         }
     }
     seen.not_read = Some(NO_WAY.to_owned());
@@ -91,147 +124,143 @@ const TOO_MANY: &str = "some rows share their value with too many others to be t
 const NO_WAY: &str =
     "the server takes another way to its rows, or there is no operator that finds them by their own value";
 
-/// Ways to look rows up: with each of its columns an operator. All columns first; then the first one alone.
-fn ways(index: &Index) -> Vec<Vec<&str>> {
-    let most = index.columns.iter().map(|column| column.operators.len()).min().unwrap_or(0);
-    let whole = (0..most).map(|n| index.columns.iter().map(|column| column.operators[n].as_str()).collect::<Vec<_>>());
-    let mut ways: Vec<_> = whole.collect();
-    if index.columns.len() > 1 {
-        ways.extend(index.columns[0].operators.iter().map(|operator| vec![operator.as_str()]));
-    }
-    ways
-}
-
-/// That each value stands in this relation to itself: NULL does not, nor does an empty range overlap itself.
-fn holds(index: &Index, ways: &[&str]) -> String {
-    let each = index
-        .columns
-        .iter()
-        .zip(ways)
-        .map(|(column, operator)| format!("{} {operator} {}", column.value, column.probe));
-    format!("({})", each.collect::<Vec<_>>().join(" AND "))
-}
-
-/// Looks up the rows at these places. Returns those that it does not lead to or leads from wrongly; `None`: the
-/// server does not use this index for it.
-fn look(
-    reader: &mut Reader,
-    table: &Table,
-    index: &Index,
-    ways: &[&str],
-    places: &[Tid],
-    seen: &mut Seen,
-) -> Result<Option<Vec<Tid>>, Trouble> {
-    if places.is_empty() {
-        return Ok(Some(Vec::new()));
-    }
-    let sql = statement(table, index, ways, places);
-    let rows = by_index(reader, index, (&sql, Some(BY_PLACE)), |reader| reader.rows(&sql, &[]))?;
-    let Some(rows) = rows else { return Ok(None) };
-    let mut led: BTreeMap<Tid, Led> = BTreeMap::new();
-    for row in &rows {
-        let led = led.entry(column(row, 0)?).or_default();
-        if let Some(there) = column(row, 1)? {
-            led.push((there, column::<Option<bool>>(row, 2)?.unwrap_or(false)));
+/// Ways to look rows up: with all columns first; then with each one alone.
+fn ways<'a>(table: &'a Table, index: &'a Index) -> Vec<Way<'a>> {
+    let columns = &index.columns;
+    let most = columns.iter().map(|column| column.operators.len()).min().unwrap_or(0);
+    let nth =
+        |n: usize| columns.iter().enumerate().map(move |(at, column)| (at, column.operators[n].as_str())).collect();
+    let mut ways: Vec<Vec<(usize, &str)>> = (0..most).map(nth).collect();
+    if columns.len() > 1 {
+        for (at, column) in columns.iter().enumerate() {
+            ways.extend(column.operators.iter().map(|operator| vec![(at, operator.as_str())]));
         }
     }
-    let mut wrong = Vec::new();
-    for (place, led) in led {
-        match leads(place, &led) {
-            Some(true) => seen.looked_up += 1,
-            Some(false) => {
-                seen.looked_up += 1;
-                wrong.push(place);
+    ways.into_iter().map(|operators| Way { table, index, operators, mode: None }).collect()
+}
+
+impl Way<'_> {
+    /// The columns that are asked for, each with its operator.
+    fn columns(&self) -> impl Iterator<Item = (usize, &Column, &str)> {
+        self.operators.iter().enumerate().map(|(n, (at, operator))| (n, &self.index.columns[*at], *operator))
+    }
+
+    /// That each value stands in this relation to itself: NULL does not, nor does an empty range overlap itself.
+    fn holds(&self) -> String {
+        let each = self.columns().map(|(_, column, operator)| format!("{} {operator} {}", column.value, column.probe));
+        format!("({})", each.collect::<Vec<_>>().join(" AND "))
+    }
+
+    /// Looks up the rows at these places. `None`: the server does not use this index for it.
+    fn look(&mut self, reader: &mut Reader, places: &[Tid]) -> Result<Option<Looked>, Trouble> {
+        if places.is_empty() {
+            return Ok(Some(Looked::default()));
+        }
+        let sql = self.statement(places);
+        if self.mode.is_none() {
+            self.mode = mode(reader, self.index, (&sql, Some(BY_PLACE)))?;
+        }
+        let Some(mode) = self.mode else { return Ok(None) };
+        let mut looked = Looked::default();
+        for row in by(reader, mode, |reader| reader.rows(&sql, &[]))? {
+            let (place, count): (Option<Tid>, i64) = (column(&row, 0)?, column(&row, 1)?);
+            let Some(place) = place else {
+                looked.rows += count.unsigned_abs();
+                continue;
+            };
+            match is_wrong(count, column::<Option<bool>>(&row, 2)?) {
+                true => looked.wrong.push(place),
+                false => looked.rows -= 1, // it was not seen
             }
-            None => {}
         }
+        Ok(Some(looked))
     }
-    Ok(Some(wrong))
-}
 
-/// Whether an index leads from the value of the row at `place` to it, and to no other value; `None`: that was not seen.
-fn leads(place: Tid, led: &Led) -> Option<bool> {
-    if led.iter().any(|(_, has_value)| !has_value) {
-        return Some(false);
+    /// The statement that looks up the rows at these places: in its first row their number, then a row for each that the
+    /// index does not lead to, or leads from to another value: its place, how many rows it led to, and whether all of these
+    /// have that value. `OFFSET 0` keeps the planner from another order: each place is fetched by itself, and not by way of
+    /// the index.
+    fn statement(&self, places: &[Tid]) -> String {
+        let (name, condition, holds) = (self.table.layout.table.quoted(), self.index.condition(), self.holds());
+        let places: Vec<_> = places.iter().map(|place| format!("\"{place}\"")).collect();
+        let probes: Vec<_> = self.columns().map(|(n, column, _)| format!("{} AS k{n}", column.probe)).collect();
+        let equal: Vec<_> = self
+            .columns()
+            .map(|(n, column, operator)| format!("{} {operator} \"?drawn\".k{n}", column.value))
+            .collect();
+        let equal = equal.join(" AND ");
+        format!(
+            "WITH \"?drawn\" AS MATERIALIZED \
+               (SELECT there.* FROM pg_catalog.unnest('{{{}}}'::tid[]) AS at (place) CROSS JOIN LATERAL \
+                 (SELECT t.ctid AS \"?place\", {} FROM ONLY {name} AS t \
+                   WHERE t.ctid = at.place AND {condition} AND {holds} OFFSET 0) AS there) \
+             SELECT NULL::tid, count(*), NULL::boolean FROM \"?drawn\" UNION ALL \
+             SELECT \"?drawn\".\"?place\", led.count, led.has_value FROM \"?drawn\" CROSS JOIN LATERAL \
+               (SELECT count(*), bool_or(f.place = \"?drawn\".\"?place\") AS leads, bool_and(f.has_value) AS has_value \
+                  FROM (SELECT t.ctid AS place, COALESCE({equal}, false) AS has_value FROM ONLY {name} AS t \
+                         WHERE {equal} AND {condition} LIMIT {FOLLOWED}) AS f) AS led \
+              WHERE (led.leads AND led.has_value) IS NOT TRUE",
+            places.join(","),
+            probes.join(", ")
+        )
     }
-    match led.iter().any(|(there, _)| *there == place) {
-        true => Some(true),
-        false if led.len() < FOLLOWED => Some(false),
-        false => None,
-    }
-}
 
-/// `OFFSET 0` keeps the planner from another order: each place is fetched by itself, and not by way of the index.
-fn statement(table: &Table, index: &Index, ways: &[&str], places: &[Tid]) -> String {
-    let name = table.layout.table.quoted();
-    let places: Vec<_> = places.iter().map(|place| format!("\"{place}\"")).collect();
-    let columns = || index.columns.iter().zip(ways).enumerate();
-    let values: Vec<_> = columns().map(|(n, (column, _))| format!("{} AS k{n}", column.probe)).collect();
-    let equal: Vec<_> =
-        columns().map(|(n, (column, operator))| format!("{} {operator} drawn.k{n}", column.value)).collect();
-    let (equal, condition, holds) = (equal.join(" AND "), index.condition(), holds(index, ways));
-    format!(
-        "WITH drawn AS MATERIALIZED \
-           (SELECT there.* FROM pg_catalog.unnest('{{{}}}'::tid[]) AS at (place) CROSS JOIN LATERAL \
-             (SELECT t.ctid AS place, {} FROM ONLY {name} AS t \
-               WHERE t.ctid = at.place AND {condition} AND {holds} OFFSET 0) AS there) \
-         SELECT drawn.place, led.place, led.has_value FROM drawn LEFT JOIN LATERAL \
-           (SELECT t.ctid AS place, ({equal}) AS has_value FROM ONLY {name} AS t \
-             WHERE {equal} AND {condition} LIMIT {FOLLOWED}) AS led ON true",
-        places.join(","),
-        values.join(", ")
-    )
-}
-
-/// Looks at wrong ones again: what is right at a later look was no fault.
-fn settle(
-    reader: &mut Reader,
-    table: &Table,
-    index: &Index,
-    ways: &[&str],
-    mut wrong: Vec<Tid>,
-    seen: &mut Seen,
-) -> Result<(), Trouble> {
-    for _ in 1..LOOKS {
-        if wrong.is_empty() {
-            return Ok(());
+    /// Looks at wrong ones again: what is right at a later look was no fault, nor is what is the same on the primary.
+    fn settle(&mut self, nodes: &mut Nodes, mut wrong: Vec<Tid>, seen: &mut Seen) -> Result<(), Trouble> {
+        for _ in 1..LOOKS {
+            if wrong.is_empty() {
+                return Ok(());
+            }
+            pause()?;
+            wrong = self.wrong_among(nodes.there, &wrong)?;
         }
-        pause()?;
-        let mut still = Vec::new();
-        for some in wrong.chunks(1000) {
-            let again = look(reader, table, index, ways, some, &mut Seen::default())?;
-            still.extend(again.unwrap_or_default());
-        }
-        wrong = still;
-    }
-    if !wrong.is_empty() {
-        let named: Vec<_> = wrong.iter().take(NAMED).map(Tid::to_string).collect();
-        let more = if wrong.len() > NAMED { format!(" and {} more", wrong.len() - NAMED) } else { String::new() };
+        let here: HashSet<Tid> = self.wrong_among(nodes.here, &wrong)?.into_iter().collect();
+        let (same, wrong): (Vec<Tid>, Vec<Tid>) = wrong.into_iter().partition(|place| here.contains(place));
         seen.faults += wrong.len() as u64;
-        seen.remarks.push(format!("does not lead to the rows at {}{more}, or leads to others", named.join(", ")));
+        if !wrong.is_empty() {
+            seen.remarks.push(format!("does not lead to the rows at {}, or not to them alone", named(&wrong)));
+        }
+        if !same.is_empty() {
+            seen.remarks.push(format!(
+                "does not lead to the rows at {}, on the primary neither: no fault of this standby",
+                named(&same)
+            ));
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Those of these rows that a node's index does not lead to, or not to them alone.
+    fn wrong_among(&mut self, reader: &mut Reader, places: &[Tid]) -> Result<Vec<Tid>, Trouble> {
+        let mut wrong = Vec::new();
+        for some in places.chunks(1000) {
+            wrong.extend(self.look(reader, some)?.unwrap_or_default().wrong);
+        }
+        Ok(wrong)
+    }
+}
+
+/// The first few of some places.
+fn named(places: &[Tid]) -> String {
+    let named: Vec<_> = places.iter().take(NAMED).map(Tid::to_string).collect();
+    let more = if places.len() > NAMED { format!(" and {} more", places.len() - NAMED) } else { String::new() };
+    named.join(", ") + &more
+}
+
+/// Whether an index that led to so many rows, but not to the one that it was asked for or not only to its value, is wrong.
+/// If not, the row may be among those that were not followed.
+fn is_wrong(led_to: i64, has_value: Option<bool>) -> bool {
+    has_value == Some(false) || led_to < FOLLOWED
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FOLLOWED, leads};
-    use crate::tid::Tid;
-
-    const fn at(block: u32) -> Tid {
-        Tid { block, offset: 1 }
-    }
-
-    #[test]
-    fn an_index_has_to_lead_to_the_row_and_to_no_other_value() {
-        assert_eq!(leads(at(1), &vec![(at(1), true), (at(2), true)]), Some(true));
-        assert_eq!(leads(at(1), &vec![]), Some(false));
-        assert_eq!(leads(at(1), &vec![(at(2), true)]), Some(false));
-        assert_eq!(leads(at(1), &vec![(at(1), true), (at(2), false)]), Some(false));
-    }
+    use super::{FOLLOWED, is_wrong};
 
     #[test]
     fn a_row_that_may_be_among_those_that_were_not_followed_was_not_looked_up() {
-        assert_eq!(leads(at(1), &vec![(at(2), true); FOLLOWED]), None);
+        assert!(is_wrong(0, None), "it leads nowhere");
+        assert!(is_wrong(1, Some(true)), "it leads to another row of that value");
+        assert!(is_wrong(FOLLOWED, Some(false)), "it leads to another value");
+        assert!(!is_wrong(FOLLOWED, Some(true)));
     }
 }

@@ -2,7 +2,8 @@
 //! lead to is as good as lost for most queries. Scan and primary were compared before.
 //!
 //! Index and scan are read in one snapshot, so nothing that is written meanwhile stands between them. Even so a fault has to
-//! stay for some looks.
+//! stay for some looks, and the primary's index is asked before it counts: some operators do not find all values (NaN among
+//! circles), and an expression may have been computed under other settings. That is the same on both nodes, and is only said.
 
 mod amcheck;
 mod draw;
@@ -60,6 +61,14 @@ struct Seen {
     not_read: Option<String>,
 }
 
+/// Where it is looked: the standby, and the primary for what is found.
+struct Nodes<'a> {
+    there: &'a mut Reader,
+    here: &'a mut Reader,
+    checkers_there: &'a Checkers,
+    checkers_here: &'a Checkers,
+}
+
 /// A table whose indexes are looked at.
 struct Table<'a> {
     layout: &'a Layout,
@@ -72,42 +81,56 @@ struct Table<'a> {
 }
 
 /// Looks at all indexes of a table of so many rows on a standby, and at its visibility map.
-pub(crate) fn check(standby: &mut Node, layout: &Layout, rows: u64, how: (Indexes, Draw), found: &mut Found) {
+pub(crate) fn check(
+    primary: &mut Node,
+    standby: &mut Node,
+    layout: &Layout,
+    rows: u64,
+    how: (Indexes, Draw),
+    found: &mut Found,
+) {
     let (how, draw) = how;
-    if how == Indexes::None || standby.is_gone() {
+    if how == Indexes::None || standby.is_gone() || primary.is_gone() {
         return;
     }
     found.index_faults = 0; // one that kept the table from being read is met again, by its name
-    let checkers = standby.checkers.clone();
-    let reader = standby.reader();
-    let mut begun = || {
-        reader.take_time_for(rows)?;
-        Ok((index::read(reader, &layout.table)?, extent(reader, &layout.table)?.blocks))
+    let (checkers_there, checkers_here) = (&standby.checkers.clone(), &primary.checkers.clone());
+    let nodes = &mut Nodes { there: standby.reader(), here: primary.reader(), checkers_there, checkers_here };
+    let begun = |nodes: &mut Nodes| {
+        nodes.take_time_for(rows)?;
+        Ok((index::read(nodes.there, &layout.table)?, extent(nodes.there, &layout.table)?.blocks))
     };
-    match begun() {
-        Ok((indexes, blocks)) => {
-            let table = Table { layout, rows, blocks, draw, how };
-            all(reader, &table, &indexes, &checkers, found);
-        }
+    match begun(nodes) {
+        Ok((indexes, blocks)) => all(nodes, &Table { layout, rows, blocks, draw, how }, &indexes, found),
         Err(trouble) => found.keep("its indexes", &trouble),
     }
-    if let Err(trouble) = reader.take_time_for(0) {
+    if let Err(trouble) = nodes.take_time_for(0) {
         found.keep("its indexes", &trouble);
     }
 }
 
-fn all(reader: &mut Reader, table: &Table, indexes: &[Index], checkers: &Checkers, found: &mut Found) {
+impl Nodes<'_> {
+    fn take_time_for(&mut self, rows: u64) -> Result<(), Trouble> {
+        self.there.take_time_for(rows)?;
+        self.here.take_time_for(rows)
+    }
+}
+
+fn all(nodes: &mut Nodes, table: &Table, indexes: &[Index], found: &mut Found) {
     found.indexes = Some(0);
     for index in indexes {
-        match look_at(reader, table, index, checkers) {
+        match look_at(nodes, table, index) {
             Ok(seen) => keep(found, index, table, seen),
-            Err(_) if is_gone(reader, index) => {} // dropped or built anew meanwhile
+            Err(_) if is_gone(nodes.there, index) => {} // dropped or built anew meanwhile
             Err(trouble) => found.unknown.push(format!("index {}: {trouble}", index.title)),
         }
     }
-    match visibility::check(reader, table, indexes, checkers) {
+    match visibility::check(nodes, table, indexes) {
         Ok(map) => {
-            found.tally.map(!matches!(map, Map::NotRead));
+            found.tally.map(&map);
+            if matches!(map, Map::NotRead) && table.how == Indexes::All {
+                found.unknown.push("its visibility map was not read".to_owned());
+            }
             if let Map::Wrong { rows, remark } = map {
                 found.index_faults += rows;
                 found.remarks.push(remark);
@@ -133,16 +156,28 @@ fn keep(found: &mut Found, index: &Index, table: &Table, seen: Seen) {
 }
 
 /// Looks at one index by all means that there are.
-fn look_at(reader: &mut Reader, table: &Table, index: &Index, checkers: &Checkers) -> Result<Seen, Trouble> {
+fn look_at(nodes: &mut Nodes, table: &Table, index: &Index) -> Result<Seen, Trouble> {
     let mut seen = Seen::default();
     if !index.is_valid {
         return Ok(Seen { not_read: Some("it is not valid, and no query uses it".to_owned()), ..seen });
     }
-    let checked = persistent(|| amcheck::check(reader, checkers, index))?;
-    match checked {
-        amcheck::Said::Nothing => {}
-        amcheck::Said::Sound => seen.in_full = true,
-        amcheck::Said::Damaged(why) => return Ok(damaged(format!("amcheck: {why}"))),
+    let said = persistent(|| amcheck::check(nodes.there, nodes.checkers_there, index))?;
+    match (said, index.calls_code_of_users) {
+        (amcheck::Said::Nothing, _) => {}
+        (amcheck::Said::Sound, _) => seen.in_full = true,
+        (amcheck::Said::NoEntry(place, why), false) => match look_up::one(nodes, table, index, place)? {
+            Some(true) => return Ok(damaged(format!("amcheck: {why}"))),
+            Some(false) => {}
+            None => seen.not_read = Some(format!("amcheck says {}, and that cannot be looked up", words(&why))),
+        },
+        (amcheck::Said::NoEntry(_, why) | amcheck::Said::Damaged(why), _) => {
+            match amcheck::check(nodes.here, nodes.checkers_here, index)? {
+                amcheck::Said::Damaged(here) | amcheck::Said::NoEntry(_, here) if words(&here) == words(&why) => {
+                    seen.remarks.push(format!("amcheck says the same of it on both nodes, {}", words(&why)));
+                }
+                _ => return Ok(damaged(format!("amcheck: {why}"))),
+            }
+        }
     }
     if index.calls_code_of_users {
         seen.not_read = Some("it calls functions of this database's users, which only amcheck may".to_owned());
@@ -151,22 +186,26 @@ fn look_at(reader: &mut Reader, table: &Table, index: &Index, checkers: &Checker
     if table.rows == 0 {
         return Ok(Seen { in_full: true, ..seen }); // it leads to nothing, as it should
     }
-    match look_up(reader, table, index, &mut seen) {
+    match look_up(nodes, table, index, &mut seen) {
         Ok(()) => Ok(seen),
         Err(trouble) if trouble.is_damage() => Ok(damaged(trouble.to_string())),
+        Err(Trouble::Unread(why)) => Ok(Seen { not_read: Some(why), ..seen }),
         Err(trouble) => Err(trouble),
     }
 }
 
 /// Looks rows up by an index, or reads it in full.
-fn look_up(reader: &mut Reader, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+fn look_up(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
     if table.how == Indexes::Sample {
-        return look_up::some(reader, table, index, seen);
+        return look_up::some(nodes, table, index, seen);
     }
-    look_up::all(reader, table, index, seen)?;
+    look_up::all(nodes, table, index, seen)?;
+    if seen.faults == 0 {
+        in_full::nulls(nodes, table, index, seen)?;
+    }
     // Of a btree the rows that share their value with many others are seen in its order.
     if index.method == "btree" && seen.faults == 0 {
-        return in_full::read(reader, table, index, seen);
+        return in_full::read(nodes, table, index, seen);
     }
     seen.in_full |= seen.not_read.is_none();
     Ok(())
@@ -180,11 +219,16 @@ fn damaged(why: String) -> Seen {
 fn persistent(mut ask: impl FnMut() -> Result<amcheck::Said, Trouble>) -> Result<amcheck::Said, Trouble> {
     for _ in 1..LOOKS {
         match ask()? {
-            amcheck::Said::Damaged(_) => pause()?,
+            amcheck::Said::Damaged(_) | amcheck::Said::NoEntry(..) => pause()?,
             said => return Ok(said),
         }
     }
     ask()
+}
+
+/// What a server said, without which one it was.
+fn words(said: &str) -> &str {
+    said.split_once("ERROR: ").map_or(said, |(_, words)| words)
 }
 
 /// Waits before another look.

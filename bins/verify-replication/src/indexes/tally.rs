@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use report::show::count;
 
+use super::visibility::Map;
+
 /// How many indexes that were not read for the same reason are named.
 const NAMED: usize = 5;
 
@@ -40,10 +42,10 @@ impl Tally {
         }
     }
 
-    /// Counts a visibility map.
-    pub(super) fn map(&mut self, is_read: bool) {
-        self.maps += 1;
-        self.maps_read += u64::from(is_read);
+    /// Counts a visibility map that covers something.
+    pub(super) fn map(&mut self, map: &Map) {
+        self.maps += u64::from(!matches!(map, Map::Empty));
+        self.maps_read += u64::from(matches!(map, Map::Sound | Map::Wrong { .. }));
     }
 
     /// Keeps the name of one of which nothing was read, and why.
@@ -70,17 +72,18 @@ impl Tally {
         self.all == 0 && self.maps == 0
     }
 
-    /// In words; `seed`: of the random choice of rows.
-    pub(crate) fn words(&self, seed: u64) -> String {
+    /// In words; `seed`: of the random choice of rows, if they were chosen.
+    pub(crate) fn words(&self, seed: Option<u64>) -> String {
         let read = self.in_full + self.sampled;
         let noun = if self.all == 1 { "index" } else { "indexes" };
         let mut words = format!("{read} of {} {noun}: {} read in full", self.all, self.in_full);
         if self.sampled > 0 {
             words += &format!(
-                ", {} by {} of {} drawn at random (--seed {seed})",
+                ", {} by {} of {}{}",
                 self.sampled,
                 self.looked_up,
-                count(self.rows, "row")
+                count(self.rows, "row"),
+                seed.map(|seed| format!(" drawn at random (--seed {seed})")).unwrap_or_default()
             );
         }
         words + &format!("; {} of {}", self.maps_read, count(self.maps, "visibility map"))

@@ -1,7 +1,7 @@
 //! The visibility map: a page that it wrongly calls all-visible shows deleted rows to whoever reads an index only.
 
 use super::index::Index;
-use super::{Checkers, Indexes, LOOKS, Table, pause};
+use super::{Checkers, Indexes, LOOKS, Nodes, Table, pause};
 use crate::reader::{Reader, Trouble, column};
 
 /// A table whose map covers less than this share of its pages is read by index only if that was asked for: each of the other
@@ -13,6 +13,8 @@ const SMALL: u64 = 1024;
 
 /// What is known of a map.
 pub(super) enum Map {
+    /// It covers no page.
+    Empty,
     /// Nothing: it was not looked at.
     NotRead,
     /// No fault was found.
@@ -21,56 +23,77 @@ pub(super) enum Map {
     Wrong { rows: u64, remark: String },
 }
 
-/// Looks whether the map calls a page all-visible that is not.
+/// Looks whether the map calls a page all-visible that is not. What it says on the primary, too, is no fault of the standby.
 ///
 /// # Errors
 /// Why that could not be found out.
-pub(super) fn check(
-    reader: &mut Reader,
-    table: &Table,
-    indexes: &[Index],
-    checkers: &Checkers,
-) -> Result<Map, Trouble> {
-    if let Some(function) = checkers.get("pg_check_visible") {
-        return persistent(|| by_pg_visibility(reader, table, function));
+pub(super) fn check(nodes: &mut Nodes, table: &Table, indexes: &[Index]) -> Result<Map, Trouble> {
+    match is_worth_it(nodes.there, table, nodes.checkers_there)? {
+        None => return Ok(Map::Empty),
+        Some(false) => return Ok(Map::NotRead),
+        Some(true) => {}
     }
-    let whole = |index: &&Index| index.method == "btree" && index.is_valid && index.predicate.is_none();
-    let Some(index) = indexes.iter().find(whole) else { return Ok(Map::NotRead) };
-    if !is_worth_it(reader, table)? {
-        return Ok(Map::NotRead);
-    }
-    persistent(|| by_counts(reader, table, index))
-}
-
-fn persistent(mut look: impl FnMut() -> Result<Map, Trouble>) -> Result<Map, Trouble> {
-    for _ in 1..LOOKS {
-        match look()? {
-            Map::Wrong { .. } => pause()?,
-            map => return Ok(map),
+    let mut map = Map::NotRead;
+    for look in 1..=LOOKS {
+        map = once(nodes.there, table, indexes, nodes.checkers_there)?;
+        if !matches!(map, Map::Wrong { .. }) {
+            return Ok(map);
+        }
+        if look < LOOKS {
+            pause()?;
         }
     }
-    look()
+    if let (Map::Wrong { rows, remark }, Map::Wrong { rows: here, .. }) =
+        (&map, once(nodes.here, table, indexes, nodes.checkers_here)?)
+    {
+        let remark = format!("{remark} (on the primary of {here} rows)");
+        return Ok(Map::Wrong { rows: rows.saturating_sub(here), remark });
+    }
+    Ok(map)
 }
 
-fn by_pg_visibility(reader: &mut Reader, table: &Table, function: &str) -> Result<Map, Trouble> {
-    let sql = format!("SELECT count(*), min(c.t_ctid::text) FROM {function}($1::oid::regclass) AS c");
-    let rows = reader.rows(&sql, &[&table.layout.table.oid])?;
-    let Some(row) = rows.first() else { return Ok(Map::NotRead) };
-    let rows = column::<i64>(row, 0)?.unsigned_abs();
-    let first = column::<Option<String>>(row, 1)?.unwrap_or_default();
-    let remark = format!(
-        "the visibility map calls pages all-visible that are not: pg_check_visible says so of {rows} rows, such as {first}"
-    );
-    Ok(if rows > 0 { Map::Wrong { rows, remark } } else { Map::Sound })
+/// What is known of the map of one node.
+fn once(reader: &mut Reader, table: &Table, indexes: &[Index], checkers: &Checkers) -> Result<Map, Trouble> {
+    if checkers.get("pg_check_visible").is_some() {
+        return by_pg_visibility(reader, table, checkers);
+    }
+    let whole = |index: &&Index| index.method == "btree" && index.is_valid && index.predicate.is_none();
+    match indexes.iter().find(whole) {
+        Some(index) => by_counts(reader, table, index),
+        None => Ok(Map::Empty), // nothing reads it by index alone
+    }
 }
 
-fn is_worth_it(reader: &mut Reader, table: &Table) -> Result<bool, Trouble> {
+fn by_pg_visibility(reader: &mut Reader, table: &Table, checkers: &Checkers) -> Result<Map, Trouble> {
+    let (mut wrong, mut remarks) = (0_u64, Vec::new());
+    for (function, what) in [("pg_check_visible", "all-visible"), ("pg_check_frozen", "all-frozen")] {
+        let Some(call) = checkers.get(function) else { continue };
+        let sql = format!("SELECT count(*), min(c.t_ctid::text) FROM {call}($1::oid::regclass) AS c");
+        let rows = reader.rows(&sql, &[&table.layout.table.oid])?;
+        let Some(row) = rows.first() else { return Ok(Map::NotRead) };
+        let rows = column::<i64>(row, 0)?.unsigned_abs();
+        if rows > 0 {
+            let first = column::<Option<String>>(row, 1)?.unwrap_or_default();
+            remarks.push(format!(
+                "the visibility map calls pages {what} that are not: {function} says so of {rows} rows, such as {first}"
+            ));
+        }
+        wrong = wrong.max(rows); // a page that is not all-visible is not all-frozen either
+    }
+    Ok(if wrong > 0 { Map::Wrong { rows: wrong, remark: remarks.join("; ") } } else { Map::Sound })
+}
+
+/// Whether the map covers anything, as far as the last VACUUM knew, and can be looked at for what that is worth.
+fn is_worth_it(reader: &mut Reader, table: &Table, checkers: &Checkers) -> Result<Option<bool>, Trouble> {
     let sql = "SELECT c.relallvisible, c.relpages FROM pg_catalog.pg_class AS c WHERE c.oid = $1";
     let rows = reader.rows(sql, &[&table.layout.table.oid])?;
-    let Some(row) = rows.first() else { return Ok(false) };
+    let Some(row) = rows.first() else { return Ok(None) };
     let (visible, pages): (i32, i32) = (column(row, 0)?, column(row, 1)?);
-    let is_cheap = table.blocks <= SMALL || f64::from(visible) >= COVERED * f64::from(pages);
-    Ok(visible > 0 && (is_cheap || table.how == Indexes::All))
+    let is_cheap = checkers.get("pg_check_visible").is_some()
+        || table.blocks <= SMALL
+        || f64::from(visible) >= COVERED * f64::from(pages);
+    let all = table.how == Indexes::All; // also where the last VACUUM left no word of it
+    Ok((visible > 0 || all).then_some(is_cheap || all))
 }
 
 /// How many rows there are by an index alone, and by a scan, in one snapshot.
