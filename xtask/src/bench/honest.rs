@@ -36,7 +36,7 @@ const DISTURBING: [(&str, &str); 5] = [
 /// Time for one comparison, beyond which it counts as unknown.
 const RUN_DEADLINE: Duration = Duration::from_secs(300);
 /// Time for one round of what disturbs: commits may wait for the standby.
-const ROUND_DEADLINE: Duration = Duration::from_secs(120);
+const ROUND_DEADLINE: Duration = Duration::from_secs(600);
 /// Time for write-load to finish.
 const GRACE: Duration = Duration::from_secs(30);
 /// How many reasons a row tells.

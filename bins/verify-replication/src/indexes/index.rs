@@ -51,7 +51,8 @@ pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Vec<Index>, T
     let mut indexes: Vec<Index> = Vec::new();
     for row in reader.rows(cluster::sql!("verify_indexes"), &[&table.oid])? {
         let oid = column(&row, 0)?;
-        let value = format!("({})", column::<String>(&row, 7)?);
+        let Some(value) = column::<Option<String>>(&row, 7)? else { continue }; // dropped in this moment
+        let value = format!("({value})");
         let key = Column {
             probe: if column(&row, 11)? { query_for_all_lexemes(&value) } else { value.clone() },
             value,

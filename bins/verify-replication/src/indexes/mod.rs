@@ -125,7 +125,7 @@ fn all(nodes: &mut Nodes, table: &Table, indexes: &[Index], found: &mut Found) {
             Err(trouble) => found.unknown.push(format!("index {}: {trouble}", index.title)),
         }
     }
-    match visibility::check(nodes, table, indexes) {
+    match visibility::check(nodes, table, indexes, found.index_faults) {
         Ok(map) => {
             found.tally.map(&map);
             if matches!(map, Map::NotRead) && table.how == Indexes::All {
