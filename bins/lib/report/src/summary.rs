@@ -158,9 +158,13 @@ pub fn verify(rows: &[VerifyRow]) -> String {
         0 => String::new(),
         some => format!(" ({} not read)", count(some, "table")),
     };
+    let indexes = match rows.iter().filter_map(|row| row.index_faults).sum::<u64>() {
+        0 => String::new(),
+        some => format!(", {} of indexes", count(some, "fault")),
+    };
     let verdict = rows.iter().map(|row| row.verdict).max().unwrap_or(crate::verdict::Verdict::Unknown);
     format!(
-        "standbys  {} compared{unread}: {} missing, {} extra, {} different, {} corrupt: {verdict}",
+        "standbys  {} compared{unread}: {} missing, {} extra, {} different, {} corrupt{indexes}: {verdict}",
         count(sum(|row| row.rows_standby.and(row.rows_primary)), "row"),
         sum(|row| row.missing),
         sum(|row| row.extra),
