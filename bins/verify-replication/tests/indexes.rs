@@ -253,7 +253,11 @@ fn rows_without_a_value_are_found_by_an_index_that_knows_of_them() {
     let more: String =
         (0..3).map(|n| format!("INSERT INTO null_{n} SELECT NULL FROM generate_series(1, 100);")).collect();
     pair.leave_behind("null\\_%\\_i", &more);
-    pair.primary.script("DROP EXTENSION IF EXISTS amcheck").unwrap();
+    let (code, rows, stderr) = pair.verify(&["--table", "null_2"]);
+    if stderr.contains("amcheck") {
+        assert_eq!((code, rows[0].index_faults), (Some(1), Some(1)), "{stderr}");
+        pair.primary.script("DROP EXTENSION amcheck").unwrap();
+    }
     let (code, rows, stderr) = pair.verify(&["--indexes", "all"]);
     for n in 0..3 {
         let row = rows.iter().find(|row| row.table == format!("public.null_{n}")).unwrap();

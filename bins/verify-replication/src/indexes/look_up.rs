@@ -66,19 +66,6 @@ pub(super) fn some(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut S
     Ok(())
 }
 
-/// Whether an index does not lead to one row, where that of the primary does. `None`: that cannot be looked up.
-///
-/// # Errors
-/// Why that could not be found out.
-pub(super) fn one(nodes: &mut Nodes, table: &Table, index: &Index, place: Tid) -> Result<Option<bool>, Trouble> {
-    for mut way in ways(table, index) {
-        let Some(looked) = way.look(nodes.there, &[place])? else { continue };
-        let here = if looked.wrong.is_empty() { Vec::new() } else { way.wrong_among(nodes.here, &[place])? };
-        return Ok(Some(!looked.wrong.is_empty() && here.is_empty()));
-    }
-    Ok(None)
-}
-
 /// Looks up all rows, as long as most of them can be told from the others of their value.
 ///
 /// # Errors

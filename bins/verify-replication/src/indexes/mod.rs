@@ -1,5 +1,5 @@
-//! The indexes of a table on a standby, each held against a scan of the same node: a row that a scan shows and an index does not
-//! lead to is as good as lost for most queries. Scan and primary were compared before.
+//! The indexes of a table on a standby, each held against a scan of the same node: a row that a scan shows and an index does
+//! not lead to is as good as lost for most queries. Scan and primary were compared before.
 //!
 //! Index and scan are read in one snapshot, so nothing that is written meanwhile stands between them. Even so a fault has to
 //! stay for some looks, and the primary's index is asked before it counts: some operators do not find all values (NaN among
@@ -161,16 +161,10 @@ fn look_at(nodes: &mut Nodes, table: &Table, index: &Index) -> Result<Seen, Trou
     if !index.is_valid {
         return Ok(Seen { not_read: Some("it is not valid, and no query uses it".to_owned()), ..seen });
     }
-    let said = persistent(|| amcheck::check(nodes.there, nodes.checkers_there, index))?;
-    match (said, index.calls_code_of_users) {
-        (amcheck::Said::Nothing, _) => {}
-        (amcheck::Said::Sound, _) => seen.in_full = true,
-        (amcheck::Said::NoEntry(place, why), false) => match look_up::one(nodes, table, index, place)? {
-            Some(true) => return Ok(damaged(format!("amcheck: {why}"))),
-            Some(false) => {}
-            None => seen.not_read = Some(format!("amcheck says {}, and that cannot be looked up", words(&why))),
-        },
-        (amcheck::Said::NoEntry(_, why) | amcheck::Said::Damaged(why), _) => {
+    match persistent(|| amcheck::check(nodes.there, nodes.checkers_there, index))? {
+        amcheck::Said::Nothing => {}
+        amcheck::Said::Sound => seen.in_full = true,
+        amcheck::Said::Damaged(why) | amcheck::Said::NoEntry(_, why) => {
             match amcheck::check(nodes.here, nodes.checkers_here, index)? {
                 amcheck::Said::Damaged(here) | amcheck::Said::NoEntry(_, here) if words(&here) == words(&why) => {
                     seen.remarks.push(format!("amcheck says the same of it on both nodes, {}", words(&why)));
@@ -215,15 +209,24 @@ fn damaged(why: String) -> Seen {
     Seen { in_full: true, faults: 1, remarks: vec![why], ..Seen::default() }
 }
 
-/// Asks again as long as the answer is damage, with a bound: the last answer counts.
+/// Asks again as long as the answer is damage, with a bound. Rows without an entry have to be the same ones: on a standby the
+/// entry of a row that was deleted a moment ago may be marked as dead, which `amcheck` takes for none. If they are others each
+/// time, nothing is known.
 fn persistent(mut ask: impl FnMut() -> Result<amcheck::Said, Trouble>) -> Result<amcheck::Said, Trouble> {
+    let mut said = ask()?;
+    let mut same = true;
     for _ in 1..LOOKS {
-        match ask()? {
-            amcheck::Said::Damaged(_) | amcheck::Said::NoEntry(..) => pause()?,
-            said => return Ok(said),
+        if matches!(said, amcheck::Said::Nothing | amcheck::Said::Sound) {
+            return Ok(said);
         }
+        pause()?;
+        let again = ask()?;
+        if let (amcheck::Said::NoEntry(before, _), amcheck::Said::NoEntry(now, _)) = (&said, &again) {
+            same &= before == now;
+        }
+        said = again;
     }
-    ask()
+    Ok(if same { said } else { amcheck::Said::Nothing })
 }
 
 /// What a server said, without which one it was.
