@@ -60,7 +60,6 @@ use report::verdict::Verdict;
 
 use crate::account::Account;
 use crate::args::Args;
-use crate::diff::Diff;
 use crate::verify::{Scope, Verify};
 
 /// How our sessions call themselves.
@@ -79,7 +78,7 @@ fn run() -> Result<Verdict> {
     program::stop::check()?;
     let cluster = args.cluster.open()?;
     let run = Run::current("verify")?.name;
-    let diff = args.diff.as_deref().map(|path| Diff::create(path, &run, args.show_values)).transpose()?;
+    let diff = args.diff.clone().map(|path| (path, args.show_values));
     let mut account = Account::new(run, Progress::new(args.quiet), diff);
     let (options, ledger) = (args.options(), ledger.as_ref());
     let compared = match args.all_databases {

@@ -75,7 +75,6 @@ impl Verify<'_> {
         // Tables come in the order of the cluster file whoever answered.
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
         let coverage = Coverage::new((options.indexes == Indexes::Sample).then_some(options.draw.seed));
-        account.diff.iter_mut().for_each(|diff| diff.in_database(&database));
         Ok(Verify { account, database, scope, options, primary, standbys, coverage, causes: Causes::default() })
     }
 
@@ -96,7 +95,7 @@ impl Verify<'_> {
     pub(crate) fn all(&mut self, names: &[String], ledger: Option<&Ledger>) -> Result<()> {
         let subjects =
             &subject::find(&self.primary.door, &mut self.primary.readers[0], names, self.scope.other_databases)?;
-        self.account.begin()?;
+        self.account.begin_database(&self.database)?;
         if !self.scope.other_databases {
             self.account.progress.say(&format!("database {}:", self.database));
         }
