@@ -58,6 +58,15 @@ impl Account {
         bail!("servers cannot run as root, and there is no user {}: make one", CANDIDATES.join(" or "))
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn uid(self) -> u32 {
+        match self {
+            Account::Own => rustix::process::geteuid().as_raw(),
+            Account::Other { uid, .. } => uid,
+        }
+    }
+
     /// Makes a command run as this account, with none of our own PostgreSQL environment.
     pub fn apply(self, command: &mut Command) {
         for (name, _) in std::env::vars_os() {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use cluster::file::{BackendName, ClusterFile};
+use program::trust;
 
 use crate::backend::Backend;
 use crate::binaries::Binaries;
@@ -31,9 +32,10 @@ pub struct OpenLab {
 /// Opens and locks the lab of a cluster file.
 ///
 /// # Errors
-/// If it is no lab of ours, the file says of it what is not so, or somebody else uses it.
+/// If it is no lab of ours, or somebody else could write to it; if the file says of it what is not so, or somebody else uses it.
 pub fn open(file: &ClusterFile) -> Result<OpenLab> {
     let dir = lab_dir(file)?;
+    trust::check_dir(dir)?;
     let id = lost_marker::read(dir)?;
     let (lock, state) = (Lock::take(dir)?, LabState::read(dir)?);
     cluster_file::check(file, dir, &id, &state)?;
