@@ -147,7 +147,7 @@ impl Account {
         writer.write_all(text.as_bytes()).context("cannot fill a pipe")?;
         drop(writer);
         let said = tool::output_with_stdin(&mut command, reader.into(), WRITE_DEADLINE)?;
-        ensure!(said.status.success(), "cannot write {}: {}", path.display(), said.stderr.trim());
+        ensure!(said.status.success(), "cannot write {}: {}", path.display(), said.why());
         Ok(())
     }
 }

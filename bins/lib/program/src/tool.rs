@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use report::foreign;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 use crate::stop;
@@ -21,6 +22,10 @@ const END_WHEN_ASKED: Duration = Duration::from_secs(10);
 /// How many bytes of a tool's stderr an error shows.
 const TAIL_BYTES: usize = 2_000;
 
+/// How much of what a tool says is kept; the rest is read and forgotten. The most that is asked for is the WAL of a drill
+/// as `pg_waldump` tells it, some 150 bytes a record.
+const MOST_BYTES: u64 = 256 << 20;
+
 /// What a tool said, and how it ended.
 pub struct Output {
     /// Its stdout.
@@ -29,6 +34,14 @@ pub struct Output {
     pub stderr: String,
     /// How it ended.
     pub status: ExitStatus,
+}
+
+impl Output {
+    /// The end of its stderr, as an error can show it.
+    #[must_use]
+    pub fn why(&self) -> String {
+        foreign::quoted(tail(&self.stderr))
+    }
 }
 
 /// The error of a tool that was not done by its deadline: it is there, and what it would have said is not known.
@@ -51,7 +64,7 @@ pub fn run(command: Command, deadline: Duration) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let Output { stdout, stderr, status } = output(command, deadline)?;
     if !status.success() {
-        bail!("{name} failed ({status}): {}", tail(if stderr.is_empty() { &stdout } else { &stderr }));
+        bail!("{name} failed ({status}): {}", foreign::quoted(tail(if stderr.is_empty() { &stdout } else { &stderr })));
     }
     Ok(stdout.trim_end_matches('\n').to_owned())
 }
@@ -84,7 +97,7 @@ pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration
     match status? {
         Some(status) => Ok(Output { stdout, stderr, status }),
         None => {
-            let said = tail(&stderr);
+            let said = foreign::quoted(tail(&stderr));
             Err(TimedOut(format!("{name} was not done after {deadline:?} and was killed; it last said: {said}")).into())
         }
     }
@@ -126,7 +139,8 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            let _ = pipe.read_to_end(&mut bytes);
+            let _ = pipe.by_ref().take(MOST_BYTES).read_to_end(&mut bytes);
+            let _ = std::io::copy(&mut pipe, &mut std::io::sink()); // else it would wait for us
         }
         bytes
     })

@@ -198,7 +198,7 @@ impl ComposeLab {
 
     fn step_done(&self, node: &str, words: &[&str], deadline: Duration) -> Result<String> {
         let said = self.step(node, words, deadline)?;
-        ensure!(said.status.success(), "node {node}: {} failed: {}", words[0], said.stderr.trim());
+        ensure!(said.status.success(), "node {node}: {} failed: {}", words[0], said.why());
         Ok(said.stdout)
     }
 
@@ -281,7 +281,7 @@ impl Backend for ComposeLab {
         }
         let (id, seconds) = (self.container(node)?, STOP_DEADLINE.as_secs().to_string());
         let said = self.engine.output(&["stop", "--time", &seconds, &id], STOP_DEADLINE + Duration::from_secs(10))?;
-        ensure!(said.status.success(), "node {node} does not stop: {}", said.stderr.trim());
+        ensure!(said.status.success(), "node {node} does not stop: {}", said.why());
         Ok(())
     }
 
@@ -359,7 +359,7 @@ impl Backend for ComposeLab {
         let (id, seconds) = (self.container(node)?, limit.as_secs().to_string());
         let said = self.engine.output(&["exec", &id, "sh", "/understudy/node.sh", "promote", &seconds], limit)?;
         if !said.status.success() {
-            bail!("node {node}: pg_ctl promote failed: {}", said.stderr.trim());
+            bail!("node {node}: pg_ctl promote failed: {}", said.why());
         }
         Ok(())
     }

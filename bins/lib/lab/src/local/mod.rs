@@ -231,7 +231,7 @@ impl Backend for LocalLab {
         let (rewind, data, source) = (self.binaries.path("pg_rewind"), node.data(), upstream.conninfo_as(REWIND));
         let command = xshell::cmd!(sh, "{rewind} --target-pgdata {data} --source-server {source}");
         let said = tool::output(self.command(&node, command), TOOL_DEADLINE)?;
-        ensure!(said.status.success(), "node {}: pg_rewind failed: {}", node.name, said.stderr.trim());
+        ensure!(said.status.success(), "node {}: pg_rewind failed: {}", node.name, said.why());
         // Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint: then it would be a
         // server with rows of its own that follows all the same.
         let nothing = (said.stdout + &said.stderr).contains("no rewind required");
