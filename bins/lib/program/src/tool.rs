@@ -16,6 +16,10 @@ use crate::stop;
 /// How often a running child is looked at. A child's end is noticed no later than this.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// The program that runs another one in a session of its own. It must not lead a group already: then it would go on in a
+/// child, and what we wait for and end would not be the tool.
+pub const SETSID: &str = "setsid";
+
 /// Time for a tool to end when it is asked to: a step of `initdb` takes half a second.
 const END_WHEN_ASKED: Duration = Duration::from_secs(10);
 
@@ -71,7 +75,7 @@ pub fn run(command: Command, deadline: Duration) -> Result<String> {
 
 /// Runs a tool to its end, however it ends.
 ///
-/// It runs in its own process group (a Ctrl-C reaches us alone). At the deadline, or when a signal comes, it is ended.
+/// It runs in its own process group (a Ctrl-C reaches us alone); [`SETSID`] makes that, and a session, by itself. At the deadline, or when a signal comes, it is ended.
 ///
 /// # Errors
 /// If it cannot be run, or [`TimedOut`]. The command line is never shown.
@@ -85,7 +89,10 @@ pub fn output(mut command: Command, deadline: Duration) -> Result<Output> {
 /// As [`output`].
 pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if command.get_program() != SETSID {
+        command.process_group(0);
+    }
     let mut child = command.spawn().with_context(|| format!("cannot run {name}"))?;
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());

@@ -59,6 +59,17 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How many lines of a container's log an error shows.
 const LOG_LINES: &str = "20";
 
+/// What a container of ours may do, as `compose.yaml` says it for the others.
+const CONFINED: [(&str, &str); 7] = [
+    ("--cap-drop", "ALL"),
+    ("--cap-add", "CHOWN"),
+    ("--cap-add", "DAC_OVERRIDE"),
+    ("--cap-add", "KILL"),
+    ("--cap-add", "SETGID"),
+    ("--cap-add", "SETUID"),
+    ("--security-opt", "no-new-privileges:true"),
+];
+
 /// The port of every server within its container.
 const PORT: u16 = 5432;
 
@@ -186,6 +197,7 @@ impl ComposeLab {
         let own = format!("{}_step_{node}_{}", self.project, std::process::id());
         let mut args = vec!["run", "--rm", "--init", "--name", &own, "--label", &label, "--volumes-from", &id];
         args.extend(["--network", &network]);
+        args.extend(CONFINED.iter().flat_map(|option| [option.0, option.1]));
         args.extend(["--env", &name, "--entrypoint", "sh", &self.image, "/understudy/node.sh"]);
         args.extend(words);
         let said = self.engine.output(&args, deadline);

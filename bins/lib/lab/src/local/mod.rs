@@ -108,9 +108,8 @@ impl LocalLab {
     /// `down` finds one that was left over.
     fn command(&self, node: &NodeDir, command: xshell::Cmd<'_>) -> std::process::Command {
         let mut command = std::process::Command::from(command);
-        self.account.apply(&mut command);
         command.current_dir(&node.dir);
-        command
+        self.account.apply(command)
     }
 
     fn run(&self, node: &NodeDir, command: xshell::Cmd<'_>, deadline: Duration) -> Result<String> {
