@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -11,8 +11,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use program::tool;
 use xshell::{Shell, cmd};
 
+/// The user that only labs run as, where the machine's owner has made one.
+pub(crate) const DEDICATED: &str = "pg-understudy";
+
 /// Users that servers may run as when we are root, by preference.
-const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
+const CANDIDATES: [&str; 3] = [DEDICATED, "postgres", "nobody"];
 
 /// Time for `id`: it may ask a directory server.
 const ID_DEADLINE: Duration = Duration::from_secs(10);
@@ -35,7 +38,23 @@ pub enum Account {
 }
 
 impl Account {
-    /// Ourselves, or as root an unprivileged user: `postgres` if there is one, else `nobody`.
+    /// Who the servers of the lab in `dir` run as: the user whose its data are; of a new lab, [`Account::for_servers`].
+    ///
+    /// # Errors
+    /// As [`Account::for_servers`].
+    pub fn of_lab(dir: &Path) -> Result<Account> {
+        let chosen = Account::for_servers()?;
+        if chosen == Account::Own {
+            return Ok(chosen);
+        }
+        // A lab's directory and those of its nodes are root's: nobody else says what stands there.
+        let data = fs::read_dir(dir).into_iter().flatten().flatten().map(|node| node.path().join("data"));
+        let owner =
+            data.filter_map(|data| fs::symlink_metadata(data).ok()).find(|data| data.is_dir() && data.uid() != 0);
+        Ok(owner.map_or(chosen, |data| Account::Other { uid: data.uid(), gid: data.gid() }))
+    }
+
+    /// Ourselves, or as root an unprivileged user: the labs' own if there is one, else `postgres`, else `nobody`.
     ///
     /// # Errors
     /// If we are root and there is nobody else.

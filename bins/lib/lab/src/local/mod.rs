@@ -66,7 +66,7 @@ impl LocalLab {
     /// If there is no lab of ours.
     pub fn open(dir: &Path, binaries: Binaries) -> Result<LocalLab> {
         let id = lost_marker::read(dir)?;
-        Ok(LocalLab { dir: dir.to_owned(), id, binaries, account: Account::for_servers()? })
+        Ok(LocalLab { dir: dir.to_owned(), id, binaries, account: Account::of_lab(dir)? })
     }
 
     /// Its directory.
