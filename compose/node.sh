@@ -16,11 +16,15 @@
 # _PORT, _USER, _PASSFILE (whom a standby follows; empty for a primary), UNDERSTUDY_WAIT (seconds to wait for it),
 # PGSQL_<NAME> (a server setting each; `__` for `.`).
 #
-#   /secrets/passfile                   all passwords (libpq's format); made by the primary if nobody gave one
+#   /secrets/passfile                   passwords (libpq's format); all of them are made by the primary if nobody gave one
+#   /secrets/verifiers                  ROLE:VERIFIER, from setup, whose containers need not know all passwords
 #   /var/lib/postgresql/NODE/           lock, passfile (what the server needs of it), data
 #   /var/lib/postgresql/NODE/conf/      written here at every start; outside the data, so that pg_rewind leaves it alone
 #   /understudy/nodes/NODE/             written by setup, instead of conf/follow.conf: follow.conf, settings.conf, sync.conf
 #   /peers/                             the other volume, read-only: who is on a newer timeline?
+#
+# The server's user decides what a name below data* leads to: a link there could lead root anywhere. So every directory but
+# data* is root's, and what has to be done below data* is done as the server's user (`$drop`), never as root.
 set -eu
 export LC_ALL=C
 umask 077
@@ -32,7 +36,12 @@ admin=understudy_admin
 replication=understudy_replication
 rewind=understudy_rewind
 
-last_error=/tmp/last_error # what a tool said; not beside the data, whose disk may be full
+# What a tool said, and whether the node is fenced; not beside the data, whose disk may be full. Root's own, if we are root.
+own_notes=/run/understudy
+[ "$(id -u)" = 0 ] || own_notes=/tmp/understudy
+mkdir -p $own_notes
+last_error=$own_notes/last_error
+fenced=$own_notes/fenced
 
 say() { echo "node ${node:-?}: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -76,6 +85,21 @@ find_drop() {
 
 own() { [ -z "$drop" ] || chown postgres:postgres "$@"; }
 
+# Makes a directory root's, in which only root then says what a name leads to. The volume's top is another's in some images.
+claim() { # DIRECTORY
+    [ ! -L "$1" ] || die "$1 is a link: nothing of ours is there"
+    mkdir -p "$1"
+    [ -z "$drop" ] || chown root:root "$1"
+    chmod 0755 "$1"
+}
+
+# Removes a directory of the server's user: what is in it, as that user.
+remove() { # DIRECTORY
+    [ -e "$1" ] || return 0
+    $drop rm -rf "$1" 2>/dev/null || : # the directory itself stays: it stands in one of root's
+    [ ! -e "$1" ] || rmdir "$1"
+}
+
 # Waits for a child of ours and keeps how it ended. The first wait comes before any other command: a shell may reap a child
 # that has ended, and forget how, whenever it runs one. A signal ends a wait and not the child, so there may be more waits.
 wait_for() { # PID
@@ -98,13 +122,16 @@ run_tool() {
     return $ended
 }
 
-is_standby() { [ -e "$data/standby.signal" ]; }
-has_data() { [ -s "$data/PG_VERSION" ]; }
+is_standby() { $drop test -e "$data/standby.signal"; }
+has_data() { $drop test -s "$data/PG_VERSION"; }
 
 # ---- one at a time -------------------------------------------------------------------------------------------------
 
 # With the lock held nobody else runs here; the server inherits it. Without it two postmasters ran on one directory.
 lock() { # SECONDS
+    claim "$root"
+    claim "$dir"
+    [ ! -L "$dir/lock" ] || die "$dir/lock is a link"
     exec 9>"$dir/lock"
     end=$(($(date +%s) + ${1:-0}))
     until flock -n 9; do # busybox's has no time-out
@@ -129,16 +156,37 @@ make_secrets() {
 # As libpq reads it: a backslash there keeps the character after it.
 password() { sed -n "s/^\*:\*:\*:$1://p" /secrets/passfile | sed 's/\\\(.\)/\1/g'; }
 
-password_literal() { password "$1" | sed "s/'/''/g"; }
+# What a role is made with: the verifier, where setup has made one; a server takes either as a password.
+role_password() {
+    if [ -e /secrets/verifiers ]; then sed -n "s/^$1://p" /secrets/verifiers; else password "$1"; fi
+}
+
+password_literal() { role_password "$1" | sed "s/'/''/g"; }
 
 # A value between the quotes of postgresql.conf.
 quoted() { printf "'%s'" "$(printf %s "$1" | sed -e 's/\\/\\\\/g' -e "s/'/''/g")"; }
 
-write() { # FILE: stdin, whole or not at all
+# A file in a directory of root's, that the server may read and not change: stdin, whole or not at all.
+write() { # FILE
+    rm -f "$1.new"
+    cat >"$1.new"
+    if [ -n "$drop" ]; then
+        chown root:postgres "$1.new"
+        chmod 0640 "$1.new"
+    fi
+    mv "$1.new" "$1"
+}
+
+# The same for passwords: the server's own, since libpq takes no password file that a group may read.
+write_secret() { # FILE
+    rm -f "$1.new"
     cat >"$1.new"
     own "$1.new"
     mv "$1.new" "$1"
 }
+
+# A file below data*, as the server's user.
+write_data() { $drop sh -c 'cat >"$1.new" && mv -f "$1.new" "$1"' sh "$1"; }
 
 # Every PGSQL_<NAME> of the environment.
 env_settings() {
@@ -154,7 +202,7 @@ env_upstream() { # HOST PORT
     if [ -n "${UNDERSTUDY_PRIMARY_PASSFILE:-}" ]; then
         passfile=$dir/upstream.passfile
         # Copied at every start: it may have been put right. Only root may be able to read what is mounted.
-        [ -f "$UNDERSTUDY_PRIMARY_PASSFILE" ] && write "$passfile" <"$UNDERSTUDY_PRIMARY_PASSFILE" || return 1
+        [ -f "$UNDERSTUDY_PRIMARY_PASSFILE" ] && write_secret "$passfile" <"$UNDERSTUDY_PRIMARY_PASSFILE" || return 1
     fi
     echo "host=$1 port=${2:-5432} user=${UNDERSTUDY_PRIMARY_USER:-$replication} passfile=$passfile application_name=$node"
 }
@@ -174,12 +222,15 @@ upstream() {
 }
 
 prepare() {
-    mkdir -p "$dir" "$conf"
-    chmod 0755 "$dir"
-    own "$dir" "$conf"
+    claim "$root"
+    claim "$dir"
+    claim "$conf"
+    for name in "$data" "$data.new" "$data.old"; do
+        [ ! -L "$name" ] || die "$name is a link: the data have to be in a directory"
+    done
     if [ -z "${UNDERSTUDY_PRIMARY_HOST:-}" ]; then make_secrets; fi
     if [ -e /secrets/passfile ]; then
-        grep -E "^[^:]*:[^:]*:[^:]*:($replication|$rewind):" /secrets/passfile | write "$dir/passfile"
+        grep -E "^[^:]*:[^:]*:[^:]*:($replication|$rewind):" /secrets/passfile | write_secret "$dir/passfile"
     fi
     if [ -n "${UNDERSTUDY_PRIMARY_HOST:-}" ]; then
         conninfo=$(env_upstream "$UNDERSTUDY_PRIMARY_HOST" "${UNDERSTUDY_PRIMARY_PORT:-}") ||
@@ -231,21 +282,21 @@ EOF
 
 # A data directory in the making; an unfinished one of before goes.
 new_data() {
-    rm -rf "$data.new"
+    remove "$data.new"
     mkdir "$data.new"
     own "$data.new"
 }
 
 # What every data directory of ours has: the one-line configuration, and no settings of another node.
 put_in_order() { # DATA
-    echo "include '../conf/postgresql.conf'" | write "$1/postgresql.conf"
-    echo "# ALTER SYSTEM writes here." | write "$1/postgresql.auto.conf"
+    echo "include '../conf/postgresql.conf'" | write_data "$1/postgresql.conf"
+    echo "# ALTER SYSTEM writes here." | write_data "$1/postgresql.auto.conf"
 }
 
 init() {
     say "initdb"
     new_data
-    password $admin | write "$dir/pwfile"
+    role_password $admin | write_secret "$dir/pwfile"
     made=0
     run_tool initdb --pgdata="$data.new" --username=$admin --pwfile="$dir/pwfile" --auth=scram-sha-256 --data-checksums \
         --encoding=UTF8 --locale=C >/dev/null || made=$?
@@ -316,10 +367,9 @@ clone() {
         new_data
     done
     put_in_order "$data.new"
-    : >"$data.new/standby.signal"
-    own "$data.new/standby.signal"
+    $drop touch "$data.new/standby.signal"
     if [ -e "$data" ]; then
-        rm -rf "$data.old"
+        remove "$data.old"
         mv "$data" "$data.old"
     fi
     mv "$data.new" "$data"
@@ -328,13 +378,12 @@ clone() {
 
 make_standby() {
     put_in_order "$data"
-    : >"$data/standby.signal"
-    own "$data/standby.signal"
+    $drop touch "$data/standby.signal"
     rm -f "$dir/rewinding"
 }
 
 rewind_from() { # CONNINFO
-    rm -f "$data/postmaster.pid"
+    $drop rm -f "$data/postmaster.pid"
     : >"$dir/rewinding" # until it is a standby, it must not be started: its blocks are those of two servers
     rewound=0
     run_tool pg_rewind --target-pgdata="$data" --source-server="$1" >$last_error 2>&1 || rewound=$?
@@ -348,11 +397,10 @@ rewind_from() { # CONNINFO
 
 # The newest timeline that a data directory knows of.
 timeline() { # DATA
-    newest=$(pg_controldata -D "$1" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")
+    newest=$($drop pg_controldata -D "$1" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")
     [ -n "$newest" ] || die "$1: pg_controldata tells no timeline"
-    for history in "$1"/pg_wal/????????.history; do
-        [ -e "$history" ] || continue
-        number=$((0x$(basename "$history" .history)))
+    for history in $($drop ls "$1/pg_wal" | sed -n 's/^\([0-9A-F]\{8\}\)\.history$/\1/p'); do
+        number=$((0x$history))
         [ "$number" -le "$newest" ] || newest=$number
     done
     echo "$newest"
@@ -363,11 +411,11 @@ timeline() { # DATA
 promoted_peer() {
     own_timeline=$(timeline "$data") || exit 1
     for other in "$root"/*/data /peers/*/data; do
-        [ -s "$other/PG_VERSION" ] && [ "$other" != "$data" ] || continue
+        [ "$other" != "$data" ] && $drop test -s "$other/PG_VERSION" || continue
         theirs=$(timeline "$other") || exit 1
         peer=$(dirname "$other")
         if [ "$theirs" -gt "$own_timeline" ] ||
-            { [ "$theirs" = "$own_timeline" ] && [ ! -e "$other/standby.signal" ] && [ ! -e "$peer/rewinding" ]; }; then
+            { [ "$theirs" = "$own_timeline" ] && ! $drop test -e "$other/standby.signal" && [ ! -e "$peer/rewinding" ]; }; then
             basename "$peer"
             return
         fi
@@ -385,27 +433,27 @@ stay_fenced() {
         say "primary."
     fi
     say "Make it a standby: docker compose run --rm --no-deps SERVICE rejoin HOST"
-    : >/tmp/fenced
+    : >$fenced
     unlock
     trap 'exit 0' TERM INT
     until is_standby && [ ! -e "$dir/rewinding" ]; do sleep 1; done
     trap - TERM INT
     lock 60
-    rm -f /tmp/fenced
+    rm -f $fenced
 }
 
 # ---- the words -----------------------------------------------------------------------------------------------------
 
 serve() {
-    rm -f /tmp/fenced
+    rm -f $fenced
     prepare
     lock
     if ! has_data; then
-        [ -z "$(ls -A "$data" 2>/dev/null)" ] || die "$data holds files, but no PostgreSQL data: it is left alone"
+        [ -z "$($drop ls -A "$data" 2>/dev/null)" ] || die "$data holds files, but no PostgreSQL data: it is left alone"
         if [ -n "$(upstream)" ]; then clone; else init; fi
     fi
     if [ -e "$dir/rewinding" ] || ! is_standby; then stay_fenced; fi
-    rm -f "$data/postmaster.pid" # nobody runs here; in a new container its number may be somebody else's
+    $drop rm -f "$data/postmaster.pid" # nobody runs here; in a new container its number may be somebody else's
     $drop postgres -D "$data" &
     server=$!
     trap 'kill -INT $server' TERM INT # a fast shutdown
@@ -414,7 +462,7 @@ serve() {
     exit $ended
 }
 
-healthy() { [ -e /tmp/fenced ] || pg_isready -q -h 127.0.0.1 -p $port; }
+healthy() { [ -e $fenced ] || pg_isready -q -h 127.0.0.1 -p $port; }
 
 promote() { run_tool pg_ctl promote --silent --wait --timeout "${1:-60}" --pgdata "$data"; }
 
@@ -422,6 +470,7 @@ promote() { run_tool pg_ctl promote --silent --wait --timeout "${1:-60}" --pgdat
 checkpoint_on() { # HOST PORT
     sql="DO \$\$ BEGIN IF pg_is_in_recovery() THEN RAISE EXCEPTION '$1 is a standby itself'; END IF; END \$\$"
     # As root, if that is what we are: the server's user must not read all passwords.
+    grep -q ":$admin:" /secrets/passfile || die "/secrets/passfile does not hold $admin's password: run setup instead"
     PGPASSFILE=/secrets/passfile psql -XqAt -v ON_ERROR_STOP=1 -d "host=$1 port=$2 user=$admin dbname=postgres" -c "$sql" -c CHECKPOINT
 }
 
@@ -453,9 +502,9 @@ change_primary() { # follow|rewind|clone HOST [PORT]
 state() {
     for other in "$root"/*/; do
         name=$(basename "$other")
-        if [ -s "$other/data/PG_VERSION" ]; then
+        if $drop test -s "$other/data/PG_VERSION"; then
             is=primary
-            if [ -e "$other/data/standby.signal" ] || [ -e "$other/rewinding" ]; then is=standby; fi
+            if $drop test -e "$other/data/standby.signal" || [ -e "$other/rewinding" ]; then is=standby; fi
             newest=$(timeline "$other/data")
             echo "$name $is $newest"
         fi
@@ -465,15 +514,22 @@ state() {
 # The rows of one query on a node that nobody else can reach, as CSV.
 single() { # DBNAME QUERY
     is_standby && die "a standby: single-user mode refuses it"
-    rm -f "$data/postmaster.pid" "$dir/single.csv"
-    printf "COPY (%s) TO '%s' (FORMAT csv)\n" "$2" "$dir/single.csv" >"$dir/single.sql"
+    $drop rm -f "$data/postmaster.pid"
+    rows=$($drop mktemp -d) # the server's user writes there
+    printf "COPY (%s) TO '%s' (FORMAT csv)\n" "$2" "$rows/single.csv" >"$dir/single.sql"
     # A commit in here must not wait for a standby that nobody lets in.
     run_tool postgres --single -c synchronous_standby_names= -c archive_mode=off -D "$data" "$1" \
         <"$dir/single.sql" >/dev/null 2>$last_error || die "single-user mode failed: $(cat $last_error)"
     # After an error it goes on, ends well, and leaves the rows that came before it.
     ! said "ERROR|FATAL|PANIC" || die "$(cat $last_error)"
-    cat "$dir/single.csv"
-    rm -f "$dir/single.csv" "$dir/single.sql"
+    $drop cat "$rows/single.csv"
+    $drop rm -rf "$rows"
+    rm -f "$dir/single.sql"
+}
+
+remove_node() {
+    for name in "$data" "$data.new" "$data.old"; do remove "$name"; done
+    rm -rf "$dir"
 }
 
 waldump() { run_tool pg_waldump --path="$data/pg_wal" --timeline="$1" --start="$2"; }
@@ -499,8 +555,8 @@ state) state ;;
 rewind) lock 10; rewind_from "$1" ;;
 make-standby) lock 10; make_standby ;;
 clone) prepare; lock 10; clone ;;
-discard-old) rm -rf "$data.old" ;;
-remove) lock 10; rm -rf "$dir" ;;
+discard-old) remove "$data.old" ;;
+remove) lock 10; remove_node ;;
 single) lock 10; single "$1" "$2" ;;
 waldump) waldump "$1" "$2" ;;
 *) die "no such word: $word" ;;

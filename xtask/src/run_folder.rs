@@ -34,7 +34,7 @@ pub(crate) fn make(sh: &Shell, what: &str, runs: Option<&Path>) -> Result<(Run, 
     let (run, dir) = Run::with_folder(&runs, what)?;
     let file = RunFile {
         run: run.name.clone(),
-        command_line: std::env::args().collect(),
+        command_line: std::env::args().map(|word| without_password(&word)).collect(),
         understudy_version: env!("CARGO_PKG_VERSION"),
         commit: commit(sh),
         origin_utc: utc_of_origin(run.clock),
@@ -46,6 +46,22 @@ pub(crate) fn make(sh: &Shell, what: &str, runs: Option<&Path>) -> Result<(Run, 
     let path = dir.join("run.toml");
     std::fs::write(&path, toml::to_string(&file)?).with_context(|| format!("cannot write {}", path.display()))?;
     Ok((run, dir))
+}
+
+/// A word of the command line with `***` for what stands behind `password=` or, in a URI, between `:` and `@`.
+fn without_password(word: &str) -> String {
+    let mut shown = word.to_owned();
+    if let Some((scheme, rest)) = shown.split_once("://")
+        && let Some((login, host)) = rest.split_once('@')
+        && let Some((user, _)) = login.split_once(':')
+    {
+        shown = format!("{scheme}://{user}:***@{host}");
+    }
+    let Some((before, value)) = shown.split_once("password=") else { return shown };
+    // To the end of the word: a value in quotes may hold anything.
+    let rest =
+        value.split_once('&').filter(|_| before.contains("://")).map_or(String::new(), |(_, rest)| format!("&{rest}"));
+    format!("{before}password=***{rest}")
 }
 
 /// The path of a run's folder as the reader can type it from the workspace.
@@ -62,4 +78,25 @@ fn commit(sh: &Shell) -> String {
 
 fn system_file(path: &str) -> Option<String> {
     Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn a_run_keeps_no_password_of_its_command_line() {
+        for (word, kept) in [
+            ("postgres://me:s3:cret@h:5432/db", "postgres://me:***@h:5432/db"),
+            (
+                "--primary=postgresql://me@h/db?password=s3cret&sslmode=require",
+                "--primary=postgresql://me@h/db?password=***&sslmode=require",
+            ),
+            ("host=h password='s3 cret' user=me", "host=h password=***"),
+            ("--sync", "--sync"),
+            ("postgres://h/db", "postgres://h/db"),
+        ] {
+            assert_eq!(without_password(word), kept);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use program::run::Run;
 use program::sink::Sink;
 use report::event::{EventRow, Mark};
+use report::foreign::one_line;
 
 /// The events of one drill.
 ///
@@ -39,7 +40,7 @@ impl Events {
             at_us,
             mark,
             node: node.map(str::to_owned),
-            detail: (!detail.is_empty()).then(|| detail.replace('\n', " ")),
+            detail: (!detail.is_empty()).then(|| one_line(detail).into_owned()),
         };
         self.failed = self.sink.row(&row).err();
     }

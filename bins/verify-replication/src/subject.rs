@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cluster::connect::sqlstate;
-use cluster::ident::quote;
+use cluster::ident::{quote, shown};
 use cluster::session::Session;
 use tokio_postgres::error::SqlState;
 
@@ -41,7 +41,7 @@ impl Subject {
 pub(crate) fn quote_where_needed(name: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let bare = name.chars().all(plain) && name.starts_with(|c: char| !c.is_ascii_digit());
-    if bare { name.to_owned() } else { quote(name) }
+    if bare { name.to_owned() } else { shown(name) }
 }
 
 /// All that is compared.

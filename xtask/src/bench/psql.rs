@@ -59,7 +59,7 @@ impl Server {
         fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
         let input = File::open(file).with_context(|| file.display().to_string())?;
         let said = tool::output_with_stdin(&mut self.psql(database), input.into(), DEADLINE)?;
-        anyhow::ensure!(said.status.success(), "psql -d {database} -f {}: {}", file.display(), said.stderr.trim());
+        anyhow::ensure!(said.status.success(), "psql -d {database} -f {}: {}", file.display(), said.why());
         Ok(said.stdout)
     }
 }

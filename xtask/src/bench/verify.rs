@@ -1,5 +1,6 @@
 //! `bench verify`: verify-replication beside the same work done raw: psql on both nodes at once, each hashing every row of
-//! the table the same way, and comparing nothing. With `--truth` or `--honest`, what those modules say.
+//! the table the same way, and comparing nothing. The table is `understudy.orders`, seven narrow columns, or with `--wide`
+//! one of thirty. With `--truth` or `--honest`, what those modules say.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,12 +13,41 @@ use report::verdict::Verdict;
 use report::verify::VerifyRow;
 use xshell::{Shell, cmd};
 
+use super::psql::Server;
 use super::{Bed, honest, mid, ports, truth};
 use crate::step;
 
-/// The raw scan: the bytes of every row, hashed twice.
-const SCAN: &str = "SELECT count(*), sum(hash_array_extended(ARRAY[r.bytes], 1)), sum(hash_array_extended(ARRAY[r.bytes], 2)) \
-                    FROM (SELECT record_send(ROW(t.*)) AS bytes FROM understudy.orders AS t OFFSET 0) AS r";
+/// The database of a lab.
+const DATABASE: &str = "understudy";
+/// The table that `seed-data` makes, and the one of `--wide`.
+const ORDERS: &str = "understudy.orders";
+const WIDE: &str = "public.bench_wide";
+/// Rows of the wide table that one statement makes.
+const WIDE_PART: u64 = 250_000;
+
+/// The raw scan of a table: the bytes of every row, hashed twice.
+fn scan_of(table: &str) -> String {
+    format!(
+        "SELECT count(*), sum(hash_array_extended(ARRAY[r.bytes], 1)), sum(hash_array_extended(ARRAY[r.bytes], 2)) \
+         FROM (SELECT record_send(ROW(t.*)) AS bytes FROM {table} AS t OFFSET 0) AS r"
+    )
+}
+
+/// The wide table: a key, 19 numbers and 10 texts, about 500 bytes a row, with hint bits set.
+fn make_wide(server: &Server, rows: u64) -> Result<()> {
+    let numbers: String = (1..=19).map(|n| format!(", i * {n} AS n{n}")).collect();
+    let texts: String = (1..=10).map(|n| format!(", md5((i * {n})::text) AS t{n}")).collect();
+    let of =
+        |from: u64, to: u64| format!("SELECT i AS id{numbers}{texts} FROM generate_series({from}::bigint, {to}) AS i");
+    server.ask(DATABASE, &format!("CREATE TABLE {WIDE} AS {} WITH NO DATA", of(1, 1)))?;
+    // In parts, each well below the deadline of a statement.
+    for from in (1..=rows).step_by(WIDE_PART as usize) {
+        server.ask(DATABASE, &format!("INSERT INTO {WIDE} {}", of(from, rows.min(from + WIDE_PART - 1))))?;
+    }
+    server.ask(DATABASE, &format!("ALTER TABLE {WIDE} ADD PRIMARY KEY (id)"))?;
+    server.ask(DATABASE, &format!("VACUUM (FREEZE, ANALYZE) {WIDE}"))?;
+    Ok(())
+}
 
 /// Arguments of `bench verify`.
 #[derive(clap::Args)]
@@ -28,6 +58,9 @@ pub(crate) struct Args {
     /// Instead, so many comparisons of a standby that is as it should be, under load, rewrites and DDL
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     honest: Option<u64>,
+    /// A table of 30 columns, half a kilobyte a row, instead of the seven of `understudy.orders`
+    #[arg(long, conflicts_with_all = ["truth", "honest"])]
+    wide: bool,
     /// With --truth: the seed of the random choice of what is planted
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -53,24 +86,29 @@ pub(super) fn run(sh: &Shell, bed: &Bed<'_>, args: &Args) -> Result<(String, Ver
     match (args.truth, args.honest) {
         (true, _) => truth::run(bed, args.seed, args.small),
         (_, Some(runs)) => honest::run(bed, runs),
-        _ => pairs(sh, bed).map(|said| (said, Verdict::Held)),
+        _ => pairs(sh, bed, args.wide).map(|said| (said, Verdict::Held)),
     }
 }
 
-fn pairs(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
+fn pairs(sh: &Shell, bed: &Bed<'_>, wide: bool) -> Result<String> {
+    let table = if wide { WIDE } else { ORDERS };
     let mut sink = Sink::create_new(&bed.dir.join("bench-verify.csv"))?;
     let port = ports::free(2)?;
     bed.progress.step("setting up");
     let cluster = bed.setup(&["--port", &port.to_string(), "--sync", "async"])?;
     bed.progress.step(format!("seeding {} rows", bed.args.rows));
-    let rows = bed.args.rows.to_string();
-    bed.step("seed-data", &["--cluster", &cluster, "--quiet", "--replace", "--rows", &rows], "seed.csv")?;
     let passfile = Path::new(&cluster).with_file_name("passfile");
+    if wide {
+        make_wide(&Server { port, passfile: passfile.clone() }, bed.args.rows)?;
+    } else {
+        let rows = bed.args.rows.to_string();
+        bed.step("seed-data", &["--cluster", &cluster, "--quiet", "--replace", "--rows", &rows], "seed.csv")?;
+    }
     let (mut ratios, mut ours_per_s, mut scans_per_s) = (vec![], vec![], vec![]);
     for pair in 0..=bed.args.pairs {
         bed.progress.step(format!("pair {pair} of {}", bed.args.pairs));
-        let ours = ours(bed, &cluster, pair)?;
-        let scan = scans(sh, bed, [port, port + 1], &passfile, pair)?;
+        let ours = ours(bed, &cluster, table, pair)?;
+        let scan = scans(sh, bed, [port, port + 1], &passfile, table, pair)?;
         if pair == 0 {
             continue; // warms the caches, and sets the hint bits of a table that was just loaded
         }
@@ -88,35 +126,40 @@ fn pairs(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
     ))
 }
 
-fn ours(bed: &Bed<'_>, cluster: &str, pair: u64) -> Result<VerifyBenchRow> {
+fn ours(bed: &Bed<'_>, cluster: &str, table: &str, pair: u64) -> Result<VerifyBenchRow> {
     let file = format!("verify-{pair}.csv");
-    bed.step(
-        "verify-replication",
-        &["--cluster", cluster, "--quiet", "--table", "understudy.orders", "--indexes", "none"],
-        &file,
-    )?;
+    bed.step("verify-replication", &["--cluster", cluster, "--quiet", "--table", table, "--indexes", "none"], &file)?;
     let rows: Vec<VerifyRow> = step::rows(bed.dir, &format!("rows/{file}"))?;
-    let (counted, elapsed_us) = compared(&rows)?;
+    let (counted, elapsed_us) = compared(&rows, table)?;
     Ok(figures(bed, pair, "verify-replication", counted, elapsed_us))
 }
 
 /// How many rows of the table were compared, and in which time. What was not compared has no count, and is no figure.
-fn compared(rows: &[VerifyRow]) -> Result<(u64, u64)> {
-    let row = rows.iter().find(|row| row.table.ends_with(".orders")).context("orders was not compared")?;
-    let counted =
-        row.rows_primary.context("verify-replication did not count orders: see its log in the run's folder")?;
+fn compared(rows: &[VerifyRow], table: &str) -> Result<(u64, u64)> {
+    let row = rows.iter().find(|row| row.table == table).with_context(|| format!("{table} was not compared"))?;
+    let counted = row
+        .rows_primary
+        .with_context(|| format!("verify-replication did not count {table}: see its log in the run's folder"))?;
     Ok((counted, row.elapsed_us))
 }
 
 /// The raw scan of both nodes at once; the time is that of the slower one.
-fn scans(sh: &Shell, bed: &Bed<'_>, ports: [u16; 2], passfile: &Path, pair: u64) -> Result<VerifyBenchRow> {
+fn scans(
+    sh: &Shell,
+    bed: &Bed<'_>,
+    ports: [u16; 2],
+    passfile: &Path,
+    table: &str,
+    pair: u64,
+) -> Result<VerifyBenchRow> {
+    let scan = &scan_of(table);
     let begun = Instant::now();
     let scanning = ports.map(|port| {
         let port = port.to_string();
         let psql = cmd!(
             sh,
-            "psql --no-psqlrc --quiet --tuples-only --no-align --host 127.0.0.1 --port {port} --username understudy_app
-             --command {SCAN} understudy"
+            "psql --no-psqlrc --quiet --tuples-only --no-align --host 127.0.0.1 --port {port} --username understudy_admin
+             --command {scan} {DATABASE}"
         );
         Command::from(psql.env("PGPASSFILE", passfile)).stdout(Stdio::piped()).spawn()
     });
@@ -145,7 +188,7 @@ fn figures(bed: &Bed<'_>, pair: u64, program: &str, rows: u64, elapsed_us: u64) 
 
 #[cfg(test)]
 mod tests {
-    use super::compared;
+    use super::{ORDERS, compared};
 
     const HEADER: &str = "run,table,standby,rows_primary,rows_standby,missing,extra,different,corrupt,chunks,rechecked,\
                           elapsed_us,rows_per_s,verdict\n";
@@ -154,9 +197,9 @@ mod tests {
     fn a_table_that_was_not_compared_is_no_figure() {
         let read = |line: &str| report::rows::read(format!("{HEADER}{line}\n").as_bytes()).unwrap();
         let counted = read("r,understudy.orders,node2,20,20,0,0,0,0,1,0,9597,2083,held");
-        assert_eq!(compared(&counted).unwrap(), (20, 9597));
+        assert_eq!(compared(&counted, ORDERS).unwrap(), (20, 9597));
         let not_counted = read("r,understudy.orders,node2,,,,,,,0,0,9597,0,unknown");
-        assert!(compared(&not_counted).unwrap_err().to_string().contains("did not count"));
-        assert!(compared(&[]).is_err());
+        assert!(compared(&not_counted, ORDERS).unwrap_err().to_string().contains("did not count"));
+        assert!(compared(&[], ORDERS).is_err());
     }
 }

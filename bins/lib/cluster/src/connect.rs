@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use report::foreign;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Connection, Socket};
@@ -84,7 +85,7 @@ impl std::fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Puts what a server or its connection said into one line.
+/// Puts what a server or its connection said into one line, in which nothing moves a terminal's cursor.
 #[must_use]
 pub fn describe(error: tokio_postgres::Error) -> anyhow::Error {
     let text = match error.as_db_error() {
@@ -94,7 +95,7 @@ pub fn describe(error: tokio_postgres::Error) -> anyhow::Error {
             None => error.to_string(),
         },
     };
-    ServerError { text, error }.into()
+    ServerError { text: foreign::one_line(&text).into_owned(), error }.into()
 }
 
 /// The SQLSTATE of an error that [`describe`] made, under whatever context.

@@ -8,6 +8,22 @@ pub fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A quoted identifier that can be shown: with a control character in it, as `U&"a\001b"`, which PostgreSQL reads as the
+/// same name.
+#[must_use]
+pub fn shown(name: &str) -> String {
+    if report::foreign::one_line(name) == name {
+        return quote(name);
+    }
+    let unit = |c: char| match c {
+        '\\' => "\\\\".to_owned(),
+        '"' => "\"\"".to_owned(),
+        c if report::foreign::one_line(&c.to_string()) != c.to_string() => format!("\\{:04X}", u32::from(c)),
+        c => c.to_string(),
+    };
+    format!("U&\"{}\"", name.chars().map(unit).collect::<String>())
+}
+
 /// A quoted string literal, right under `standard_conforming_strings` (always on since PostgreSQL 9.1).
 #[must_use]
 pub fn literal(text: &str) -> String {
@@ -38,11 +54,13 @@ pub fn check_node_name(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_node_name, literal, quote};
+    use super::{check_node_name, literal, quote, shown};
 
     #[test]
     fn quotes_what_would_end_the_quoting() {
         assert_eq!(quote(r#"a"b"#), r#""a""b""#);
+        assert_eq!(shown("a\"b\u{1b}\\ä"), "U&\"a\"\"b\\001B\\\\ä\"");
+        assert_eq!(shown("plain \\"), "\"plain \\\"");
         assert_eq!(literal("it's"), "'it''s'");
         assert_eq!(literal(r"a\b"), r"E'a\\b'");
     }

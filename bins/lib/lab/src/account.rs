@@ -2,8 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, fchown};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -12,8 +11,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use program::tool;
 use xshell::{Shell, cmd};
 
+/// The user that only labs run as, where the machine's owner has made one.
+pub(crate) const DEDICATED: &str = "pg-understudy";
+
 /// Users that servers may run as when we are root, by preference.
-const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
+const CANDIDATES: [&str; 3] = [DEDICATED, "postgres", "nobody"];
 
 /// Time for `id`: it may ask a directory server.
 const ID_DEADLINE: Duration = Duration::from_secs(10);
@@ -36,7 +38,23 @@ pub enum Account {
 }
 
 impl Account {
-    /// Ourselves, or as root an unprivileged user: `postgres` if there is one, else `nobody`.
+    /// Who the servers of the lab in `dir` run as: the user whose its data are; of a new lab, [`Account::for_servers`].
+    ///
+    /// # Errors
+    /// As [`Account::for_servers`].
+    pub fn of_lab(dir: &Path) -> Result<Account> {
+        let chosen = Account::for_servers()?;
+        if chosen == Account::Own {
+            return Ok(chosen);
+        }
+        // A lab's directory and those of its nodes are root's: nobody else says what stands there.
+        let data = fs::read_dir(dir).into_iter().flatten().flatten().map(|node| node.path().join("data"));
+        let owner =
+            data.filter_map(|data| fs::symlink_metadata(data).ok()).find(|data| data.is_dir() && data.uid() != 0);
+        Ok(owner.map_or(chosen, |data| Account::Other { uid: data.uid(), gid: data.gid() }))
+    }
+
+    /// Ourselves, or as root an unprivileged user: the labs' own if there is one, else `postgres`, else `nobody`.
     ///
     /// # Errors
     /// If we are root and there is nobody else.
@@ -51,7 +69,10 @@ impl Account {
                 text.parse().with_context(|| format!("id {flag} {user} said {text:?}"))
             };
             if let (Ok(uid), Ok(gid)) = (id("-u"), id("-g")) {
-                return Ok(Account::Other { uid, gid });
+                let account = Account::Other { uid, gid };
+                let missing = "servers are started by setsid and setpriv of util-linux: install them";
+                tool::run(account.apply(Command::new("true")), ID_DEADLINE).context(missing)?;
+                return Ok(account);
             }
         }
         program::stop::check()?; // it ended `id`
@@ -67,17 +88,24 @@ impl Account {
         }
     }
 
-    /// Makes a command run as this account, with none of our own PostgreSQL environment.
-    pub fn apply(self, command: &mut Command) {
+    /// The same command, run as this account, with none of our own PostgreSQL environment.
+    ///
+    /// As another user it runs in a session of its own, without our terminal: whoever shares a session with root can type
+    /// into its terminal (`TIOCSTI`). The session is left while it is still root, so that no process of that user was
+    /// ever in ours; hence the two tools of util-linux, and not the user of [`Command`].
+    #[must_use]
+    pub fn apply(self, command: Command) -> Command {
+        let mut command = match self {
+            Account::Own => command,
+            Account::Other { uid, gid } => in_own_session(&command, uid, gid),
+        };
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PG") {
                 command.env_remove(name);
             }
         }
         command.env("LC_ALL", "C");
-        if let Account::Other { uid, gid } = self {
-            command.uid(uid).gid(gid); // std drops root's other groups with it
-        }
+        command
     }
 
     /// Gives an open file to this account.
@@ -113,7 +141,7 @@ impl Account {
         }
         let mut command = Command::new("test");
         command.arg("-x").arg(dir).current_dir("/");
-        self.apply(&mut command);
+        let command = self.apply(command);
         let closed = "a directory above it is closed to others, and servers do not run as root: choose another --home";
         ensure!(tool::output(command, ID_DEADLINE)?.status.success(), "{}: {closed}", dir.display());
         Ok(())
@@ -149,17 +177,67 @@ impl Account {
         let new = path.with_extension("new");
         let mut command = Command::new("sh");
         command.args(["-c", "umask 077; rm -f \"$1\"; cat > \"$1\" && mv -f \"$1\" \"$2\"", "sh"]).args([&new, path]);
-        self.apply(&mut command);
         command.current_dir("/");
+        let mut command = self.apply(command);
         let (reader, mut writer) = std::io::pipe().context("cannot make a pipe")?;
         // A configuration file is smaller than a pipe's buffer: this does not wait for its reader.
         writer.write_all(text.as_bytes()).context("cannot fill a pipe")?;
         drop(writer);
         let said = tool::output_with_stdin(&mut command, reader.into(), WRITE_DEADLINE)?;
-        ensure!(said.status.success(), "cannot write {}: {}", path.display(), said.stderr.trim());
+        ensure!(said.status.success(), "cannot write {}: {}", path.display(), said.why());
         Ok(())
     }
 }
 
+/// A command as another user, in a session of its own.
+fn in_own_session(command: &Command, uid: u32, gid: u32) -> Command {
+    let mut own = Command::new(tool::SETSID);
+    own.arg("setpriv").args([format!("--reuid={uid}"), format!("--regid={gid}")]).args(["--clear-groups", "--"]);
+    own.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => own.env(name, value),
+            None => own.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        own.current_dir(dir);
+    }
+    own
+}
+
 /// Opens nothing through a symbolic link in the last place of a path.
 pub(crate) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use program::tool;
+    use rustix::process::getsid;
+
+    use super::Account;
+
+    /// What a tool as this account sees of itself: session, terminal (0: none), user, and its groups.
+    fn seen(account: Account) -> Vec<String> {
+        let mut command = Command::new("sh");
+        command.args(["-c", "cut -d' ' -f6,7 /proc/$$/stat; id -u; id -G; echo $KEPT"]).env("KEPT", "kept");
+        let said = tool::run(account.apply(command), Duration::from_secs(10)).unwrap();
+        said.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn as_root_tools_of_the_servers_user_have_a_session_without_our_terminal() {
+        if !rustix::process::geteuid().is_root() {
+            let own = getsid(None).unwrap().as_raw_nonzero().to_string();
+            assert_eq!(seen(Account::Own)[0], own, "as ourselves there is nobody to keep out");
+            return;
+        }
+        let Account::Other { uid, gid } = Account::for_servers().unwrap() else { panic!("root runs no servers") };
+        let said = seen(Account::Other { uid, gid });
+        let own = getsid(None).unwrap().as_raw_nonzero().to_string();
+        assert_ne!(said[0], own);
+        assert_eq!(said[1..], ["0".to_owned(), uid.to_string(), gid.to_string(), "kept".to_owned()]);
+    }
+}

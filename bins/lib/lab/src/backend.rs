@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use cluster::file::NodeSection;
+use report::foreign;
 
 use crate::standby::Upstream;
 
@@ -140,6 +141,7 @@ pub trait Backend: Sync {
         if program::stop::check().is_err() {
             return error; // a signal came: the node is not to blame
         }
-        anyhow::anyhow!("{error:#}\nthe log of node {node} ends with:\n{}", self.log_tail(node))
+        let log = foreign::quoted(&format!("\n{}\n", self.log_tail(node)));
+        anyhow::anyhow!("{error:#}\nthe log of node {node} ends with: {log}")
     }
 }

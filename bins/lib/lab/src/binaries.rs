@@ -133,8 +133,8 @@ impl Binaries {
 /// What a program says of itself, to the servers' user.
 fn ask(program: &Path, question: &str, account: Account) -> Result<String> {
     let mut command = Command::new(program);
-    account.apply(command.arg(question).current_dir("/"));
-    tool::run(command, VERSION_DEADLINE)
+    command.arg(question).current_dir("/");
+    tool::run(account.apply(command), VERSION_DEADLINE)
 }
 
 /// By the first `pg_config` of the path that may be trusted.

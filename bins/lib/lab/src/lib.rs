@@ -17,6 +17,7 @@ pub mod local;
 pub mod lock;
 pub mod lost_marker;
 pub mod marker;
+mod neighbours;
 mod new_lab;
 pub mod old_timeline;
 pub mod open;

@@ -34,6 +34,11 @@ impl NewLab {
         Ok(NewLab { dir: dir.to_owned(), id: id.clone(), is_new })
     }
 
+    /// Whether nothing of a lab was there.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// Takes a new lab down that could not be made, and returns the error with what is left. One that was there stays; so
     /// does what was made when a signal came: whoever sends a second one must not have to wait.
     pub(crate) fn undone(&self, error: anyhow::Error, progress: &Progress) -> anyhow::Error {

@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use report::foreign;
 
 /// Progress of one program.
 #[derive(Clone)]
@@ -25,7 +26,7 @@ impl Progress {
 
     /// Shows what is being done now, beside a spinner; elsewhere than on a terminal, as a line.
     pub fn step(&self, what: impl Into<Cow<'static, str>>) {
-        let what = what.into();
+        let what = shown(what.into());
         if self.terminal {
             let style = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}").expect("a constant template");
             self.bar.set_style(style);
@@ -44,7 +45,7 @@ impl Progress {
         self.bar.set_length(total);
         self.bar.set_position(0);
         self.bar.reset();
-        self.bar.set_message(what);
+        self.bar.set_message(shown(what.into()));
     }
 
     /// Counts things done.
@@ -70,7 +71,15 @@ impl Progress {
     }
 }
 
-/// Prints a line to stderr. Where that leads to a full disk the line is lost; `eprintln!` would panic.
+/// A message that may hold names or words of others, as a terminal can be given it.
+fn shown(message: Cow<'static, str>) -> Cow<'static, str> {
+    match foreign::for_terminal(&message) {
+        Cow::Borrowed(_) => message,
+        Cow::Owned(shown) => Cow::Owned(shown),
+    }
+}
+
+/// Prints a line to stderr, with nothing in it that a terminal would obey. Where that leads to a full disk the line is lost; `eprintln!` would panic.
 pub(crate) fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", foreign::for_terminal(line));
 }

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use report::foreign;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 use crate::stop;
@@ -15,11 +16,19 @@ use crate::stop;
 /// How often a running child is looked at. A child's end is noticed no later than this.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// The program that runs another one in a session of its own. It must not lead a group already: then it would go on in a
+/// child, and what we wait for and end would not be the tool.
+pub const SETSID: &str = "setsid";
+
 /// Time for a tool to end when it is asked to: a step of `initdb` takes half a second.
 const END_WHEN_ASKED: Duration = Duration::from_secs(10);
 
 /// How many bytes of a tool's stderr an error shows.
 const TAIL_BYTES: usize = 2_000;
+
+/// How much of what a tool says is kept; the rest is read and forgotten. The most that is asked for is the WAL of a drill
+/// as `pg_waldump` tells it, some 150 bytes a record.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// What a tool said, and how it ended.
 pub struct Output {
@@ -29,6 +38,14 @@ pub struct Output {
     pub stderr: String,
     /// How it ended.
     pub status: ExitStatus,
+}
+
+impl Output {
+    /// The end of its stderr, as an error can show it.
+    #[must_use]
+    pub fn why(&self) -> String {
+        foreign::quoted(tail(&self.stderr))
+    }
 }
 
 /// The error of a tool that was not done by its deadline: it is there, and what it would have said is not known.
@@ -51,14 +68,14 @@ pub fn run(command: Command, deadline: Duration) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let Output { stdout, stderr, status } = output(command, deadline)?;
     if !status.success() {
-        bail!("{name} failed ({status}): {}", tail(if stderr.is_empty() { &stdout } else { &stderr }));
+        bail!("{name} failed ({status}): {}", foreign::quoted(tail(if stderr.is_empty() { &stdout } else { &stderr })));
     }
     Ok(stdout.trim_end_matches('\n').to_owned())
 }
 
 /// Runs a tool to its end, however it ends.
 ///
-/// It runs in its own process group (a Ctrl-C reaches us alone). At the deadline, or when a signal comes, it is ended.
+/// It runs in its own process group (a Ctrl-C reaches us alone); [`SETSID`] makes that, and a session, by itself. At the deadline, or when a signal comes, it is ended.
 ///
 /// # Errors
 /// If it cannot be run, or [`TimedOut`]. The command line is never shown.
@@ -72,7 +89,10 @@ pub fn output(mut command: Command, deadline: Duration) -> Result<Output> {
 /// As [`output`].
 pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if command.get_program() != SETSID {
+        command.process_group(0);
+    }
     let mut child = command.spawn().with_context(|| format!("cannot run {name}"))?;
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
@@ -84,7 +104,7 @@ pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration
     match status? {
         Some(status) => Ok(Output { stdout, stderr, status }),
         None => {
-            let said = tail(&stderr);
+            let said = foreign::quoted(tail(&stderr));
             Err(TimedOut(format!("{name} was not done after {deadline:?} and was killed; it last said: {said}")).into())
         }
     }
@@ -126,7 +146,8 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            let _ = pipe.read_to_end(&mut bytes);
+            let _ = pipe.by_ref().take(MOST_BYTES).read_to_end(&mut bytes);
+            let _ = std::io::copy(&mut pipe, &mut std::io::sink()); // else it would wait for us
         }
         bytes
     })

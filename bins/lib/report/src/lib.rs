@@ -10,6 +10,7 @@ pub mod diff;
 pub mod drill;
 pub mod event;
 pub mod fate;
+pub mod foreign;
 pub mod glance;
 pub mod lag;
 pub mod ledger;

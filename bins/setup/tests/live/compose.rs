@@ -36,7 +36,7 @@ pub(crate) fn left(label: &str) -> String {
         + &docker(&["network", "ls", "--quiet", "--filter", label])
 }
 
-fn container(home: &Home, node: &str) -> String {
+pub(crate) fn container(home: &Home, node: &str) -> String {
     let service = format!("label=com.docker.compose.service={node}");
     docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label(home), "--filter", &service]).trim().to_owned()
 }

@@ -102,7 +102,7 @@ fn freeze_at_start(lab: &Lab, node: &str) -> (Child, Vec<Pid>) {
     loop {
         fs::remove_file(data.join("postmaster.pid")).unwrap(); // it tells of the killed one
         let mut command = Command::new(lab.file().local.as_ref().unwrap().bin.join("postgres"));
-        Account::for_servers().unwrap().apply(&mut command);
+        let mut command = Account::for_servers().unwrap().apply(command);
         let log = fs::File::options().append(true).open(lab.dir().join(node).join("log/postgresql.log")).unwrap();
         let mut postmaster = command.arg("-D").arg(&data).stderr(log).spawn().unwrap();
         let pid = Pid::from_child(&postmaster);

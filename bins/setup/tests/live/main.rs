@@ -5,6 +5,7 @@
 mod command_line;
 mod compose;
 mod compose_by_hand;
+mod confined;
 mod converge;
 mod down;
 mod fifos;

@@ -148,6 +148,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_step_may_do_what_a_node_may_and_no_more() {
+        let added: Vec<_> = super::super::CONFINED.iter().filter(|(name, _)| *name == "--cap-add").collect();
+        let list = added.iter().map(|(_, capability)| *capability).collect::<Vec<_>>().join(", ");
+        let option = super::super::CONFINED.last().unwrap().1;
+        let text = format!("  cap_drop: [ALL]\n  cap_add: [{list}]\n  security_opt: [\"{option}\"]\n");
+        assert!(BY_HAND.contains(&text), "{text}");
+    }
+
+    #[test]
     fn a_node_of_a_lab_is_what_it_is_by_hand() {
         let text = render(&[("primary".to_owned(), 15432), ("standby_1".to_owned(), 15433)]).unwrap();
         let of_hand = BY_HAND.split_once("\n  primary:\n").unwrap().1.split_once("\n\n").unwrap().0;

@@ -61,6 +61,17 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How many lines of a container's log an error shows.
 const LOG_LINES: &str = "20";
 
+/// What a container of ours may do, as `compose.yaml` says it for the others.
+const CONFINED: [(&str, &str); 7] = [
+    ("--cap-drop", "ALL"),
+    ("--cap-add", "CHOWN"),
+    ("--cap-add", "DAC_OVERRIDE"),
+    ("--cap-add", "KILL"),
+    ("--cap-add", "SETGID"),
+    ("--cap-add", "SETUID"),
+    ("--security-opt", "no-new-privileges:true"),
+];
+
 /// The port of every server within its container.
 const PORT: u16 = 5432;
 
@@ -186,6 +197,7 @@ impl ComposeLab {
         let mut args = vec!["run", "--rm", "--init", "--name", &own, "--volumes-from", &id];
         args.extend(["--label", &lab, "--label", &dir]);
         args.extend(["--network", &network]);
+        args.extend(CONFINED.iter().flat_map(|option| [option.0, option.1]));
         args.extend(["--env", &name, "--entrypoint", "sh", &self.image, "/understudy/node.sh"]);
         args.extend(words);
         let said = self.engine.output(&args, deadline);
@@ -198,7 +210,7 @@ impl ComposeLab {
 
     fn step_done(&self, node: &str, words: &[&str], deadline: Duration) -> Result<String> {
         let said = self.step(node, words, deadline)?;
-        ensure!(said.status.success(), "node {node}: {} failed: {}", words[0], said.stderr.trim());
+        ensure!(said.status.success(), "node {node}: {} failed: {}", words[0], said.why());
         Ok(said.stdout)
     }
 
@@ -281,7 +293,7 @@ impl Backend for ComposeLab {
         }
         let (id, seconds) = (self.container(node)?, STOP_DEADLINE.as_secs().to_string());
         let said = self.engine.output(&["stop", "--time", &seconds, &id], STOP_DEADLINE + Duration::from_secs(10))?;
-        ensure!(said.status.success(), "node {node} does not stop: {}", said.stderr.trim());
+        ensure!(said.status.success(), "node {node} does not stop: {}", said.why());
         Ok(())
     }
 
@@ -359,7 +371,7 @@ impl Backend for ComposeLab {
         let (id, seconds) = (self.container(node)?, limit.as_secs().to_string());
         let said = self.engine.output(&["exec", &id, "sh", "/understudy/node.sh", "promote", &seconds], limit)?;
         if !said.status.success() {
-            bail!("node {node}: pg_ctl promote failed: {}", said.stderr.trim());
+            bail!("node {node}: pg_ctl promote failed: {}", said.why());
         }
         Ok(())
     }

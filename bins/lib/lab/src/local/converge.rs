@@ -24,7 +24,7 @@ use crate::secrets::{self, Secrets};
 use crate::standby::{Upstream, wait_streaming};
 use crate::state::{LabState, NodeState};
 use crate::wanted::{self, Wanted};
-use crate::{cluster_file, settings, slots, standby};
+use crate::{cluster_file, neighbours, settings, slots, standby};
 
 /// How the names of nodes begin; a number follows.
 pub(super) const NODE: &str = "node";
@@ -51,6 +51,11 @@ pub fn converge(wanted: &Wanted, progress: &Progress) -> Result<PathBuf> {
     let lab = LocalLab::open(&dir, binaries)?;
     let _lock = lab.lock()?;
     let new = NewLab::is(&dir, &lab.id)?;
+    if new.is_new()
+        && let Some(warning) = neighbours::warning(lab.account)?
+    {
+        progress.warn(&warning);
+    }
     make(&lab, &state, &before, progress).map_err(|error| new.undone(error, progress))?;
     wanted::point_latest(&wanted.home, &dir)
 }

@@ -121,7 +121,7 @@ impl LocalLab {
         }
         match read {
             Ok(_) if said.status.success() && !said.stderr.contains("ERROR:") => Ok(rows),
-            _ => bail!("node {}: single-user mode gave no rows: {}", node.name, said.stderr.trim()),
+            _ => bail!("node {}: single-user mode gave no rows: {}", node.name, said.why()),
         }
     }
 }

@@ -70,7 +70,7 @@ impl LocalLab {
     pub fn open(dir: &Path, binaries: Binaries) -> Result<LocalLab> {
         let id = lost_marker::read(dir)?;
         let ours = Ours::of(dir, &id)?.with_bin(&binaries.dir);
-        Ok(LocalLab { dir: dir.to_owned(), id, binaries, account: Account::for_servers()?, ours })
+        Ok(LocalLab { dir: dir.to_owned(), id, binaries, account: Account::of_lab(dir)?, ours })
     }
 
     /// Its directory.
@@ -112,9 +112,8 @@ impl LocalLab {
     /// `down` finds one that was left over.
     fn command(&self, node: &NodeDir, command: xshell::Cmd<'_>) -> std::process::Command {
         let mut command = std::process::Command::from(command);
-        self.account.apply(&mut command);
         command.current_dir(&node.dir);
-        command
+        self.account.apply(command)
     }
 
     fn run(&self, node: &NodeDir, command: xshell::Cmd<'_>, deadline: Duration) -> Result<String> {
@@ -240,7 +239,7 @@ impl Backend for LocalLab {
         let (rewind, data, source) = (self.binaries.path("pg_rewind"), node.data(), upstream.conninfo_as(REWIND));
         let command = xshell::cmd!(sh, "{rewind} --target-pgdata {data} --source-server {source}");
         let said = tool::output(self.command(&node, command), TOOL_DEADLINE)?;
-        ensure!(said.status.success(), "node {}: pg_rewind failed: {}", node.name, said.stderr.trim());
+        ensure!(said.status.success(), "node {}: pg_rewind failed: {}", node.name, said.why());
         // Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint: then it would be a
         // server with rows of its own that follows all the same.
         let nothing = (said.stdout + &said.stderr).contains("no rewind required");

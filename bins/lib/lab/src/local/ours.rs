@@ -29,7 +29,7 @@ impl Ours {
     /// # Errors
     /// If its state cannot be read, or there is nobody whom servers could run as.
     pub(crate) fn of(dir: &Path, id: &LabId) -> Result<Ours> {
-        let mut ours = Ours { id: id.clone(), bins: Vec::new(), account: Account::for_servers()? };
+        let mut ours = Ours { id: id.clone(), bins: Vec::new(), account: Account::of_lab(dir)? };
         for bin in LabState::read_if_there(dir)?.map(|state| state.bins()).unwrap_or_default() {
             ours.add_bin(&bin);
         }

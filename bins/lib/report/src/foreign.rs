@@ -1,0 +1,95 @@
+//! Text that servers, tools and files of others give us, made fit to be shown.
+//!
+//! Whoever writes such a text must not be able to move the cursor, clear the screen, turn the direction of reading, or
+//! print a line that passes for ours (`verdict   held`). Control characters are shown escaped; of several lines each
+//! bears a mark.
+
+use std::borrow::Cow;
+
+/// How much of one text is shown, in bytes. The longest that a server says of its own accord is far below.
+const LONGEST: usize = 8_000;
+
+/// What stands before each line of a text of several lines.
+const MARK: &str = "  | ";
+
+/// A text as one line: control characters and line ends are escaped (`\n`, `\u{1b}`).
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    escape(cut(text), |_| false)
+}
+
+/// A text of one line as [`one_line`]; one of several below what was said before, each line with a mark.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let text = cut(text.trim());
+    if !text.contains('\n') {
+        return one_line(text).into_owned();
+    }
+    text.lines().map(|line| format!("\n{MARK}{}", escape(line, |c| c == '\t'))).collect()
+}
+
+/// A message of ours that may hold such text: line ends and tabs stay, for they are ours; all else is escaped.
+#[must_use]
+pub fn for_terminal(message: &str) -> Cow<'_, str> {
+    escape(message, |c| c == '\n' || c == '\t')
+}
+
+/// The text, or its beginning where it is too long to be shown, on whole characters.
+fn cut(text: &str) -> &str {
+    let end = (0..=text.len().min(LONGEST)).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
+fn escape(text: &str, may_stay: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let has_to_go = |c: char| (c.is_control() || turns(c)) && !may_stay(c);
+    if !text.contains(has_to_go) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if has_to_go(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether a character turns the direction in which those after it are read, or begins a line to a terminal that knows
+/// Unicode's own line ends.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST, for_terminal, one_line, quoted};
+
+    #[test]
+    fn no_text_moves_the_cursor_or_makes_a_line() {
+        assert_eq!(one_line("a\x1b[2Jb\r\nverdict   held\u{9b}1m"), "a\\u{1b}[2Jb\\r\\nverdict   held\\u{9b}1m");
+        assert_eq!(one_line("a\u{202e}b"), "a\\u{202e}b");
+        assert_eq!(for_terminal("ours\n\ta\x07"), "ours\n\ta\\u{7}");
+    }
+
+    #[test]
+    fn what_is_plain_stays() {
+        for text in ["", "plain", "größer als „null“", "表"] {
+            assert_eq!(one_line(text), text);
+        }
+    }
+
+    #[test]
+    fn each_line_of_several_is_marked() {
+        assert_eq!(quoted(" one\x1b \n"), "one\\u{1b}");
+        assert_eq!(quoted("one\nverdict   held\n"), "\n  | one\n  | verdict   held");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_on_a_whole_character() {
+        let text = "ä".repeat(LONGEST);
+        assert_eq!(one_line(&text).len(), LONGEST);
+        assert_eq!(quoted(&format!("x{text}")).len(), LONGEST - 1);
+    }
+}

@@ -1,0 +1,75 @@
+//! What the server's own user can do in a container to whoever comes after it as root: nothing. `cargo xtask test` runs
+//! these where a Docker engine answers.
+
+use crate::compose::{container, docker};
+use crate::support::Home;
+
+/// The container's own `/etc/passwd`: its owner, its modes, its sum.
+const TARGET: &str = "stat -c '%U %a' /etc/passwd; cksum /etc/passwd";
+
+/// What the server's user says, who runs a script in a node's directory.
+fn as_server(id: &str, node: &str, script: &str) -> String {
+    docker(&["exec", "--user", "postgres", "--workdir", &format!("/var/lib/postgresql/{node}"), id, "sh", "-c", script])
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_link_of_the_servers_user_leads_root_nowhere() {
+    let home = Home::new();
+    home.made(&["--backend", "compose"]);
+    let (primary, standby) = (container(&home, "primary"), container(&home, "standby_1"));
+    let before = docker(&["exec", &primary, "sh", "-c", TARGET]);
+    // Root's directories: no name can be planted there.
+    let names =
+        "passfile.new lock.new data.new conf/postgresql.conf.new conf/pg_hba.conf.new conf/environment.conf.new";
+    let plant = format!("for name in {names}; do ln -s /etc/passwd $name 2>/dev/null && echo $name; done; true");
+    assert_eq!(as_server(&primary, "primary", &plant), "", "planted");
+    assert_eq!(as_server(&primary, "primary", "mv data mine 2>/dev/null && echo moved; true"), "");
+    // Its own, and the one of everybody: links to what only root may write.
+    let plant = "for name in data/postgresql.conf.new data/postgresql.auto.conf.new data/x /tmp/last_error /tmp/fenced; do \
+                 ln -s /etc/passwd $name; done";
+    for (id, node) in [(&primary, "primary"), (&standby, "standby_1")] {
+        as_server(id, node, plant);
+    }
+    docker(&["restart", "--time", "30", &primary]);
+    home.made(&["--backend", "compose"]).is_whole("primary");
+    assert_eq!(docker(&["exec", &primary, "sh", "-c", TARGET]), before);
+    // A step writes the files of a data directory anew, as the server's user: it fails, and nothing has happened.
+    docker(&["stop", "--time", "30", &standby]);
+    let image = docker(&["inspect", "--format", "{{.Config.Image}}", &standby]);
+    let step = format!("{TARGET}; sh /understudy/node.sh make-standby >/dev/null 2>&1 && echo made; {TARGET}");
+    let said = docker(&[
+        "run",
+        "--rm",
+        "--volumes-from",
+        &standby,
+        "--env",
+        "UNDERSTUDY_NODE=standby_1",
+        "--entrypoint",
+        "sh",
+        image.trim(),
+        "-c",
+        &step,
+    ]);
+    assert_eq!(said, format!("{before}{before}"));
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_container_keeps_the_capabilities_that_it_needs_and_its_server_none() {
+    let home = Home::new();
+    home.made(&["--backend", "compose"]);
+    let id = container(&home, "standby_1");
+    let of = |process: &str| {
+        let status = docker(&["exec", &id, "sh", "-c", &format!("cat /proc/{process}/status")]);
+        let value = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("such a line");
+            line.trim().to_owned()
+        };
+        (value("CapBnd:"), value("CapEff:"), value("NoNewPrivs:"))
+    };
+    let five = "00000000000000e3".to_owned(); // CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID
+    assert_eq!(of("1"), (five.clone(), five.clone(), "1".to_owned()));
+    let postmaster = "$(head -n 1 /var/lib/postgresql/standby_1/data/postmaster.pid)";
+    assert_eq!(of(postmaster), (five, "0000000000000000".to_owned(), "1".to_owned()));
+}
