@@ -7,3 +7,4 @@ mod mute;
 mod pooler;
 mod tls;
 mod topology;
+mod words;
