@@ -132,10 +132,11 @@ fn run() -> Result<Verdict> {
         return Ok(Verdict::Held); // it could begin
     }
     let dir = make_out_dir(&out_dir(args.out.as_deref(), &run), &run)?;
+    copy_cluster_file(&cluster, &dir)?;
     let mut rows = Rows::open(&dir)?;
     let progress = Progress::new(args.quiet);
     let load = LoadPlan {
-        cluster_file: copy_cluster_file(&cluster, &dir)?,
+        cluster_file: lab.own_file()?,
         rate: args.rate.clone(),
         clients: args.clients,
         synchronous_commit: lab.sync.synchronous_commit(),
@@ -234,14 +235,12 @@ fn make_out_dir(dir: &Path, run: &Run) -> Result<PathBuf> {
     std::fs::create_dir_all(dir).and_then(|()| dir.canonicalize()).with_context(|| format!("--out {}", dir.display()))
 }
 
-/// The cluster as the load is told of it. It holds no secret, and says later what was drilled.
-fn copy_cluster_file(cluster: &Cluster, dir: &Path) -> Result<PathBuf> {
+/// The cluster as the load is told of it. It holds no secret, and says later what was drilled; nothing reads it.
+fn copy_cluster_file(cluster: &Cluster, dir: &Path) -> Result<()> {
     let path = dir.join("cluster.toml");
     let text = cluster.file.as_ref().context("no cluster file")?.render()?;
     let mut file = std::fs::File::create_new(&path).with_context(|| format!("cannot make {}", path.display()))?;
-    std::io::Write::write_all(&mut file, text.as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(path)
+    std::io::Write::write_all(&mut file, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Says what a drill would do.

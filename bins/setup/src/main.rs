@@ -223,10 +223,14 @@ fn take_down(args: &Args, home: &std::path::Path) -> Result<()> {
     if args.all {
         for entry in home.read_dir().into_iter().flatten() {
             let path = entry?.path();
-            if !path.is_symlink() && marker::read(&path)?.is_some() {
-                labs.push(path);
-            } else if let Some(way_out) = lost_marker::way_out(&path) {
-                failed.push(format!("{} bears no marker and is left alone; {way_out}", path.display()));
+            match marker::read(&path) {
+                Ok(Some(_)) if !path.is_symlink() => labs.push(path),
+                Ok(_) => {
+                    let way_out = lost_marker::way_out(&path);
+                    let left = |way_out| format!("{} bears no marker and is left alone; {way_out}", path.display());
+                    failed.extend(way_out.map(left));
+                }
+                Err(error) => failed.push(format!("{error:#}")),
             }
         }
     } else {

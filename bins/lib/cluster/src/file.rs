@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use program::trust;
 use serde::{Deserialize, Serialize};
 
 use crate::ident::check_node_name;
@@ -111,12 +112,17 @@ pub enum Role {
 }
 
 impl ClusterFile {
-    /// Reads a cluster file.
+    /// Reads a cluster file that only we or root could have written: it says who gets which password.
     ///
     /// # Errors
-    /// If it cannot be read or something in it cannot be; the error names the file and the line or the field.
+    /// If it is somebody else's, cannot be read, or something in it cannot be; the error names the file and the line or
+    /// the field.
     pub fn read(path: &Path) -> Result<ClusterFile> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cluster file {}", path.display()))?;
+        let named = || format!("cluster file {}", path.display());
+        let read = trust::read_if_there(path).map_err(|error| {
+            anyhow!("{error:#}; one that you trust all the same is taken from stdin (`--cluster - < FILE`)")
+        });
+        let text = read.with_context(named)?.with_context(|| format!("{}: there is no such file", named()))?;
         ClusterFile::parse(&text).with_context(|| format!("cluster file {}", path.display()))
     }
 

@@ -1,11 +1,9 @@
 //! Password files, as libpq reads them (PostgreSQL manual, "The Password File").
 
 use std::fmt::Write as _;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::secret::Secret;
 
@@ -27,17 +25,9 @@ pub struct Entry {
 /// The password that a file holds for this connection; `None` if it has no line for it.
 ///
 /// # Errors
-/// If the file cannot be read, or others may read it.
+/// If the file cannot be read, or others may read it or could have written it.
 pub fn find(file: &Path, host: &str, port: u16, dbname: &str, user: &str) -> Result<Option<Secret>> {
-    let metadata = fs::metadata(file).with_context(|| format!("passfile {}", file.display()))?;
-    ensure!(metadata.is_file(), "passfile {} is not a plain file", file.display());
-    ensure!(
-        metadata.mode() & 0o077 == 0,
-        "passfile {} can be read by others: run `chmod 0600 {}`",
-        file.display(),
-        file.display()
-    );
-    let text = fs::read_to_string(file).with_context(|| format!("passfile {}", file.display()))?;
+    let text = program::trust::read_private(file).with_context(|| format!("passfile {}", file.display()))?;
     // libpq looks a socket's connection up as `localhost`.
     let host = if host.starts_with('/') { "localhost" } else { host };
     let matches = |field: &str, value: &str| field == "*" || field == value;
@@ -85,6 +75,7 @@ pub fn render(entries: &[Entry]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn file(text: &str, mode: u32) -> tempfile::NamedTempFile {
@@ -118,8 +109,8 @@ mod tests {
     #[test]
     fn a_file_that_others_can_read_is_refused() {
         let file = file("*:*:*:*:x\n", 0o644);
-        let error = find(file.path(), "h", 1, "d", "u").unwrap_err().to_string();
-        assert!(error.contains("chmod 0600"), "{error}");
+        let error = format!("{:#}", find(file.path(), "h", 1, "d", "u").unwrap_err());
+        assert!(error.contains("passfile") && error.contains("chmod 0600"), "{error}");
     }
 
     #[test]

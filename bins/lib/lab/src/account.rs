@@ -79,6 +79,15 @@ impl Account {
         bail!("servers cannot run as root, and there is no user {}: make one", CANDIDATES.join(" or "))
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn uid(self) -> u32 {
+        match self {
+            Account::Own => rustix::process::geteuid().as_raw(),
+            Account::Other { uid, .. } => uid,
+        }
+    }
+
     /// The same command, run as this account, with none of our own PostgreSQL environment.
     ///
     /// As another user it runs in a session of its own, without our terminal: whoever shares a session with root can type

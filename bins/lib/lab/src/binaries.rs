@@ -1,11 +1,13 @@
 //! PostgreSQL's programs: where they are, and which version.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use program::tool;
-use xshell::{Shell, cmd};
+use program::{tool, trust};
+
+use crate::account::Account;
 
 /// The oldest and the newest major version that we know.
 pub(crate) const MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
@@ -86,17 +88,22 @@ impl Binaries {
         }
     }
 
-    /// The programs in `dir`.
+    /// The programs in `dir`. Nothing is run but what is ours, root's or the servers' user's, and that as the servers' user.
     ///
     /// # Errors
-    /// If one is missing, or their version is not one that we know.
+    /// If one is missing or somebody else's, or their version is not one that we know.
     pub fn at(dir: &Path, found_by: &str) -> Result<Binaries> {
         for name in PROGRAMS {
             ensure!(dir.join(name).is_file(), "{found_by}: {} has no {name}", dir.display());
         }
-        let dir = dir.canonicalize().with_context(|| format!("{found_by}: {}", dir.display()))?;
-        let (sh, postgres) = (Shell::new()?, dir.join("postgres"));
-        let said = tool::run(cmd!(sh, "{postgres} --version").into(), VERSION_DEADLINE)?;
+        let account = Account::for_servers()?;
+        let trusted = |path: &Path| trust::of_programs(path, Some(account.uid())).with_context(|| found_by.to_owned());
+        let dir = trusted(dir)?;
+        for name in PROGRAMS {
+            trusted(&dir.join(name))?;
+        }
+        let postgres = dir.join("postgres");
+        let said = ask(&postgres, "--version", account)?;
         let version = said.split_whitespace().nth(2).unwrap_or("").to_owned();
         let major = version.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
         let major = major.with_context(|| format!("{} does not tell its version: {said:?}", postgres.display()))?;
@@ -107,7 +114,7 @@ impl Binaries {
         );
         // All tools of one release: a pg_rewind of another major version would ruin the directory or refuse late.
         let rewind = dir.join("pg_rewind");
-        let rewind_said = tool::run(cmd!(sh, "{rewind} --version").into(), VERSION_DEADLINE)?;
+        let rewind_said = ask(&rewind, "--version", account)?;
         ensure!(
             rewind_said.split_whitespace().nth(2) == Some(version.as_str()),
             "{} is of another release than postgres {version}: {rewind_said:?}",
@@ -123,9 +130,22 @@ impl Binaries {
     }
 }
 
+/// What a program says of itself, to the servers' user.
+fn ask(program: &Path, question: &str, account: Account) -> Result<String> {
+    let mut command = Command::new(program);
+    command.arg(question).current_dir("/");
+    tool::run(account.apply(command), VERSION_DEADLINE)
+}
+
+/// By the first `pg_config` of the path that may be trusted.
 fn by_pg_config() -> Option<Binaries> {
-    let sh = Shell::new().ok()?;
-    let dir = tool::run(cmd!(sh, "pg_config --bindir").into(), VERSION_DEADLINE).ok()?;
+    let path = std::env::var_os("PATH")?;
+    let mut found =
+        std::env::split_paths(&path).map(|dir| dir.join("pg_config")).filter(|file| file.is_file()).peekable();
+    found.peek()?;
+    let account = Account::for_servers().ok()?;
+    let program = found.find(|file| trust::of_programs(file, Some(account.uid())).is_ok())?;
+    let dir = ask(&program, "--bindir", account).ok()?;
     Binaries::at(Path::new(&dir), "pg_config --bindir").ok()
 }
 

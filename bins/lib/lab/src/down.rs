@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use program::trust;
 
 use crate::backend::Removed;
 use crate::files::remove_file;
@@ -19,6 +20,7 @@ use crate::{compose, local};
 /// # Errors
 /// If `dir` is no lab of ours, somebody uses it, or something cannot be removed.
 pub fn down(dir: &Path) -> Result<Removed> {
+    trust::check_dir(dir)?;
     if dir.is_dir() && marker::is_blank(dir)? {
         marker::remove_blank(dir)?; // a set-up was killed before it could mark it
         return Ok(Removed::default());
@@ -35,7 +37,8 @@ pub fn down(dir: &Path) -> Result<Removed> {
 /// As [`down`].
 pub(crate) fn remove(dir: &Path, id: &LabId) -> Result<Removed> {
     // Without its file: a set-up was killed, or the file was removed by hand.
-    let of_containers = LabState::read(dir).map_or(dir.join(compose::DIR).is_dir(), |state| state.image.is_some());
+    let state = LabState::read_if_there(dir)?;
+    let of_containers = state.map_or(dir.join(compose::DIR).is_dir(), |state| state.image.is_some());
     let removed = if of_containers { compose::down::down(dir, id)? } else { local::down::down(dir, id)? };
     for file in ["lab.toml", "cluster.toml", "passfile", "lab.new", "cluster.new", "passfile.new"] {
         remove_file(&dir.join(file))?;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -25,9 +25,9 @@ pub fn make_dir(dir: &Path) -> Result<()> {
 /// What the system says.
 pub fn make_missing_dirs(dir: &Path) -> Result<()> {
     let make = || -> io::Result<()> {
-        match fs::create_dir(dir) {
-            Ok(()) => fs::set_permissions(dir, fs::Permissions::from_mode(0o755)),
-            Err(_) if dir.is_dir() => Ok(()), // somebody else was faster
+        match fs::DirBuilder::new().mode(0o755).create(dir) {
+            Ok(()) => fs::set_permissions(dir, fs::Permissions::from_mode(0o755)), // also under a umask of 077
+            Err(_) if dir.is_dir() => Ok(()),                                      // somebody else was faster
             Err(error) => Err(error),
         }
     };

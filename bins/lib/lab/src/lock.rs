@@ -1,10 +1,12 @@
 //! One at a time: whoever changes or hurts a lab holds its lock.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use program::trust;
 use rustix::fs::{FlockOperation, flock};
 
 /// Between a fork and the start of its program; and how often it is looked at.
@@ -18,14 +20,19 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of the lab in `dir`.
+    /// Takes the lock of the lab in `dir`, which is ours. Whoever can open the file can hold the lock: it is for nobody else
+    /// to open.
     ///
     /// # Errors
-    /// If somebody else holds it.
+    /// If somebody else holds it, or it is no plain file.
     pub fn take(dir: &Path) -> Result<Lock> {
         let path = dir.join("lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(trust::OPEN_FLAGS);
+        let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let metadata = file.metadata().with_context(|| path.display().to_string())?;
+        ensure!(metadata.is_file(), "{} is not a plain file", path.display());
+        file.set_permissions(Permissions::from_mode(0o600)).with_context(|| path.display().to_string())?;
         match try_for_a_moment(&file) {
             Ok(()) => Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -27,10 +27,10 @@ pub fn way_out(dir: &Path) -> Option<String> {
     }
     let marker = dir.join(marker::FILE);
     let command = match copy_in_a_node(dir) {
-        Some(copy) => format!("`cp {} {}`", copy.display(), marker.display()),
+        Some(copy) => format!("`install -m 600 {} {}`", copy.display(), marker.display()),
         None if dir.join(compose::DIR).join(".env").is_file() => {
             let env = dir.join(compose::DIR).join(".env");
-            format!("`sed -n 's/^UNDERSTUDY_LAB=//p' {} > {}`", env.display(), marker.display())
+            format!("`(umask 077; sed -n 's/^UNDERSTUDY_LAB=//p' {} > {})`", env.display(), marker.display())
         }
         None => {
             return Some(format!(

@@ -1,9 +1,12 @@
 //! Markers: what bears one of this lab is ours, and only that may be removed or killed.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use program::trust;
 use rand::Rng as _;
 
 /// The name of the marker file in every directory that a lab owns.
@@ -39,33 +42,51 @@ pub fn text(id: &LabId) -> String {
     format!("{}\n", id.0)
 }
 
-/// Marks a directory of ours as this lab's.
+/// Marks a blank directory of ours as this lab's, for nobody else to read.
 ///
 /// # Errors
 /// If it cannot be written to.
 pub fn put(dir: &Path, id: &LabId) -> Result<()> {
-    fs::write(dir.join(FILE), text(id)).with_context(|| format!("cannot mark {}", dir.display()))
+    let file = dir.join(FILE);
+    crate::files::remove_file(&file)?; // one that a killed set-up had no time to write
+    let write = || -> std::io::Result<()> {
+        fs::File::options().write(true).create_new(true).mode(0o600).open(&file)?.write_all(text(id).as_bytes())
+    };
+    write().with_context(|| format!("cannot mark {}", dir.display()))
 }
 
-/// The lab that `dir` belongs to; `None` if it bears no marker.
+/// Takes a marker of ours away from others' eyes, if somebody has put it back with `cp`.
+///
+/// # Errors
+/// What the system says.
+pub fn keep_private(dir: &Path) -> Result<()> {
+    let file = dir.join(FILE);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).with_context(|| file.display().to_string())
+}
+
+/// The lab that `dir` belongs to, by a marker that only we or root could have put there; `None` if it bears none.
+///
+/// # Errors
+/// If there is a marker that cannot be read, or whoever put it there is somebody else.
+pub fn read(dir: &Path) -> Result<Option<LabId>> {
+    parse(trust::read_if_there(&dir.join(FILE))?, dir)
+}
+
+/// The same of a data directory, which is the servers' user's: what it says is worth something only below a directory that
+/// bears the same marker.
 ///
 /// # Errors
 /// If there is a marker that cannot be read.
-pub fn read(dir: &Path) -> Result<Option<LabId>> {
-    let file = dir.join(FILE);
-    match fs::read_to_string(&file) {
-        Ok(text) if text.is_empty() => Ok(None), // a set-up was killed while it made it
-        Ok(text) => {
-            let id = text.trim();
-            let whole = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-            ensure!(whole, "{} is not a marker of ours", file.display());
-            Ok(Some(LabId(id.to_owned())))
-        }
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
-    }
+pub fn read_in_data(data: &Path) -> Result<Option<LabId>> {
+    parse(trust::read_plain_if_there(&data.join(FILE))?, data)
+}
+
+fn parse(text: Option<String>, dir: &Path) -> Result<Option<LabId>> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) }; // empty: killed while it made it
+    let id = text.trim();
+    let whole = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    ensure!(whole, "{} is not a marker of ours", dir.join(FILE).display());
+    Ok(Some(LabId(id.to_owned())))
 }
 
 /// Whether a directory holds nothing, or nothing but a marker that a killed set-up had no time to write.
@@ -75,7 +96,8 @@ pub fn read(dir: &Path) -> Result<Option<LabId>> {
 pub fn is_blank(dir: &Path) -> Result<bool> {
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let entry = entry?;
-        if entry.file_name() != FILE || entry.metadata()?.len() > 0 {
+        let metadata = entry.metadata()?;
+        if entry.file_name() != FILE || !metadata.is_file() || metadata.len() > 0 {
             return Ok(false);
         }
     }
@@ -97,6 +119,7 @@ pub fn remove_blank(dir: &Path) -> Result<()> {
 /// That it is not ours.
 pub fn check(dir: &Path, id: &LabId) -> Result<()> {
     let metadata = fs::symlink_metadata(dir).with_context(|| dir.display().to_string())?;
+    ensure!(!metadata.is_symlink(), "{} is a symbolic link: it is left alone", dir.display());
     ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", dir.display());
     ensure!(read(dir)?.as_ref() == Some(id), "{} does not bear this lab's marker: it is left alone", dir.display());
     Ok(())

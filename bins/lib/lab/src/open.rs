@@ -1,10 +1,12 @@
 //! From a cluster file to the lab that it describes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use cluster::file::{BackendName, ClusterFile};
+use program::trust;
 
+use crate::account::Account;
 use crate::backend::Backend;
 use crate::binaries::Binaries;
 use crate::compose::ComposeLab;
@@ -25,15 +27,17 @@ pub struct OpenLab {
     /// How many standbys must confirm.
     pub quorum: u32,
     file: ClusterFile,
+    dir: PathBuf,
     _lock: Lock,
 }
 
 /// Opens and locks the lab of a cluster file.
 ///
 /// # Errors
-/// If it is no lab of ours, the file says of it what is not so, or somebody else uses it.
+/// If it is no lab of ours, or somebody else could write to it; if the file says of it what is not so, or somebody else uses it.
 pub fn open(file: &ClusterFile) -> Result<OpenLab> {
     let dir = lab_dir(file)?;
+    trust::check_dir(dir)?;
     let id = lost_marker::read(dir)?;
     let (lock, state) = (Lock::take(dir)?, LabState::read(dir)?);
     cluster_file::check(file, dir, &id, &state)?;
@@ -42,7 +46,14 @@ pub fn open(file: &ClusterFile) -> Result<OpenLab> {
         Some(bin) => Box::new(LocalLab::open(dir, Binaries::at(bin, "the lab's own")?)?),
         None => Box::new(ComposeLab::open(dir, state.image()?, Engine::find()?)?),
     };
-    Ok(OpenLab { backend, sync: state.sync, quorum: state.quorum, file: file.clone(), _lock: lock })
+    Ok(OpenLab {
+        backend,
+        sync: state.sync,
+        quorum: state.quorum,
+        file: file.clone(),
+        dir: dir.to_owned(),
+        _lock: lock,
+    })
 }
 
 /// Where the lab of a cluster file should be.
@@ -63,6 +74,19 @@ fn lab_dir(file: &ClusterFile) -> Result<&Path> {
 }
 
 impl OpenLab {
+    /// The path of the lab's own cluster file, for programs that are started: one that was given may have come from stdin, and
+    /// a copy may lie where others can write. It says the same.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn own_file(&self) -> Result<PathBuf> {
+        let path = self.dir.join("cluster.toml");
+        if !ClusterFile::read(&path).is_ok_and(|own| own == self.file) {
+            Account::Own.write_private(&path, &self.file.render()?)?;
+        }
+        Ok(path)
+    }
+
     /// What `standby` needs to know to follow `primary`.
     ///
     /// # Errors

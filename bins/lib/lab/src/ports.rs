@@ -55,14 +55,17 @@ pub(crate) struct Settled {
 /// # Errors
 /// If none is free, or the node's file cannot be written.
 pub(crate) fn settle(home: &Path, dir: &Path, name: &str, first: u16, runs: bool) -> Result<Settled> {
-    let _choosing = begin_choosing(home)?;
     let had = NodeState::read(dir).ok().map(|state| state.port);
     if let Some(port) = had.filter(|port| runs || is_free(*port)) {
         claim(port); // that somebody else claims it is no reason to give up a lab's own
         return Ok(Settled { port, moved: None });
     }
-    let taken = taken(home, dir);
-    let found = range(first).find(|port| !taken.contains(port) && is_free(*port) && claim(*port));
+    // Looked up again with the claim held: a set-up that had it may have written it down and ended in between. No lock of
+    // the labs' home is needed for that; somebody else could hold it.
+    let before = taken(home, dir);
+    let is_ours =
+        |port: &u16| !before.contains(port) && is_free(*port) && claim(*port) && !taken(home, dir).contains(port);
+    let found = range(first).find(is_ours);
     let port = found.with_context(|| format!("--port: no port of {} is free for {name}", shown(first)))?;
     NodeState { port }.write(dir)?;
     let moved = had.map(|had| format!("{name}: port {had} is taken by {}: it listens on {port} now", holder(had)));
@@ -115,14 +118,6 @@ pub(crate) fn check_enough(home: &Path, dir: &Path, asked: Option<u16>, count: u
         shown(first)
     );
     Ok(())
-}
-
-/// Waits until no other set-up chooses a port; the others wait until the file is closed. What is chosen and not yet
-/// listened on shows in no other way.
-fn begin_choosing(home: &Path) -> Result<fs::File> {
-    let file = fs::File::open(home).with_context(|| home.display().to_string())?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).context("cannot lock the labs' home")?;
-    Ok(file)
 }
 
 /// The ports of all nodes of all labs of this home but the one in `except`: one that is down now comes back.

@@ -1,11 +1,13 @@
 //! Processes, proven ours before anything is done to them.
 //!
 //! A pid is only a number that the system may give away again. So each process is pinned by a pidfd first, then proven
-//! by its working directory (PostgreSQL's processes live in their data directory), then signalled through the pidfd.
+//! by its working directory (PostgreSQL's processes live in their data directory), its user and its program, then signalled
+//! through the pidfd.
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -72,6 +74,25 @@ impl Process {
             }
             Err(error) if is_gone(&error) => Ok(false),
             Err(error) => Err(error).with_context(|| format!("cannot tell where process {} works", self.pid)),
+        }
+    }
+
+    /// The user that it may do things as; `None` if it is gone.
+    pub(crate) fn uid(&self) -> Option<u32> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        // Real, effective, saved, of the file system.
+        text.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    /// The program that it runs; where that may not be read, what it says that it is. One that was replaced on the disk,
+    /// by an upgrade say, is shown as deleted.
+    pub(crate) fn program(&self) -> PathBuf {
+        match fs::read_link(format!("/proc/{}/exe", self.pid)) {
+            Ok(exe) => match exe.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+                Some(path) => PathBuf::from(std::ffi::OsStr::from_bytes(path)),
+                None => exe,
+            },
+            Err(_) => self.arguments().first().map(PathBuf::from).unwrap_or_default(),
         }
     }
 

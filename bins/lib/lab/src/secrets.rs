@@ -1,12 +1,12 @@
 //! The passwords of a lab: random, in files that only their reader can read, at the servers as SCRAM verifiers.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use cluster::file::{Login, Roles};
 use cluster::passfile::{self, Entry};
 use cluster::secret::Secret;
+use program::trust;
 use rand::Rng as _;
 use rand::distr::Alphanumeric;
 
@@ -60,7 +60,7 @@ impl Secrets {
     pub fn of_lab(dir: &Path) -> Result<Secrets> {
         let file = dir.join(PASSFILE);
         if file.exists() {
-            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = trust::read_private(&file)?;
             return Ok(Secrets { entries: passfile::parse(&text), file });
         }
         let entries: Vec<Entry> = ROLES.iter().map(|role| entry("*", role, random_password())).collect();
@@ -117,6 +117,7 @@ fn random_password() -> Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use cluster::file::NodeSection;
+use program::trust;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
@@ -20,6 +21,9 @@ pub struct LabState {
     /// Where its PostgreSQL is (local).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bin: Option<PathBuf>,
+    /// Where it was before: a server that has not been restarted since still runs from there (local).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_bins: Vec<PathBuf>,
     /// Its image (compose).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -51,6 +55,20 @@ impl LabState {
         LabState { settings: old.map(|old| old.settings.clone()).unwrap_or_default(), ..self.clone() }
     }
 
+    /// The same with its PostgreSQL in `bin`.
+    #[must_use]
+    pub fn with_bin(self, bin: &Path) -> LabState {
+        let mut former_bins = self.bins();
+        former_bins.retain(|former| former != bin);
+        LabState { bin: Some(bin.to_owned()), former_bins, ..self }
+    }
+
+    /// Where the PostgreSQL of a local lab is, and where it was.
+    #[must_use]
+    pub fn bins(&self) -> Vec<PathBuf> {
+        self.bin.iter().chain(&self.former_bins).cloned().collect()
+    }
+
     /// Where the PostgreSQL of a local lab is.
     ///
     /// # Errors
@@ -67,12 +85,20 @@ impl LabState {
         self.image.as_deref().context("lab.toml: `image` is missing: this is no lab of containers")
     }
 
-    /// Reads the state of the lab in `dir`.
+    /// Reads the state of the lab in `dir`, which only we or root could have written: what it names is run.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If it is somebody else's, or cannot be read.
     pub fn read(dir: &Path) -> Result<LabState> {
         read(&dir.join("lab.toml"))
+    }
+
+    /// As [`LabState::read`]; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// As [`LabState::read`].
+    pub fn read_if_there(dir: &Path) -> Result<Option<LabState>> {
+        read_if_there(&dir.join("lab.toml"))
     }
 
     /// Writes it.
@@ -110,8 +136,12 @@ impl NodeState {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    toml::from_str(&text).with_context(|| path.display().to_string())
+    read_if_there(path)?.with_context(|| format!("cannot read {}: there is no such file", path.display()))
+}
+
+fn read_if_there<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>> {
+    let Some(text) = trust::read_if_there(path)? else { return Ok(None) };
+    toml::from_str(&text).map(Some).with_context(|| path.display().to_string())
 }
 
 fn write<T: Serialize>(path: &Path, state: &T) -> Result<()> {

@@ -10,6 +10,7 @@ use cluster::file::LATEST;
 use cluster::ident::check_node_name;
 use cluster::session::Session;
 use cluster::wait::until_true;
+use program::trust;
 use report::show::count;
 
 use crate::binaries::Asked;
@@ -59,10 +60,9 @@ impl Wanted {
     /// What the lab is now; `None` if there is none.
     ///
     /// # Errors
-    /// If its file cannot be read.
+    /// If its file is somebody else's, or cannot be read.
     pub fn old_state(&self) -> Result<Option<LabState>> {
-        let dir = self.dir();
-        if dir.join("lab.toml").exists() { LabState::read(&dir).map(Some) } else { Ok(None) }
+        LabState::read_if_there(&self.dir())
     }
 
     /// Refuses what no lab can be.
@@ -90,6 +90,7 @@ impl Wanted {
         let mut state = old.unwrap_or_else(|| LabState {
             name: self.name.clone(),
             bin: None,
+            former_bins: Vec::new(),
             image: None,
             first_port: FIRST_PORT,
             standbys: 1,
@@ -152,10 +153,11 @@ pub fn wait_quorum(state: &LabState, primary: &Session) -> Result<()> {
     })
 }
 
-/// Refuses a place for labs that could be somebody's data: it is only ever filled with directories of ours.
+/// Refuses a place for labs that could be somebody's data, since it is only ever filled with directories of ours; and one
+/// in which somebody else could lay something for us to find.
 ///
 /// # Errors
-/// If it is `/`, the home directory, or a link.
+/// If it is `/`, the home directory, or a link; if it is not ours or root's, or others can write to it or above it.
 pub fn check_home(home: &Path) -> Result<()> {
     let home: PathBuf = home.components().collect(); // a slash at the end would lead through a link
     let shown = home.display();
@@ -169,7 +171,7 @@ pub fn check_home(home: &Path) -> Result<()> {
             bail!("--home {shown}: it is a symbolic link; name the directory itself")
         }
         Ok(metadata) if !metadata.is_dir() => bail!("--home {shown}: it is not a directory"),
-        _ => Ok(()),
+        _ => trust::check_dir(&home).map(drop).with_context(|| format!("--home {shown}")),
     }
 }
 
@@ -179,16 +181,19 @@ pub fn check_home(home: &Path) -> Result<()> {
 /// If it holds anything else, or cannot be made.
 pub fn make_lab_dir(home: &Path, dir: &Path) -> Result<()> {
     files::make_missing_dirs(home)?;
+    trust::check_dir(home)?; // somebody may have been faster
     match fs::symlink_metadata(dir) {
         Err(_) => files::make_missing_dirs(dir)?,
         Ok(metadata) => ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", dir.display()),
     }
+    trust::check_dir(dir)?;
     if marker::read(dir)?.is_none() {
         let way_out = lost_marker::way_out(dir).map_or(String::new(), |way_out| format!("; {way_out}"));
         let blank = marker::is_blank(dir)?;
         ensure!(blank, "{} is not empty and no lab of ours: it is left alone{way_out}", dir.display());
         marker::put(dir, &LabId::new())?;
     }
+    marker::keep_private(dir)?;
     files::make_dir(dir)
 }
 

@@ -1,4 +1,5 @@
-//! How each program behaves: main and exit codes, stdout, signals, child programs, the clock, progress, durations.
+//! How each program behaves: main and exit codes, stdout, signals, child programs, the clock, progress, durations; whose a
+//! path is.
 //!
 //! Nothing here knows of PostgreSQL.
 
@@ -12,5 +13,7 @@ pub mod run;
 pub mod sink;
 pub mod stop;
 pub mod tool;
+pub mod trust;
+pub mod users;
 
 pub use entry::main;

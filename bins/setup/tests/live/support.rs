@@ -73,10 +73,16 @@ impl Home {
 
     /// The same under a umask that lets nobody else in.
     pub(crate) fn private_command(&self, args: &[&str]) -> Command {
+        self.command_with_umask("077", args)
+    }
+
+    /// The same under any umask.
+    pub(crate) fn command_with_umask(&self, umask: &str, args: &[&str]) -> Command {
         let command = self.command(args);
-        let mut private = setup_by("sh");
-        private.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
-        private
+        let mut shell = setup_by("sh");
+        shell.args(["-c", "umask \"$1\"; shift; exec \"$@\"", "sh", umask]).arg(command.get_program());
+        shell.args(command.get_args());
+        shell
     }
 
     pub(crate) fn setup(&self, args: &[&str]) -> Said {
@@ -152,6 +158,25 @@ pub(crate) fn said(mut child: Child) -> Said {
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     Said { code: status.code(), stdout, stderr }
+}
+
+/// As [`refused`], within the time of what opens nothing that blocks.
+pub(crate) fn refused_soon(mut command: Command, reasons: &[&str]) -> String {
+    let mut child = command.spawn().unwrap();
+    let end = Instant::now() + SOON;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > end {
+            child.kill().unwrap();
+            panic!("{command:?} still ran after {SOON:?}: {:?}", child.wait_with_output().unwrap());
+        }
+        std::thread::sleep(LOOK);
+    }
+    let said = said(child);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{command:?}: {}", said.stderr);
+    for reason in reasons {
+        assert!(said.stderr.contains(reason), "{command:?} does not say {reason:?}: {}", said.stderr);
+    }
+    said.stderr
 }
 
 /// Exit code 2, a reason that holds all of `reasons`, and not a word on stdout.

@@ -2,7 +2,6 @@
 //! nothing.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,11 +11,13 @@ use cluster::session::Session;
 use cluster::topology::is_primary;
 use cluster::wait::{Look, until, until_true};
 use program::progress::Progress;
+use program::trust;
 
 use super::engine::Engine;
 use super::file::{self, PRIMARY, STANDBY};
 use super::process;
-use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, label};
+use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK};
+use crate::account::Account;
 use crate::backend::Backend as _;
 use crate::marker;
 use crate::new_lab::NewLab;
@@ -107,6 +108,7 @@ struct Converging<'a> {
 
 impl Converging<'_> {
     fn run(&self) -> Result<()> {
+        self.lab.labels.check_not_moved(&self.lab.engine)?;
         self.end_steps()?;
         let nodes = self.nodes()?;
         self.replace_lost_containers(&nodes)?;
@@ -149,7 +151,7 @@ impl Converging<'_> {
     /// Ends what a killed set-up left at work. The lock is ours.
     fn end_steps(&self) -> Result<()> {
         process::kill_clients_below(&self.lab.compose_dir(), &self.lab.id)?;
-        for step in self.lab.engine.containers(&label(&self.lab.id))?.iter().filter(|c| c.service.is_empty()) {
+        for step in self.lab.engine.containers(&self.lab.labels)?.iter().filter(|c| c.service.is_empty()) {
             self.lab.engine.order(&["rm", "--force", "--volumes", &step.id])?;
         }
         Ok(())
@@ -255,8 +257,8 @@ impl Converging<'_> {
         }
         file::write(&dir.join("node.sh"), file::NODE_SH)?;
         file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;
-        let env: Vec<String> = self.environment().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-        file::write(&dir.join(".env"), &env.concat())
+        let env: Vec<String> = self.environment().iter().map(|(name, value)| file::variable(name, value)).collect();
+        Account::Own.write_private(&dir.join(".env"), &env.concat()) // the lab's id is in it
     }
 
     fn write_settings(&self, name: &str) -> Result<()> {
@@ -277,15 +279,16 @@ impl Converging<'_> {
 
     /// As it is now; a new node has none.
     fn sync_names_of(&self, name: &str) -> String {
-        let text = self.lab.node_dir(name).and_then(|dir| Ok(fs::read_to_string(dir.join("sync.conf"))?));
+        let text = self.lab.node_dir(name).and_then(|dir| Ok(trust::read(&dir.join("sync.conf"))?));
         text.ok().and_then(|text| conf::sync_names_in(&text)).unwrap_or_default()
     }
 
     /// What the compose file leaves open.
-    fn environment(&self) -> [(&'static str, &str); 3] {
+    fn environment(&self) -> [(&'static str, &str); 4] {
         [
             ("UNDERSTUDY_IMAGE", &self.lab.image),
             ("UNDERSTUDY_LAB", self.lab.id.as_str()),
+            ("UNDERSTUDY_DIR", self.lab.labels.dir()),
             // Nobody waits for it here, and each check starts a process in a container.
             ("UNDERSTUDY_HEALTH_INTERVAL", "30s"),
         ]

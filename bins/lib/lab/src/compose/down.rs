@@ -1,4 +1,4 @@
-//! Taking a lab of containers down: everything with its label, and nothing else.
+//! Taking a lab of containers down: everything with its labels, and nothing else.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result};
 use cluster::wait::{Look, until};
 
 use super::engine::Engine;
+use super::labels::Labels;
 use super::process;
-use super::{DIR, file, label};
+use super::{DIR, file};
 use crate::backend::Removed;
 use crate::marker::LabId;
 
@@ -24,14 +25,14 @@ pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
     // A killed set-up may have left compose at work.
     process::kill_clients_below(&compose, id)?;
     let engine = Engine::find().with_context(|| format!("the containers of {} are still there", dir.display()))?;
-    let (label, mut removed) = (label(id), Removed::default());
+    let (labels, mut removed) = (Labels::of(dir, id)?, Removed::default());
     let mut empty_looks = 0;
-    until(&format!("everything with the label {label} to be gone"), DEADLINE, PAUSE, || {
-        let containers = engine.containers(&label)?;
+    until(&format!("everything with the labels {} to be gone", labels.both().join(" and ")), DEADLINE, PAUSE, || {
+        let containers = engine.containers(&labels)?;
         removed.processes += u32::try_from(containers.iter().filter(|c| c.runs && !c.service.is_empty()).count())?;
         removed.nodes += u32::try_from(containers.iter().filter(|c| !c.service.is_empty()).count())?;
         let ids: Vec<String> = containers.into_iter().map(|c| c.id).collect();
-        let (networks, volumes) = (named(&engine, "network", &label)?, named(&engine, "volume", &label)?);
+        let (networks, volumes) = (named(&engine, "network", &labels)?, named(&engine, "volume", &labels)?);
         if ids.is_empty() && networks.is_empty() && volumes.is_empty() {
             empty_looks += 1;
             // Twice: an order that a killed set-up had given may still be carried out.
@@ -43,12 +44,15 @@ pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
         remove(&engine, &["volume", "rm", "--force"], &volumes)?;
         Ok(Look::NotYet("it was removed just now".to_owned()))
     })?;
+    labels.check_not_moved(&engine)?;
     file::remove_all(&compose)?;
     Ok(removed)
 }
 
-fn named(engine: &Engine, kind: &str, label: &str) -> Result<Vec<String>> {
-    let said = engine.order(&[kind, "ls", "--quiet", "--filter", &format!("label={label}")])?;
+fn named(engine: &Engine, kind: &str, labels: &Labels) -> Result<Vec<String>> {
+    let filters = labels.filters();
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    let said = engine.order(&[&[kind, "ls", "--quiet"], &filters[..]].concat())?;
     Ok(said.lines().map(str::to_owned).collect())
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use program::tool::{self, Output, TimedOut};
 
+use super::labels::Labels;
 use crate::marker::LabId;
 
 /// Time for the engine to say who it is. One that hangs must not hang the choice of a backend.
@@ -40,13 +41,13 @@ pub struct Engine {
 
 /// A container of a lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Container {
+pub(super) struct Container {
     /// Its id.
-    pub id: String,
+    pub(super) id: String,
     /// The compose service that it belongs to; empty for a step of ours.
-    pub service: String,
+    pub(super) service: String,
     /// Whether it runs.
-    pub runs: bool,
+    pub(super) runs: bool,
 }
 
 /// An order that the engine is at. Dropped, its client is ended; the engine goes on.
@@ -161,14 +162,15 @@ impl Engine {
         self.compose.join(" ")
     }
 
-    /// All containers with a label, running or not.
+    /// All containers with the labels of a lab, running or not.
     ///
     /// # Errors
     /// What the engine says.
-    pub fn containers(&self, label: &str) -> Result<Vec<Container>> {
+    pub(super) fn containers(&self, labels: &Labels) -> Result<Vec<Container>> {
         let format = "{{.ID}} {{.State}} {{.Label \"com.docker.compose.service\"}}";
-        let said =
-            self.order(&["ps", "--all", "--no-trunc", "--filter", &format!("label={label}"), "--format", format])?;
+        let filters = labels.filters();
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+        let said = self.order(&[&["ps", "--all", "--no-trunc", "--format", format], &filters[..]].concat())?;
         let of_line = |line: &str| {
             let mut words = line.splitn(3, ' ').map(str::to_owned);
             let (id, state) = (words.next()?, words.next()?);

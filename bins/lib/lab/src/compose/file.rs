@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use program::trust;
 
 use crate::files::remove_file;
 
@@ -97,10 +98,29 @@ fn remove(dir: &Path, names: &[&str]) -> Result<()> {
 /// The mark of a node whose settings files were changed and whose server was not told yet.
 pub(super) const UNREAD: &str = "unread";
 
-/// Whether a file holds this text.
+/// Whether a file holds this text, and only we or root could have written it.
 #[must_use]
 pub(super) fn holds(path: &Path, text: &str) -> bool {
-    fs::read_to_string(path).is_ok_and(|old| old == text)
+    trust::read(path).is_ok_and(|old| old == text)
+}
+
+/// Sees that only we or root could have written what compose is given.
+///
+/// # Errors
+/// What somebody else could have written.
+pub(super) fn check_trusted(compose: &Path) -> Result<()> {
+    if trust::check_dir(compose)? {
+        for name in ["compose.yaml", "node.sh", ".env"] {
+            trust::read_if_there(&compose.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// A line of `.env`, quoted where its reader would see more than letters in it.
+pub(super) fn variable(name: &str, value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':' | '@');
+    if value.chars().all(plain) { format!("{name}={value}\n") } else { format!("{name}='{value}'\n") }
 }
 
 /// Writes a file that the servers may read, in one step, unless it holds that text.

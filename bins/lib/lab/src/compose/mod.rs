@@ -8,6 +8,7 @@ pub(crate) mod down;
 pub mod engine;
 mod file;
 pub mod image;
+mod labels;
 mod process;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use crate::standby::{self, Upstream};
 use crate::state::NodeState;
 use crate::{conf, lock, ports};
 use engine::{Engine, Order};
+use labels::Labels;
 
 /// The directory, in a lab's, with what compose needs.
 pub const DIR: &str = "compose";
@@ -77,6 +79,7 @@ const PORT: u16 = 5432;
 pub struct ComposeLab {
     dir: PathBuf,
     id: LabId,
+    labels: Labels,
     project: String,
     image: String,
     engine: Engine,
@@ -87,15 +90,10 @@ pub struct ComposeLab {
     killing: Mutex<Option<Order>>,
 }
 
-/// The label of everything that belongs to a lab.
-fn label(id: &LabId) -> String {
-    format!("pg-understudy.lab={}", id.as_str())
-}
-
-/// The name of the compose project of the lab in `dir`: labs of one name in two homes must not meet.
+/// The name of the compose project of the lab in `dir`: labs of one name in two homes must not meet, nor a lab and its copy.
 pub(crate) fn project(dir: &Path, id: &LabId) -> Result<String> {
     let name = dir.file_name().and_then(std::ffi::OsStr::to_str).context("a lab has a name")?;
-    Ok(format!("{name}_{}", &id.as_str()[..8]))
+    Ok(format!("{name}_{}", Labels::of(dir, id)?.digest()))
 }
 
 impl ComposeLab {
@@ -105,11 +103,12 @@ impl ComposeLab {
     /// If there is no lab of ours, or no engine answers.
     pub fn open(dir: &Path, image: &str, engine: Engine) -> Result<ComposeLab> {
         let id = lost_marker::read(dir)?;
-        let project = project(dir, &id)?;
+        file::check_trusted(&dir.join(DIR))?;
+        let (labels, project) = (Labels::of(dir, &id)?, project(dir, &id)?);
         let secrets = Secrets::of_lab(dir)?;
         let (engine, image) = (engine.at(&dir.join(DIR), &id), image.to_owned());
         let (ids, killing) = (Mutex::default(), Mutex::default());
-        Ok(ComposeLab { dir: dir.to_owned(), id, project, image, engine, secrets, ids, killing })
+        Ok(ComposeLab { dir: dir.to_owned(), id, labels, project, image, engine, secrets, ids, killing })
     }
 
     /// Takes its lock.
@@ -141,7 +140,7 @@ impl ComposeLab {
     fn find_container(&self, node: &str) -> Result<Option<String>> {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         if !ids.contains_key(node) {
-            let all = self.engine.containers(&label(&self.id))?;
+            let all = self.engine.containers(&self.labels)?;
             *ids = all.into_iter().filter(|c| !c.service.is_empty()).map(|c| (c.service, c.id)).collect();
         }
         Ok(ids.get(node).cloned())
@@ -193,9 +192,10 @@ impl ComposeLab {
     fn step(&self, node: &str, words: &[&str], deadline: Duration) -> Result<Output> {
         self.finish_kill()?;
         let (id, network) = (self.container(node)?, self.network());
-        let (label, name) = (label(&self.id), format!("UNDERSTUDY_NODE={node}"));
+        let ([lab, dir], name) = (self.labels.both(), format!("UNDERSTUDY_NODE={node}"));
         let own = format!("{}_step_{node}_{}", self.project, std::process::id());
-        let mut args = vec!["run", "--rm", "--init", "--name", &own, "--label", &label, "--volumes-from", &id];
+        let mut args = vec!["run", "--rm", "--init", "--name", &own, "--volumes-from", &id];
+        args.extend(["--label", &lab, "--label", &dir]);
         args.extend(["--network", &network]);
         args.extend(CONFINED.iter().flat_map(|option| [option.0, option.1]));
         args.extend(["--env", &name, "--entrypoint", "sh", &self.image, "/understudy/node.sh"]);

@@ -22,8 +22,8 @@ pub(crate) fn first_of_container(pid: &str, id: &str) -> Result<Option<Process>>
     Ok((groups.contains(id) && process.lives()?).then_some(process))
 }
 
-/// Kills the container engine's clients of the lab `id` that a killed set-up left behind. They work below `dir`, and have
-/// the lab's id in their environment: [`super::engine::Engine::at`] gives them both.
+/// Kills the container engine's clients of the lab `id` that a killed set-up left behind. They are ours, work below `dir`, and
+/// have the lab's id in their environment: [`super::engine::Engine::at`] gives them both.
 ///
 /// # Errors
 /// If one of them is not gone in time.
@@ -32,7 +32,10 @@ pub(crate) fn kill_clients_below(dir: &Path, id: &LabId) -> Result<()> {
     let (end, ours) = (Instant::now() + GONE, format!("UNDERSTUDY_LAB={}", id.as_str()));
     let found = processes(|_, process| {
         let environment = || fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
-        Ok(process.works_in(&dir, true)? && environment().split(|byte| *byte == 0).any(|word| word == ours.as_bytes()))
+        let is_ours = || process.uid() == Some(rustix::process::geteuid().as_raw());
+        Ok(process.works_in(&dir, true)?
+            && is_ours()
+            && environment().split(|byte| *byte == 0).any(|word| word == ours.as_bytes()))
     })?;
     for process in &found {
         process.signal(Signal::KILL)?;

@@ -45,7 +45,7 @@ pub fn converge(wanted: &Wanted, progress: &Progress) -> Result<PathBuf> {
     let (dir, old_state) = (wanted.dir(), wanted.old_state()?);
     let binaries = choose_binaries(wanted, old_state.as_ref())?;
     progress.say(&format!("PostgreSQL {} from {} ({})", binaries.version, binaries.dir.display(), binaries.found_by));
-    let state = LabState { bin: Some(binaries.dir.clone()), ..wanted.settle(old_state.clone())? };
+    let state = wanted.settle(old_state.clone())?.with_bin(&binaries.dir);
     let before = state.with_settings_of(old_state.as_ref());
     wanted::make_lab_dir(&wanted.home, &dir)?;
     let lab = LocalLab::open(&dir, binaries)?;
@@ -98,8 +98,8 @@ pub(super) struct Converging<'a> {
 impl Converging<'_> {
     fn run(&self) -> Result<()> {
         // The lock is ours: whatever tool still works here was left by a set-up that was killed.
-        tools::end_gently_below(self.lab.dir(), self.state.bin()?)?;
-        tools::kill_orphans_below(self.lab.dir(), self.state.bin()?)?;
+        tools::end_gently_below(self.lab.dir(), &self.lab.ours)?;
+        tools::kill_orphans_below(self.lab.dir(), &self.lab.ours)?;
         let nodes = self.nodes()?;
         let primary = match self.find_primary(&nodes)? {
             Some(primary) => primary,
@@ -219,7 +219,7 @@ impl Converging<'_> {
                     Ok(!slots::names(on_primary)?.contains(&node.name))
                 },
             )?;
-            remove_node(&node.dir, &self.lab.id)?;
+            remove_node(&node.dir, &self.lab.id, &self.lab.ours)?;
         }
         Ok(())
     }

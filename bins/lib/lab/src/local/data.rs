@@ -90,7 +90,7 @@ impl LocalLab {
         }
         let parent = data.parent().context("a data directory has a parent")?;
         marker::check(parent, &self.id)?;
-        let running = Postmaster::of(data)?.is_some();
+        let running = Postmaster::of(data, &self.ours)?.is_some();
         ensure!(!running, "a server runs in {}: it is left alone", data.display());
         postmaster::remove_orphaned_segment(data)?;
         fs::remove_dir_all(data).with_context(|| format!("cannot remove {}", data.display()))
@@ -99,10 +99,10 @@ impl LocalLab {
     /// The rows of one query in single-user mode, as CSV: no socket, no port, nobody else.
     pub(super) fn query_single(&self, node: &NodeDir, dbname: &str, query: &str) -> Result<String> {
         let data = node.data();
-        ensure!(Postmaster::of(&data)?.is_none(), "node {} runs", node.name);
+        ensure!(Postmaster::of(&data, &self.ours)?.is_none(), "node {} runs", node.name);
         ensure!(!data.join("standby.signal").exists(), "node {} is a standby: single-user mode refuses it", node.name);
         ensure!(!query.contains('\n'), "a query in single-user mode is one line");
-        postmaster::clear_stale_pid_file(&data)?;
+        postmaster::clear_stale_pid_file(&data, &self.ours)?;
         let (input, output) = (node.dir.join("single.sql"), node.log_dir().join("single.csv"));
         let _ = fs::remove_file(&output);
         let copy = format!("COPY ({query}) TO {} (FORMAT csv)", cluster::ident::literal(&output.display().to_string()));

@@ -5,23 +5,24 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::ours::Ours;
 use super::postmaster::{self, Postmaster};
 use super::tools;
 use crate::backend::Removed;
 use crate::files::remove_file;
 use crate::marker::{self, LabId};
-use crate::state::LabState;
 
 /// Ends the servers of the lab in `dir`, whose lock is held, and removes its nodes.
 pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
+    let ours = Ours::of(dir, id)?;
     // Killed, not shut down: the data go anyway, and what a half-made node runs takes no orders.
-    let mut removed = Removed { processes: end_processes(dir, id)?, nodes: 0 };
+    let mut removed = Removed { processes: end_processes(dir, id, &ours)?, nodes: 0 };
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let path = entry?.path();
         // What does not bear the marker is left for the end, and named there.
         let is_ours = fs::symlink_metadata(&path)?.is_dir() && marker::read(&path)?.is_none_or(|other| other == *id);
         if is_ours && (marker::read(&path)?.is_some() || marker::is_blank(&path)?) {
-            remove_node(&path, id)?;
+            remove_node(&path, id, &ours)?;
             removed.nodes += 1;
         }
     }
@@ -29,39 +30,36 @@ pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
 }
 
 /// Ends the servers of all nodes, and what a killed set-up or a killed server left running.
-fn end_processes(dir: &Path, id: &LabId) -> Result<u32> {
-    let bin = LabState::read(dir).ok().and_then(|state| state.bin); // without one no tool was ever started here
-    let mut ended = bin.as_deref().map_or(Ok(0), |bin| tools::end_gently_below(dir, bin))?;
+fn end_processes(dir: &Path, id: &LabId, ours: &Ours) -> Result<u32> {
+    let mut ended = if ours.knows_programs() { tools::end_gently_below(dir, ours)? } else { 0 };
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let node = entry?.path();
         if marker::read(&node)?.as_ref() != Some(id) {
             continue;
         }
-        for data in ["data", "data.new", "data.old"].map(|name| node.join(name)).iter().filter(|data| data.is_dir()) {
-            if let Some(postmaster) = Postmaster::of(data)? {
+        for data in ["data", "data.new", "data.old"].map(|name| node.join(name)) {
+            if let Some(postmaster) = Postmaster::of(&data, ours)? {
                 postmaster.kill_all(&mut || {})?;
                 ended += 1;
             }
         }
     }
-    Ok(ended + bin.map_or(Ok(0), |bin| tools::kill_below(dir, &bin))?)
+    Ok(ended + if ours.knows_programs() { tools::kill_below(dir, ours)? } else { 0 })
 }
 
 /// Removes one node's directory.
 ///
 /// # Errors
 /// If it does not bear the lab's marker, or a server still runs in it.
-pub(super) fn remove_node(dir: &Path, id: &LabId) -> Result<()> {
+pub(super) fn remove_node(dir: &Path, id: &LabId, ours: &Ours) -> Result<()> {
     if marker::is_blank(dir)? {
         return marker::remove_blank(dir); // a set-up was killed before it could mark it
     }
     marker::check(dir, id)?;
     for data in ["data", "data.new", "data.old"].map(|name| dir.join(name)) {
-        if data.is_dir() {
-            let running = Postmaster::of(&data)?.is_some();
-            ensure!(!running, "a server runs in {}: it is left alone", data.display());
-            postmaster::remove_orphaned_segment(&data)?;
-        }
+        let running = Postmaster::of(&data, ours)?.is_some();
+        ensure!(!running, "a server runs in {}: it is left alone", data.display());
+        postmaster::remove_orphaned_segment(&data)?;
     }
     // The marker stays until all else is gone, so that an interrupted removal can be repeated.
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {

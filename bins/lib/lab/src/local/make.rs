@@ -4,7 +4,6 @@ use anyhow::{Context as _, Result};
 
 use super::converge::{Converging, NODE};
 use super::node::NodeDir;
-use super::postmaster::Postmaster;
 
 use crate::conf;
 use crate::files;
@@ -32,9 +31,10 @@ impl Converging<'_> {
             marker::put(&node.dir, &self.lab.id)?;
         }
         marker::check(&node.dir, &self.lab.id)?;
+        marker::keep_private(&node.dir)?;
         files::make_dir(&node.dir)?; // not before it is known to be ours
         let home = self.lab.dir().parent().context("a lab has a parent")?;
-        let runs = Postmaster::of(&node.data())?.is_some();
+        let runs = self.lab.postmaster(&node)?.is_some();
         if let Some(moved) = ports::settle(home, &node.dir, name, self.state.first_port, runs)?.moved {
             self.progress.warn(&moved);
         }

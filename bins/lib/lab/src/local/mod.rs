@@ -14,6 +14,7 @@ mod data;
 pub mod down;
 mod make;
 mod node;
+mod ours;
 pub mod postmaster;
 mod primary;
 mod tools;
@@ -37,6 +38,7 @@ use crate::secrets::REWIND;
 use crate::standby::Upstream;
 use crate::state::{LabState, NodeState};
 use crate::{conf, lock, ports, standby};
+use ours::Ours;
 use postmaster::Postmaster;
 
 /// Time for a server to take connections. A clean start takes 0.1 s; crash recovery replays up to `max_wal_size`.
@@ -57,6 +59,7 @@ pub struct LocalLab {
     id: LabId,
     binaries: Binaries,
     account: Account,
+    ours: Ours,
 }
 
 impl LocalLab {
@@ -66,7 +69,8 @@ impl LocalLab {
     /// If there is no lab of ours.
     pub fn open(dir: &Path, binaries: Binaries) -> Result<LocalLab> {
         let id = lost_marker::read(dir)?;
-        Ok(LocalLab { dir: dir.to_owned(), id, binaries, account: Account::of_lab(dir)? })
+        let ours = Ours::of(dir, &id)?.with_bin(&binaries.dir);
+        Ok(LocalLab { dir: dir.to_owned(), id, binaries, account: Account::of_lab(dir)?, ours })
     }
 
     /// Its directory.
@@ -121,16 +125,21 @@ impl LocalLab {
         self.account.write_private(&node.conf().join(file), text)
     }
 
+    /// A node's living server.
+    fn postmaster(&self, node: &NodeDir) -> Result<Option<Postmaster>> {
+        Postmaster::of(&node.data(), &self.ours)
+    }
+
     /// Waits until a server that somebody else began to start or to stop takes connections or is gone.
     fn wait_settled(&self, node: &NodeDir) -> Result<()> {
         until_true(&format!("node {} to take connections or to be gone", node.name), START_DEADLINE, LOOK, || {
-            Ok(Postmaster::of(&node.data())?.is_none_or(|postmaster| postmaster.takes_connections()))
+            Ok(self.postmaster(node)?.is_none_or(|postmaster| postmaster.takes_connections()))
         })
     }
 
     /// Tells a running server to read its configuration again.
     fn reload(&self, node: &NodeDir) -> Result<()> {
-        match Postmaster::of(&node.data())? {
+        match self.postmaster(node)? {
             Some(postmaster) => postmaster.signal(rustix::process::Signal::HUP),
             None => Ok(()),
         }
@@ -144,14 +153,14 @@ impl Backend for LocalLab {
 
     fn power(&self, node: &str) -> Result<Power> {
         let node = self.node(node)?;
-        Ok(if Postmaster::of(&node.data())?.is_some() { Power::On } else { Power::Off })
+        Ok(if self.postmaster(&node)?.is_some() { Power::On } else { Power::Off })
     }
 
     fn start(&self, node: &str) -> Result<()> {
         let node = self.node(node)?;
-        postmaster::clear_stale_pid_file(&node.data())?;
+        postmaster::clear_stale_pid_file(&node.data(), &self.ours)?;
         let port = NodeState::read(&node.dir)?.port;
-        if Postmaster::of(&node.data())?.is_none() {
+        if self.postmaster(&node)?.is_none() {
             ports::check_free(&node.name, port)?;
         }
         let sh = xshell::Shell::new()?;
@@ -161,7 +170,7 @@ impl Backend for LocalLab {
         match self.run(&node, start, START_DEADLINE + Duration::from_secs(5)) {
             Ok(_) => Ok(()),
             // Somebody who was killed meanwhile had begun to start it, and that server came first.
-            Err(_) if Postmaster::of(&node.data())?.is_some() => self.wait_settled(&node),
+            Err(_) if self.postmaster(&node)?.is_some() => self.wait_settled(&node),
             Err(error) => {
                 ports::check_free(&node.name, port)?; // taken in between
                 Err(error)
@@ -172,7 +181,7 @@ impl Backend for LocalLab {
 
     fn stop(&self, node: &str) -> Result<()> {
         let node = self.node(node)?;
-        if Postmaster::of(&node.data())?.is_none() {
+        if self.postmaster(&node)?.is_none() {
             return Ok(());
         }
         let sh = xshell::Shell::new()?;
@@ -183,7 +192,7 @@ impl Backend for LocalLab {
 
     fn kill(&self, node: &str, first_act: &mut dyn FnMut()) -> Result<()> {
         let node = self.node(node)?;
-        let postmaster = Postmaster::of(&node.data())?;
+        let postmaster = self.postmaster(&node)?;
         let postmaster =
             postmaster.with_context(|| format!("node {} does not run: there is nothing to kill", node.name))?;
         postmaster.kill_all(first_act).with_context(|| format!("node {}", node.name))
@@ -208,13 +217,13 @@ impl Backend for LocalLab {
 
     fn make_standby(&self, node: &str) -> Result<()> {
         let node = self.node(node)?;
-        ensure!(Postmaster::of(&node.data())?.is_none(), "node {} runs", node.name);
+        ensure!(self.postmaster(&node)?.is_none(), "node {} runs", node.name);
         self.make_standby_dir(&node.data())
     }
 
     fn clone_from(&self, node: &str, upstream: &Upstream) -> Result<()> {
         let node = self.node(node)?;
-        ensure!(Postmaster::of(&node.data())?.is_none(), "node {} runs", node.name);
+        ensure!(self.postmaster(&node)?.is_none(), "node {} runs", node.name);
         self.clone_data(&node, upstream)
     }
 
@@ -225,7 +234,7 @@ impl Backend for LocalLab {
 
     fn rewind(&self, node: &str, upstream: &Upstream) -> Result<()> {
         let node = self.node(node)?;
-        postmaster::clear_stale_pid_file(&node.data())?;
+        postmaster::clear_stale_pid_file(&node.data(), &self.ours)?;
         let sh = xshell::Shell::new()?;
         let (rewind, data, source) = (self.binaries.path("pg_rewind"), node.data(), upstream.conninfo_as(REWIND));
         let command = xshell::cmd!(sh, "{rewind} --target-pgdata {data} --source-server {source}");

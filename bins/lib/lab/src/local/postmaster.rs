@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use program::tool;
+use anyhow::{Context as _, Result, ensure};
+use program::{tool, trust};
 use rustix::process::{Pid, Signal};
 use xshell::{Shell, cmd};
 
+use super::ours::Ours;
 use crate::process::{GONE, Process, processes};
 
 /// Time for `ipcrm`.
@@ -18,27 +19,36 @@ const IPCRM_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Postmaster {
     process: Process,
     data: PathBuf,
+    /// Its owner, and so the servers' user.
+    owner: u32,
 }
 
 impl Postmaster {
-    /// The living postmaster of the data directory `data`; `None` if there is none.
+    /// The living postmaster of a lab's data directory `data`, whose parent bears the lab's marker; `None` if there is none.
     ///
     /// # Errors
-    /// If it cannot be told.
-    pub fn of(data: &Path) -> Result<Option<Postmaster>> {
+    /// If `data` is a link, if a process works there that is not provably the lab's, or if it cannot be told.
+    pub(crate) fn of(data: &Path, ours: &Ours) -> Result<Option<Postmaster>> {
+        let Some(owner) = owner(data)? else { return Ok(None) };
         let Some(pid) = recorded_pid(data)? else { return Ok(None) };
         let data = data.canonicalize().with_context(|| data.display().to_string())?;
         let Some(process) = Process::pin(pid)? else { return Ok(None) };
         // The order matters: pinned first, then proven, then still alive, so that it is this process that was proven.
-        let ours = process.works_in(&data, false)? && process.lives()?;
-        Ok(ours.then_some(Postmaster { process, data }))
+        if !process.works_in(&data, false)? || !process.lives()? {
+            return Ok(None);
+        }
+        let proven = ours.check_server(&process, &data, owner);
+        if !process.lives()? {
+            return Ok(None);
+        }
+        proven.map(|()| Some(Postmaster { process, data, owner }))
     }
 
     /// Whether it takes connections: the eighth line of `postmaster.pid`, by which `pg_ctl --wait` tells it too. Else it
     /// is starting or stopping.
     #[must_use]
     pub fn takes_connections(&self) -> bool {
-        let text = fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
+        let text = trust::read_plain(&self.data.join("postmaster.pid")).unwrap_or_default();
         text.lines().nth(7).is_some_and(|status| matches!(status.trim(), "ready" | "standby"))
     }
 
@@ -95,7 +105,10 @@ impl Postmaster {
     }
 
     fn left_over(&self) -> Result<Vec<Process>> {
-        processes(|stat, process| Ok(stat.name == "postgres" && process.works_in(&self.data, false)?))
+        let is_owners = |process: &Process| process.uid() == Some(self.owner);
+        processes(|stat, process| {
+            Ok(stat.name == "postgres" && process.works_in(&self.data, false)? && is_owners(process))
+        })
     }
 }
 
@@ -104,8 +117,8 @@ impl Postmaster {
 ///
 /// # Errors
 /// If it cannot be removed.
-pub fn clear_stale_pid_file(data: &Path) -> Result<()> {
-    if recorded_pid(data)?.is_some() && Postmaster::of(data)?.is_none() {
+pub(crate) fn clear_stale_pid_file(data: &Path, ours: &Ours) -> Result<()> {
+    if recorded_pid(data)?.is_some() && Postmaster::of(data, ours)?.is_none() {
         remove_orphaned_segment(data)?;
         let file = data.join("postmaster.pid");
         fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
@@ -135,11 +148,11 @@ pub fn remove_orphaned_segment(data: &Path) -> Result<()> {
 /// If it cannot be told.
 fn orphaned_segment(data: &Path) -> Result<Option<u64>> {
     let Some(pid) = recorded_pid(data)? else { return Ok(None) };
-    let text = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    let text = trust::read_plain(&data.join("postmaster.pid")).unwrap_or_default();
     let Some(line) = text.lines().nth(6) else { return Ok(None) };
     let mut words = line.split_whitespace();
     let (Some(key), Some(id)) = (words.next(), words.next()) else { return Ok(None) };
-    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(data)?).to_string();
+    let Some(owner) = owner(data)?.map(|owner| owner.to_string()) else { return Ok(None) };
     let table = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
     let ours = table.lines().skip(1).any(|row| {
         let columns: Vec<&str> = row.split_whitespace().collect();
@@ -155,14 +168,23 @@ fn orphaned_segment(data: &Path) -> Result<Option<u64>> {
     Ok(if ours { id.parse().ok() } else { None })
 }
 
+/// Whose a data directory is; `None` if it is not there. Only its owner's servers run in it: PostgreSQL sees to that.
+///
+/// # Errors
+/// If it is no directory: what a link leads to is not the lab's, whatever lies there.
+fn owner(data: &Path) -> Result<Option<u32>> {
+    let metadata = match fs::symlink_metadata(data) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.with_context(|| data.display().to_string())?,
+    };
+    ensure!(!metadata.is_symlink(), "{} is a symbolic link: it is left alone", data.display());
+    ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", data.display());
+    Ok(Some(std::os::unix::fs::MetadataExt::uid(&metadata)))
+}
+
 /// The pid that `postmaster.pid` names; `None` without such a file.
 fn recorded_pid(data: &Path) -> Result<Option<Pid>> {
-    let file = data.join("postmaster.pid");
-    let text = match fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-    };
+    let Some(text) = trust::read_plain_if_there(&data.join("postmaster.pid"))? else { return Ok(None) };
     // A single-user server writes its pid as a negative number.
     let number = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok()).map(i32::abs);
     Ok(number.and_then(Pid::from_raw))
@@ -171,29 +193,98 @@ fn recorded_pid(data: &Path) -> Result<Option<Pid>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::marker::{self, LabId};
+    use std::process::{Child, Command, Stdio};
+
+    /// A data directory of a lab, the directory of its programs, and a program in it that waits for its stdin to end.
+    struct Lab {
+        dir: tempfile::TempDir,
+        ours: Ours,
+    }
+
+    impl Lab {
+        fn new() -> Lab {
+            let (dir, id) = (tempfile::tempdir().unwrap(), LabId::new());
+            for name in ["data", "bin", "elsewhere"] {
+                fs::create_dir(dir.path().join(name)).unwrap();
+            }
+            for bin in ["bin", "elsewhere"] {
+                fs::copy("/bin/sh", dir.path().join(bin).join("postgres")).unwrap();
+            }
+            marker::put(&dir.path().join("data"), &id).unwrap();
+            let ours = Ours::for_test(&id, &dir.path().join("bin"));
+            Lab { dir, ours }
+        }
+
+        fn data(&self) -> PathBuf {
+            self.dir.path().join("data")
+        }
+
+        /// A process that works in the data directory and is in `postmaster.pid`.
+        fn run(&self, program: &Path) -> Child {
+            let mut command = Command::new(program);
+            command.args(["-c", "read wait"]).current_dir(self.data()).stdin(Stdio::piped());
+            let child = command.spawn().unwrap(); // it has become that program when this returns
+            fs::write(self.data().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
+            child
+        }
+    }
+
+    fn end(mut child: Child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 
     #[test]
     fn a_pid_file_that_names_a_stranger_is_stale() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut stranger = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        fs::write(dir.path().join("postmaster.pid"), format!("{}\n", stranger.id())).unwrap();
-        assert!(Postmaster::of(dir.path()).unwrap().is_none(), "it works elsewhere");
-        clear_stale_pid_file(dir.path()).unwrap();
-        assert!(!dir.path().join("postmaster.pid").exists());
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
+        let lab = Lab::new();
+        let stranger = Command::new("sleep").arg("60").spawn().unwrap();
+        fs::write(lab.data().join("postmaster.pid"), format!("{}\n", stranger.id())).unwrap();
+        assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_none(), "it works elsewhere");
+        clear_stale_pid_file(&lab.data(), &lab.ours).unwrap();
+        assert!(!lab.data().join("postmaster.pid").exists());
+        end(stranger);
     }
 
     #[test]
     fn a_dead_process_that_nobody_reaped_does_not_live() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut child = std::process::Command::new("sleep").arg("60").current_dir(dir.path()).spawn().unwrap();
-        fs::write(dir.path().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
-        // until the child has become `sleep`, it may still be on its way to its directory
-        let postmaster = Postmaster::of(dir.path()).unwrap().expect("it lives and works there");
+        let lab = Lab::new();
+        let mut child = lab.run(&lab.dir.path().join("bin/postgres"));
+        let postmaster = Postmaster::of(&lab.data(), &lab.ours).unwrap().expect("it lives and works there");
         child.kill().unwrap();
         postmaster.process.wait_gone(Instant::now() + GONE).unwrap();
-        assert!(Postmaster::of(dir.path()).unwrap().is_none(), "a zombie is no postmaster");
+        assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_none(), "a zombie is no postmaster");
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn who_works_there_and_is_not_the_labs_server_is_left_alone_by_name() {
+        let lab = Lab::new();
+        let refused = |word: &str| {
+            let said = Postmaster::of(&lab.data(), &lab.ours).err().expect(word).to_string();
+            assert!(said.contains(word) && said.contains("left alone"), "{said}");
+            assert!(clear_stale_pid_file(&lab.data(), &lab.ours).is_err(), "{word}");
+        };
+        for program in [lab.dir.path().join("elsewhere/postgres"), "/bin/sh".into()] {
+            let child = lab.run(&program);
+            refused("is not the lab's `postgres`");
+            end(child);
+        }
+        let child = lab.run(&lab.dir.path().join("bin/postgres"));
+        assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_some());
+        // Replaced on the disk, as by an upgrade, it still is.
+        fs::remove_file(lab.dir.path().join("bin/postgres")).unwrap();
+        assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_some());
+        let kept = lab.dir.path().join("kept");
+        fs::rename(lab.data(), &kept).unwrap();
+        std::os::unix::fs::symlink(&kept, lab.data()).unwrap();
+        refused("symbolic link");
+        fs::remove_file(lab.data()).unwrap();
+        fs::rename(&kept, lab.data()).unwrap();
+        fs::remove_file(lab.data().join(marker::FILE)).unwrap();
+        refused("does not bear this lab's marker");
+        marker::put(&lab.data(), &LabId::new()).unwrap();
+        refused("another lab's marker");
+        end(child);
     }
 }

@@ -9,7 +9,6 @@ use xshell::{Shell, cmd};
 
 use super::converge::Converging;
 use super::node::NodeDir;
-use super::postmaster::Postmaster;
 use crate::primary::{self, Found};
 
 /// Time for `pg_controldata`.
@@ -27,7 +26,7 @@ impl Converging<'_> {
                 self.lab.wait_settled(node)?;
             }
             let mut writes = false;
-            if Postmaster::of(&node.data())?.is_some() {
+            if self.lab.postmaster(node)?.is_some() {
                 match self.session(&node.name, "postgres").and_then(|session| is_primary(&session)) {
                     Ok(answer) => writes = answer,
                     Err(error) => mute = Some(error),

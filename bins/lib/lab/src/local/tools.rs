@@ -1,16 +1,13 @@
 //! PostgreSQL's programs that nobody waits for any more: what a killed set-up or a killed server left running.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
 
+use super::ours::Ours;
 use crate::process::{GONE, Process, processes};
-
-/// The programs that a lab starts in its directories.
-const TOOLS: [&str; 7] = ["postgres", "initdb", "pg_ctl", "pg_basebackup", "pg_rewind", "pg_waldump", "pg_controldata"];
 
 /// Time for `initdb` and the servers that tools start for themselves to end when nobody waits for them: a step of
 /// `initdb` takes half a second, and on a busy machine many times that.
@@ -19,13 +16,13 @@ const END_BY_THEMSELVES: Duration = Duration::from_secs(15);
 /// How often it is looked whether they have.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Kills every process that runs one of PostgreSQL's programs from `bin` and works below `dir`: backends without their
+/// Kills every process that runs one of the lab's programs as the servers' user and works below `dir`: backends without their
 /// postmaster, and tools that a killed set-up left behind. Nobody's shell, and nothing else that only stands there.
 ///
 /// # Errors
 /// If one of them is not gone in time.
-pub(super) fn kill_below(dir: &Path, bin: &Path) -> Result<u32> {
-    kill_wanted(dir, bin, |_| true)
+pub(super) fn kill_below(dir: &Path, ours: &Ours) -> Result<u32> {
+    kill_wanted(dir, ours, |_| true)
 }
 
 /// As [`kill_below`], but servers and their backends are left at work: what is ended is the tools that a killed
@@ -33,8 +30,8 @@ pub(super) fn kill_below(dir: &Path, bin: &Path) -> Result<u32> {
 ///
 /// # Errors
 /// As [`kill_below`].
-pub(super) fn kill_orphans_below(dir: &Path, bin: &Path) -> Result<u32> {
-    kill_wanted(dir, bin, |process| is_server_of_a_tool(process) || !is_server(process))
+pub(super) fn kill_orphans_below(dir: &Path, ours: &Ours) -> Result<u32> {
+    kill_wanted(dir, ours, |process| is_server_of_a_tool(process) || !is_server(process))
 }
 
 /// Lets `initdb` below `dir`, and the servers that tools started for themselves, end by themselves, for some seconds; to
@@ -43,14 +40,14 @@ pub(super) fn kill_orphans_below(dir: &Path, bin: &Path) -> Result<u32> {
 ///
 /// # Errors
 /// If a process cannot be looked at, or a signal comes.
-pub(super) fn end_gently_below(dir: &Path, bin: &Path) -> Result<u32> {
+pub(super) fn end_gently_below(dir: &Path, ours: &Ours) -> Result<u32> {
     let is_wanted = |process: &Process| is_initdb(process) || is_server_of_a_tool(process);
-    let begun = found_below(dir, bin, is_wanted)?;
+    let begun = found_below(dir, ours, is_wanted)?;
     for process in begun.iter().filter(|process| is_initdb(process)) {
         process.signal(Signal::TERM)?; // it stops after the step that it is at
     }
     let end = Instant::now() + END_BY_THEMSELVES;
-    while Instant::now() < end && !found_below(dir, bin, is_wanted)?.is_empty() {
+    while Instant::now() < end && !found_below(dir, ours, is_wanted)?.is_empty() {
         program::stop::pause(LOOK)?;
     }
     let mut ended = 0;
@@ -60,16 +57,16 @@ pub(super) fn end_gently_below(dir: &Path, bin: &Path) -> Result<u32> {
     Ok(ended)
 }
 
-fn found_below(dir: &Path, bin: &Path, wanted: impl Fn(&Process) -> bool) -> Result<Vec<Process>> {
+fn found_below(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> bool) -> Result<Vec<Process>> {
     let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
-    processes(|_, process| Ok(process.works_in(&dir, true)? && runs_tool_of(process, bin) && wanted(process)))
+    processes(|_, process| Ok(process.works_in(&dir, true)? && ours.is_tool(process) && wanted(process)))
 }
 
-fn kill_wanted(dir: &Path, bin: &Path, wanted: impl Fn(&Process) -> bool) -> Result<u32> {
+fn kill_wanted(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> bool) -> Result<u32> {
     let end = Instant::now() + GONE;
     let mut killed = 0;
     loop {
-        let found = found_below(dir, bin, &wanted)?;
+        let found = found_below(dir, ours, &wanted)?;
         if found.is_empty() {
             return Ok(killed);
         }
@@ -87,7 +84,7 @@ fn kill_wanted(dir: &Path, bin: &Path, wanted: impl Fn(&Process) -> bool) -> Res
 }
 
 fn is_initdb(process: &Process) -> bool {
-    program(process).file_name().is_some_and(|name| name == "initdb")
+    process.program().file_name().is_some_and(|name| name == "initdb")
 }
 
 /// Whether it is a server, or a backend of one (which says what it does in place of its arguments).
@@ -100,19 +97,4 @@ fn is_server(process: &Process) -> bool {
 fn is_server_of_a_tool(process: &Process) -> bool {
     is_server(process)
         && process.arguments().iter().any(|word| matches!(word.as_str(), "--single" | "--boot" | "--check"))
-}
-
-/// Whether a process runs one of PostgreSQL's programs from `bin`.
-fn runs_tool_of(process: &Process, bin: &Path) -> bool {
-    let program = program(process);
-    let is_tool = program.file_name().is_some_and(|name| TOOLS.iter().any(|tool| *tool == name));
-    is_tool && program.parent() == Some(bin)
-}
-
-/// The program that a process runs; where that may not be read, what it says that it is.
-fn program(process: &Process) -> PathBuf {
-    match fs::read_link(format!("/proc/{}/exe", process.pid)) {
-        Ok(exe) => exe,
-        Err(_) => process.arguments().first().map(PathBuf::from).unwrap_or_default(),
-    }
 }

@@ -1,0 +1,290 @@
+//! Whose is it: may a path be trusted, before anything of it is read further or run?
+//!
+//! What a file says is worth as much as those who can write it, and those who can put another one in its place. So every
+//! step from `/` on is looked at, each symbolic link with its target: owner and modes. Trusted are we (the effective
+//! user) and root. A directory in which everybody may write is fine on the way if it is sticky, as `/tmp` is: what lies
+//! in it, only its owner can exchange. A group that may write is fine where it is its owner's own ([`crate::users`]).
+//!
+//! Once a path has passed, nobody else can change what it leads to: so that it may be used by its name.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use rustix::fs::OFlags;
+
+use crate::users;
+
+/// Opens no link in the last place of a path, and waits for nobody: a pipe or a device would.
+pub const OPEN_FLAGS: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
+
+/// How many bytes a file of settings may have. The longest of ours has some thousand.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// How many links a path may lead through: the kernel's own limit.
+const MOST_LINKS: u32 = 40;
+
+/// Reads a text file that only we or root could have written.
+///
+/// # Errors
+/// Whose it is, or who can write it, and what to do; that it is no plain file; that it cannot be read.
+pub fn read(path: &Path) -> Result<String> {
+    read_if_there(path)?.with_context(|| format!("{}: there is no such file", path.display()))
+}
+
+/// As [`read`]; `None` if there is no such file.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_if_there(path: &Path) -> Result<Option<String>> {
+    let Some(real) = follow(path, None)? else { return Ok(None) };
+    read_plain(&real).map(Some)
+}
+
+/// As [`read`], of a file with passwords: nobody else may read it either.
+///
+/// # Errors
+/// As [`read`], or that it can be read by others.
+pub fn read_private(path: &Path) -> Result<String> {
+    let real = follow(path, None)?.with_context(|| format!("{}: there is no such file", path.display()))?;
+    let shown = real.display();
+    let file = open_plain(&real)?;
+    let mode = file.metadata().with_context(|| shown.to_string())?.mode();
+    ensure!(mode & 0o077 == 0, "{shown} can be read by others: run `chmod 0600 {shown}`");
+    text_of(file, &real)
+}
+
+/// Sees that only we or root can change what lies in a directory, which is no link to one. `false`: it is not there, and
+/// all that is there on the way to it is as it should be.
+///
+/// # Errors
+/// As [`read`].
+pub fn check_dir(dir: &Path) -> Result<bool> {
+    let dir: PathBuf = dir.components().collect(); // a slash at the end would lead through a link
+    let Some(real) = follow(&dir, None)? else { return Ok(false) };
+    let metadata = fs::symlink_metadata(&dir).with_context(|| dir.display().to_string())?;
+    ensure!(!metadata.is_symlink(), "{} is a symbolic link: it is left alone", dir.display());
+    ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", dir.display());
+    ensure!(
+        metadata.mode() & 0o002 == 0,
+        "{}: others can write there too (mode {:04o}): name a directory of its own below it, or `chmod o-w` it",
+        real.display(),
+        metadata.mode() & 0o7777
+    );
+    Ok(true)
+}
+
+/// A program, or a directory of them, without links: only we, root or `also` could have put it there. `also` is the user
+/// that it is to be run as; who runs what is his own gives nothing away.
+///
+/// # Errors
+/// As [`read`].
+pub fn of_programs(path: &Path, also: Option<u32>) -> Result<PathBuf> {
+    follow(path, also)?.with_context(|| format!("{}: there is no such file or directory", path.display()))
+}
+
+/// Opens a file for reading, wherever it is, but no link, and nothing that blocks: what another user may have put there
+/// is then only looked at.
+///
+/// # Errors
+/// What the system says, or that it is no plain file.
+pub fn open_plain(path: &Path) -> Result<File> {
+    let shown = || path.display().to_string();
+    let file = match File::options().read(true).custom_flags(OPEN_FLAGS).open(path) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            bail!("{} is a symbolic link, not a plain file", path.display())
+        }
+        opened => opened.with_context(shown)?,
+    };
+    ensure!(file.metadata().with_context(shown)?.is_file(), "{} is not a plain file", path.display());
+    Ok(file)
+}
+
+/// Reads a text file that [`open_plain`] opens.
+///
+/// # Errors
+/// As [`open_plain`], or that it is too long or no text.
+pub fn read_plain(path: &Path) -> Result<String> {
+    text_of(open_plain(path)?, path)
+}
+
+/// As [`read_plain`]; `None` if there is no such file.
+///
+/// # Errors
+/// As [`read_plain`].
+pub fn read_plain_if_there(path: &Path) -> Result<Option<String>> {
+    match read_plain(path) {
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => {
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
+fn text_of(file: File, path: &Path) -> Result<String> {
+    let mut text = String::new();
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).with_context(|| path.display().to_string())?;
+    ensure!(text.len() as u64 <= MOST_BYTES, "{}: more than {MOST_BYTES} bytes are no file of ours", path.display());
+    Ok(text)
+}
+
+/// Follows a path from `/` on, and sees at each step that nobody else could have put there what it leads to. Returns it
+/// without links; `None` if it ends nowhere.
+fn follow(path: &Path, also: Option<u32>) -> Result<Option<PathBuf>> {
+    let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
+    let mut at = PathBuf::from("/");
+    let mut ahead: Vec<OsString> = Vec::new(); // the next step last
+    push(&mut ahead, &path);
+    let mut links = 0;
+    check(&at, &fs::symlink_metadata(&at)?, also)?;
+    while let Some(step) = ahead.pop() {
+        if step == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(step);
+        let metadata = match fs::symlink_metadata(&next) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            other => other.with_context(|| next.display().to_string())?,
+        };
+        check(&next, &metadata, also)?;
+        if !metadata.is_symlink() {
+            at = next;
+            continue;
+        }
+        links += 1;
+        ensure!(links <= MOST_LINKS, "{}: too many symbolic links", path.display());
+        // What /proc has for an open pipe looks like a link, and leads to no name.
+        let is_odd = fs::metadata(&next).is_ok_and(|target| !target.is_file() && !target.is_dir());
+        ensure!(!is_odd, "{} is not a plain file", path.display());
+        let target = fs::read_link(&next).with_context(|| next.display().to_string())?;
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+        push(&mut ahead, &target);
+    }
+    Ok(Some(at))
+}
+
+fn push(ahead: &mut Vec<OsString>, path: &Path) {
+    let steps = path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    });
+    let steps: Vec<OsString> = steps.collect();
+    ahead.extend(steps.into_iter().rev());
+}
+
+/// One step: its owner, and who may write.
+fn check(path: &Path, metadata: &Metadata, also: Option<u32>) -> Result<()> {
+    let (us, owner, mode) = (rustix::process::geteuid().as_raw(), metadata.uid(), metadata.mode());
+    if owner != us && owner != 0 && Some(owner) != also {
+        return Err(foreign(path, owner, us));
+    }
+    // A link has no modes; and in a sticky directory only its owner can exchange what is somebody's.
+    if metadata.is_symlink() || (metadata.is_dir() && mode & 0o1000 != 0) {
+        return Ok(());
+    }
+    let who = match mode & 0o022 {
+        0 => return Ok(()),
+        0o020 if users::is_private_group(metadata.gid(), owner) => return Ok(()),
+        0o020 => "group",
+        0o002 => "others",
+        _ => "group and others",
+    };
+    let right = if who == "group" { "g-w" } else { "go-w" };
+    let (shown, mode) = (path.display(), mode & 0o7777);
+    bail!("{who} can write to {shown} (mode {mode:04o}), and so it may say anything: `chmod {right} {shown}`")
+}
+
+fn foreign(path: &Path, owner: u32, us: u32) -> anyhow::Error {
+    let (shown, name) = (path.display(), users::name(owner));
+    let known = name.as_ref().map_or_else(|| format!("uid {owner}"), |name| format!("{name} (uid {owner})"));
+    match us {
+        0 => anyhow!(
+            "{shown} belongs to {known}, and root takes nobody's word but its own: do this as that user, or, if you know what \
+             is in it, `chown -h root {shown}`"
+        ),
+        _ => anyhow!(
+            "{shown} belongs to {known}, and only what is yours or root's is taken: do this as that user, or make a copy of \
+             your own"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn said(path: &Path) -> String {
+        format!("{:#}", read(path).unwrap_err())
+    }
+
+    #[test]
+    fn what_only_we_can_write_is_read_also_by_links_of_ours_and_below_tmp() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "text").unwrap();
+        symlink("../../tmp/../".to_owned() + file.strip_prefix("/").unwrap().to_str().unwrap(), &link).unwrap();
+        let by_link = dir.path().join("dir-link");
+        symlink(dir.path(), &by_link).unwrap();
+        assert_eq!(read(&file).unwrap(), "text");
+        assert_eq!(read(&by_link.join("file")).unwrap(), "text");
+        assert!(check_dir(dir.path()).unwrap() && !check_dir(&dir.path().join("none")).unwrap());
+        assert!(check_dir(&by_link).unwrap_err().to_string().contains("link"));
+        assert!(check_dir(&dir.path().join("dir-link/")).unwrap_err().to_string().contains("link"));
+        assert!(read_if_there(&dir.path().join("none/file")).unwrap().is_none());
+        assert!(read_if_there(&file.join("below")).unwrap().is_none());
+    }
+
+    #[test]
+    fn others_who_can_write_to_the_file_or_above_it_are_named_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let (above, file) = (dir.path().join("above"), dir.path().join("above/file"));
+        fs::create_dir(&above).unwrap();
+        fs::write(&file, "text").unwrap();
+        mode(&file, 0o602);
+        assert!(said(&file).contains(&format!("chmod go-w {}", file.display())), "{}", said(&file));
+        mode(&file, 0o600);
+        mode(&above, 0o777);
+        assert!(said(&file).contains(&format!("others can write to {} ", above.display())), "{}", said(&file));
+        mode(&above, 0o1777);
+        assert_eq!(read(&file).unwrap(), "text", "sticky");
+        assert!(check_dir(&above).is_err(), "not for what is to be filled");
+    }
+
+    #[test]
+    fn a_pipe_a_device_and_a_directory_are_no_plain_files_and_nothing_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
+        let link = dir.path().join("link");
+        symlink(&pipe, &link).unwrap();
+        for path in [pipe.as_path(), &link, Path::new("/dev/null"), dir.path()] {
+            assert!(said(path).contains("not a plain file") || said(path).contains("can write"), "{}", said(path));
+            assert!(format!("{:#}", read_plain(path).unwrap_err()).contains("not a plain file"), "{}", path.display());
+        }
+        fs::write(dir.path().join("long"), vec![b'x'; 2 << 20]).unwrap();
+        assert!(said(&dir.path().join("long")).contains("bytes"));
+    }
+
+    #[test]
+    fn a_file_with_passwords_is_nobody_elses_to_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "secret").unwrap();
+        assert_eq!(read_private(file.path()).unwrap(), "secret");
+        mode(file.path(), 0o640);
+        assert!(read_private(file.path()).unwrap_err().to_string().contains("chmod 0600"));
+    }
+}
