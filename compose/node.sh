@@ -24,6 +24,9 @@
 set -eu
 export LC_ALL=C
 umask 077
+# For libpq 16 and newer, the server's own included: nothing goes to, and nothing comes from, whoever does not prove that it
+# knows the password, too. Somebody else's primary may have another way.
+[ -n "${UNDERSTUDY_PRIMARY_PASSFILE:-}" ] || export PGREQUIREAUTH="${PGREQUIREAUTH-scram-sha-256}"
 trap : HUP # "read your settings": nothing to read before the server runs
 
 root=/var/lib/postgresql
@@ -121,13 +124,13 @@ make_secrets() {
     [ ! -e /secrets/passfile ] || return 0
     [ -w /secrets ] || die "/secrets/passfile is missing and /secrets is read-only: mount a password file there"
     for role in $admin understudy_app understudy_monitor $replication $rewind; do
-        echo "*:*:*:$role:$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
+        echo "*:$port:*:$role:$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
     done >/secrets/passfile.new
     mv /secrets/passfile.new /secrets/passfile
 }
 
-# As libpq reads it: a backslash there keeps the character after it.
-password() { sed -n "s/^\*:\*:\*:$1://p" /secrets/passfile | sed 's/\\\(.\)/\1/g'; }
+# As libpq reads it: a backslash there keeps the character after it. The first line of a role counts, whatever its address.
+password() { sed -n "s/^[^:]*:[^:]*:[^:]*:$1://p" /secrets/passfile | sed -e 's/\\\(.\)/\1/g' -e q; }
 
 password_literal() { password "$1" | sed "s/'/''/g"; }
 

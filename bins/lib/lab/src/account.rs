@@ -58,6 +58,24 @@ impl Account {
         bail!("servers cannot run as root, and there is no user {}: make one", CANDIDATES.join(" or "))
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn uid(self) -> u32 {
+        match self {
+            Account::Own => rustix::process::geteuid().as_raw(),
+            Account::Other { uid, .. } => uid,
+        }
+    }
+
+    /// Its name, as libpq's `requirepeer` takes it.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub fn name(self) -> Result<String> {
+        let (sh, uid) = (Shell::new()?, self.uid().to_string());
+        tool::run(cmd!(sh, "id -un {uid}").into(), ID_DEADLINE).with_context(|| format!("user {uid} has no name"))
+    }
+
     /// Makes a command run as this account, with none of our own PostgreSQL environment.
     pub fn apply(self, command: &mut Command) {
         for (name, _) in std::env::vars_os() {
@@ -66,6 +84,9 @@ impl Account {
             }
         }
         command.env("LC_ALL", "C");
+        // Of libpq, where it knows it (16 and newer): no password, no WAL and no block from a server that does not know the
+        // password itself. Older ones take no notice.
+        command.env("PGREQUIREAUTH", "scram-sha-256");
         if let Account::Other { uid, gid } = self {
             command.uid(uid).gid(gid); // std drops root's other groups with it
         }

@@ -2,7 +2,8 @@
 //! options.
 
 use cluster::args::{Cluster, ClusterArgs};
-use cluster::connect::{connect, connect_blocking};
+use cluster::blocking::Blocking;
+use cluster::connect::connect;
 use cluster::conninfo::Conninfo;
 use cluster::file::{ClusterFile, Role};
 use cluster::own::is_pooled;
@@ -29,7 +30,7 @@ fn every_door_refuses_a_pooler_and_leaves_nothing_there() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let doors: [(&str, Door<'_>); 3] = [
         ("connect", &|info| runtime.block_on(connect(info, "test")).err()),
-        ("connect_blocking", &|info| connect_blocking(info, "test").err()),
+        ("a blocking session", &|info| Blocking::open(info, "test").err()),
         ("the first session", &|info| Session::open_first("pooled", info, "test").err()),
     ];
     for options in Options::ALL {

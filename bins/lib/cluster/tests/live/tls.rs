@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cluster::connect::connect_blocking;
+use cluster::blocking::Blocking;
 use cluster::conninfo::Conninfo;
 use cluster::file::ClusterFile;
 use lab::account::Account;
@@ -41,9 +41,8 @@ impl Lab {
             admin.passfile.display()
         );
         let info = Conninfo::from_argument(&text).map_err(|error| format!("{error:#}"))?;
-        let mut client = connect_blocking(&info, "test").map_err(|error| format!("{error:#}"))?;
-        let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-        Ok(client.query_one(sql, &[]).unwrap().get(0))
+        let session = Blocking::open(&info, "test").map_err(|error| format!("{error:#}"))?;
+        Ok(session.text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").unwrap() == "t")
     }
 }
 

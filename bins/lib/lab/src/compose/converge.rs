@@ -16,7 +16,7 @@ use program::progress::Progress;
 use super::engine::Engine;
 use super::file::{self, PRIMARY, STANDBY};
 use super::process;
-use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, label};
+use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, PORT, label};
 use crate::backend::Backend as _;
 use crate::marker;
 use crate::new_lab::NewLab;
@@ -253,6 +253,8 @@ impl Converging<'_> {
                 None => file::write(&node_dir.join("follow.conf"), &conf::follow_conf(upstream.as_ref()))?,
             }
         }
+        self.lab.secrets.write(&nodes.iter().map(|(_, port)| *port).collect::<Vec<_>>())?;
+        self.lab.secrets.write_for_containers(&dir.join(file::PASSFILE), PORT)?;
         file::write(&dir.join("node.sh"), file::NODE_SH)?;
         file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;
         let env: Vec<String> = self.environment().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
