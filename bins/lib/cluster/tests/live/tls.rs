@@ -18,6 +18,8 @@ use program::progress::Progress;
 struct Lab {
     home: tempfile::TempDir,
     file: ClusterFile,
+    /// The administrator's, for whatever name the server is called by.
+    passfile: tempfile::NamedTempFile,
 }
 
 impl Lab {
@@ -27,7 +29,8 @@ impl Lab {
             settings.iter().map(|(name, value)| ((*name).to_owned(), value.display().to_string())).collect();
         let wanted = Wanted { settings, ..lab::scratch::wanted(&home) };
         let file = ClusterFile::read(&converge(&wanted, &Progress::new(true)).unwrap()).unwrap();
-        Lab { home, file }
+        let passfile = lab::scratch::passfile_for_any_address(&file.roles.admin).unwrap();
+        Lab { home, file, passfile }
     }
 
     /// Connects with these parameters; whether the connection is encrypted, or why there is none.
@@ -38,7 +41,7 @@ impl Lab {
             node.port,
             node.dbname,
             admin.user,
-            admin.passfile.display()
+            self.passfile.path().display()
         );
         let info = Conninfo::from_argument(&text).map_err(|error| format!("{error:#}"))?;
         let session = Blocking::open(&info, "test").map_err(|error| format!("{error:#}"))?;
@@ -124,6 +127,8 @@ fn each_sslmode_means_what_libpq_says() {
         (format!("host=127.0.0.1 sslmode=verify-full {ours}"), "certificate not valid for name"),
         (format!("host=db.example hostaddr=127.0.0.1 sslmode=verify-full {ours}"), "certificate not valid for name"),
         ("host=127.0.0.1 sslmode=verify-full sslrootcert=system".to_owned(), "UnknownIssuer"),
+        ("host=127.0.0.1 sslrootcert=system".to_owned(), "UnknownIssuer"),
+        ("host=127.0.0.1 sslrootcert=system sslmode=require".to_owned(), "sslmode=verify-full"),
         ("host=127.0.0.1 sslmode=verify-ca sslrootcert=/no/such/root.crt".to_owned(), "/no/such/root.crt"),
     ] {
         let error = lab.connect(&parameters).expect_err(&parameters);
