@@ -25,15 +25,8 @@ pub enum Method {
 }
 
 impl Method {
-    const ALL: [Method; 7] = [
-        Method::Password,
-        Method::Md5,
-        Method::Gss,
-        Method::Sspi,
-        Method::Scram,
-        Method::OAuth,
-        Method::None,
-    ];
+    const ALL: [Method; 7] =
+        [Method::Password, Method::Md5, Method::Gss, Method::Sspi, Method::Scram, Method::OAuth, Method::None];
 
     /// libpq's word for it.
     #[must_use]

@@ -364,7 +364,8 @@ mod tests {
             _ => None,
         };
         let info =
-            Conninfo::from_parameters(tokenize("host=given").unwrap(), environment, || anyhow::bail!("not asked")).unwrap();
+            Conninfo::from_parameters(tokenize("host=given").unwrap(), environment, || anyhow::bail!("not asked"))
+                .unwrap();
         assert_eq!((info.host.as_str(), info.port, info.user.as_str()), ("given", 6000, "envuser"));
     }
 

@@ -217,7 +217,13 @@ mod tests {
 
     #[test]
     fn only_scram_to_its_end_is_let_through() {
-        let whole = [asks(10, b"SCRAM-SHA-256\0\0"), asks(11, b"r=x"), asks(12, b"v=x"), asks(0, b""), b"Z\0\0\0\x05I".to_vec()];
+        let whole = [
+            asks(10, b"SCRAM-SHA-256\0\0"),
+            asks(11, b"r=x"),
+            asks(12, b"v=x"),
+            asks(0, b""),
+            b"Z\0\0\0\x05I".to_vec(),
+        ];
         assert_eq!(handed_on("scram-sha-256", &whole), Ok(whole.concat().len()));
         for (messages, why) in [
             (vec![asks(3, b"")], "`password`"),

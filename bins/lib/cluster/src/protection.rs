@@ -92,7 +92,10 @@ impl Protection {
         only(&get, "sslcertmode", &["disable", "allow"])?;
         only(&get, "min_protocol_version", &["3.0"])?;
         for list in ["sslcrl", "sslcrldir"] {
-            ensure!(get(list).is_none(), "conninfo: {list} is not supported: certificates would count that are revoked");
+            ensure!(
+                get(list).is_none(),
+                "conninfo: {list} is not supported: certificates would count that are revoked"
+            );
         }
         let sslrootcert = get("sslrootcert");
         let require_auth = get("require_auth").map(|text| text.parse()).transpose();
@@ -101,7 +104,9 @@ impl Protection {
             sslrootcert,
             tls: tls_versions(&get)?,
             channel_binding: channel_binding(get("channel_binding").as_deref().unwrap_or("prefer"))?,
-            require_auth: require_auth.map_err(|why: String| anyhow::anyhow!("conninfo: {why}"))?.unwrap_or(RequireAuth::ANY),
+            require_auth: require_auth
+                .map_err(|why: String| anyhow::anyhow!("conninfo: {why}"))?
+                .unwrap_or(RequireAuth::ANY),
             server_user: get("requirepeer").map_or(Ok(ServerUser::Unknown), |name| ServerUser::required(&name))?,
         })
     }

@@ -26,7 +26,8 @@ pub fn connector(info: &Conninfo) -> Result<MakeRustlsConnect> {
     let verifier = verifier(&info.protection, &provider)?;
     let (oldest, newest) = info.protection.tls;
     let versions = [(TlsVersion::V1_2, &TLS12), (TlsVersion::V1_3, &TLS13)];
-    let versions: Vec<_> = versions.into_iter().filter(|(v, _)| (oldest..=newest).contains(v)).map(|(_, v)| v).collect();
+    let versions: Vec<_> =
+        versions.into_iter().filter(|(v, _)| (oldest..=newest).contains(v)).map(|(_, v)| v).collect();
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .context("rustls has no such version of TLS")?

@@ -88,7 +88,8 @@ pub fn postgresql_conf(node: &Node<'_>) -> Result<String> {
         setting("cluster_name", node.name),
         setting("listen_addresses", "127.0.0.1"),
         setting("port", &node.port.to_string()),
-        "# For WAL and pg_rewind. On loopback anybody could answer while this server is down; in here nobody can.".to_owned(),
+        "# For WAL and pg_rewind. On loopback anybody could answer while this server is down; in here nobody can."
+            .to_owned(),
         setting("unix_socket_directories", &cluster::ident::quote(socket)),
         setting("unix_socket_permissions", "0700"),
         setting("hba_file", hba),

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use rustix::process::{Uid, geteuid};
 use rustix::thread::set_thread_uid;
@@ -35,6 +35,7 @@ pub struct Stranger {
     port: u16,
     socket: Option<PathBuf>,
     shared: Arc<Shared>,
+    listening: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -81,7 +82,7 @@ impl Stranger {
         let shared = Shared::of(asks);
         let (send, bound) = std::sync::mpsc::channel();
         let serving = shared.clone();
-        thread::spawn(move || {
+        let listening = thread::spawn(move || {
             let listener = become_nobody().and_then(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
             let listener = match listener {
                 Ok(listener) => {
@@ -98,7 +99,7 @@ impl Stranger {
             }
         });
         let port = bound.recv().map_err(io::Error::other)??;
-        Ok(Stranger { port, socket: None, shared })
+        Ok(Stranger { port, socket: None, shared, listening: Some(listening) })
     }
 
     /// Puts a socket for `port` into a directory, made by ourselves and listened on by the stranger's user.
@@ -110,7 +111,7 @@ impl Stranger {
         let shared = Shared::of(asks);
         let (send, bound) = std::sync::mpsc::channel();
         let (serving, at) = (shared.clone(), path.clone());
-        thread::spawn(move || {
+        let listening = thread::spawn(move || {
             let listener = match become_nobody().and_then(|()| UnixListener::bind(at)) {
                 Ok(listener) => send.send(Ok(())).is_ok().then_some(listener),
                 Err(error) => send.send(Err(error)).map(|()| None).unwrap_or_default(),
@@ -123,7 +124,7 @@ impl Stranger {
             }
         });
         bound.recv().map_err(io::Error::other)??;
-        Ok(Stranger { port, socket: Some(path), shared })
+        Ok(Stranger { port, socket: Some(path), shared, listening: Some(listening) })
     }
 
     /// Its port.
@@ -155,6 +156,7 @@ impl Drop for Stranger {
                 let _ = std::fs::remove_file(path);
             }
         }
+        let _ = self.listening.take().map(JoinHandle::join); // then the port is free
     }
 }
 
@@ -233,11 +235,11 @@ impl Shared {
             let _ = io::copy(&mut answers, &mut client);
             drop(client.end());
         });
-        loop {
-            let (tag, body) = self.hear(stream)?;
+        while let Ok((tag, body)) = self.hear(stream) {
             let length = u32::try_from(body.len() + 4).map_err(io::Error::other)?;
             server.write_all(&[&[tag][..], &length.to_be_bytes(), &body].concat())?;
         }
+        server.shutdown(Shutdown::Both)
     }
 }
 

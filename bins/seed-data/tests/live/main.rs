@@ -126,7 +126,8 @@ fn the_same_seed_is_the_same_content_and_another_is_refused() {
     for (table, rows) in [("customers", "300"), ("users", "600"), ("orders", "3000")] {
         let output = seed_data().args(["--stdout", table, "--rows", rows, "--seed", "7"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0));
-        let (copy, mut text) = (format!("COPY understudy.{table} FROM STDIN (FORMAT csv, HEADER)"), Some(output.stdout));
+        let (copy, mut text) =
+            (format!("COPY understudy.{table} FROM STDIN (FORMAT csv, HEADER)"), Some(output.stdout));
         let next = |piece: &mut Vec<u8>| Ok(text.take().map(|text| piece.extend(text)).is_some());
         assert_eq!(session.copy_in(&copy, next).unwrap().to_string(), rows);
     }

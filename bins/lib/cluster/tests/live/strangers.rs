@@ -29,8 +29,10 @@ fn passfile() -> tempfile::NamedTempFile {
 fn info(host: &str, port: u16, more: &str) -> Conninfo {
     let passfile = passfile();
     let path = passfile.path().display();
-    Conninfo::from_argument(&format!("host={host} port={port} user=u dbname=d passfile={path} connect_timeout=5 {more}"))
-        .unwrap()
+    Conninfo::from_argument(&format!(
+        "host={host} port={port} user=u dbname=d passfile={path} connect_timeout=5 {more}"
+    ))
+    .unwrap()
 }
 
 fn is_root() -> bool {
@@ -103,7 +105,8 @@ fn the_nodes_of_a_lab_are_spoken_to_by_scram_alone() {
     let text = |backend: &str| {
         let login = |role: &str| format!("[roles.{role}]\nuser = \"u\"\npassfile = {:?}\n", passfile.path());
         let roles = ["admin", "application", "monitor", "replication", "rewind"].map(login).concat();
-        let node = format!("[[node]]\nname = \"n\"\nhost = \"127.0.0.1\"\nport = {}\ndbname = \"d\"\n", stranger.port());
+        let node =
+            format!("[[node]]\nname = \"n\"\nhost = \"127.0.0.1\"\nport = {}\ndbname = \"d\"\n", stranger.port());
         format!("name = \"x\"\n{backend}\n{roles}{node}")
     };
     for backend in ["backend = \"local\"", "backend = \"external\"\nrequire_auth = \"scram-sha-256\""] {
@@ -121,7 +124,7 @@ fn who_passes_on_what_is_said_to_a_server_that_lives_hears_nothing() {
     if !is_root() {
         return; // there is nobody else to be
     }
-    let lab = Scratch::new(0, SyncMode::Async).unwrap();
+    let lab = Scratch::new(1, SyncMode::Async).unwrap();
     let file = ClusterFile::read(&lab.cluster).unwrap();
     let (direct, login) = (&file.node[0], &file.roles.admin);
     let stranger = Stranger::at(0, Asks::Relays(direct.port)).unwrap();
