@@ -182,7 +182,8 @@ prepare() {
     own "$dir" "$conf"
     if [ -z "${UNDERSTUDY_PRIMARY_HOST:-}" ]; then make_secrets; fi
     if [ -e /secrets/passfile ]; then
-        grep -E "^[^:]*:[^:]*:[^:]*:($replication|$rewind):" /secrets/passfile | write "$dir/passfile"
+        # For whomever it is told to follow: nobody else reads it, and it opens no more than those two can.
+        sed -n -E "s/^[^:]*:[^:]*:([^:]*:($replication|$rewind):)/*:*:\\1/p" /secrets/passfile | sort -u | write "$dir/passfile"
     fi
     if [ -n "${UNDERSTUDY_PRIMARY_HOST:-}" ]; then
         conninfo=$(env_upstream "$UNDERSTUDY_PRIMARY_HOST" "${UNDERSTUDY_PRIMARY_PORT:-}") ||

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -12,7 +14,7 @@ use cluster::secret::Secret;
 use rand::Rng as _;
 use rand::distr::Alphanumeric;
 
-use crate::account::Account;
+use crate::account::{Account, NO_FOLLOW};
 
 /// The roles of a lab. `sql/roles.sql` says what each may do.
 pub const ROLES: [&str; 5] = [ADMIN, APPLICATION, MONITOR, REPLICATION, REWIND];
@@ -115,12 +117,24 @@ impl Secrets {
         write(file, account, &self.entries(&[REPLICATION, REWIND], &addresses)?)
     }
 
-    /// Writes the password file for the containers: at the port that servers have within, and not at those of this machine.
+    /// Writes the password file for the containers: for the names and the port that nodes have among themselves, and for no
+    /// address of this machine.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write_for_containers(&self, file: &Path, port: u16) -> Result<()> {
-        write(file, Account::Own, &self.entries(&ROLES, &[("*".to_owned(), port.to_string())])?)
+    pub fn write_for_containers(&self, file: &Path, hosts: &[String], port: u16) -> Result<()> {
+        let addresses: Vec<_> = hosts.iter().map(|host| (host.clone(), port.to_string())).collect();
+        let entries = self.entries(&ROLES, &addresses)?;
+        if !file.exists() {
+            return write(file, Account::Own, &entries);
+        }
+        // Not another file in its place: a container that runs keeps the one that it was given.
+        let write = || -> std::io::Result<()> {
+            let options = &mut fs::OpenOptions::new();
+            let mut there = options.write(true).truncate(true).custom_flags(NO_FOLLOW).open(file)?;
+            there.write_all(passfile::render(&entries).as_bytes())
+        };
+        write().with_context(|| format!("cannot write {}", file.display()))
     }
 
     fn entries(&self, roles: &[&str], addresses: &[(String, String)]) -> Result<Vec<Entry>> {
@@ -143,7 +157,7 @@ impl Secrets {
 fn write(file: &Path, account: Account, entries: &[Entry]) -> Result<()> {
     let text = passfile::render(entries);
     if fs::read_to_string(file).is_ok_and(|old| old == text) {
-        return Ok(()); // a container that runs keeps the file that it was given
+        return Ok(());
     }
     account.write_private(file, &text)
 }
@@ -203,8 +217,24 @@ mod tests {
         secrets.write_for_server(&file, Account::Own, &["/lab/node1/socket".into()]).unwrap();
         let of = |role: &str| format!("/lab/node1/socket:*:*:{role}");
         assert_eq!(lines(&file), [of(REPLICATION), of(REWIND)]);
-        secrets.write_for_containers(&file, 5432).unwrap();
-        assert_eq!(lines(&file)[0], format!("*:5432:*:{ADMIN}"));
+    }
+
+    #[test]
+    fn containers_that_run_see_the_names_of_those_that_came_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::of_lab(dir.path()).unwrap();
+        let file = dir.path().join("containers");
+        let write = |hosts: &[&str]| {
+            let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+            secrets.write_for_containers(&file, &hosts, 5432).unwrap();
+        };
+        write(&["primary.replication"]);
+        let given = fs::File::open(&file).unwrap();
+        write(&["primary.replication", "standby_1.replication"]);
+        let seen = std::io::read_to_string(given).unwrap();
+        assert_eq!(lines(&file)[1], format!("standby_1.replication:5432:*:{ADMIN}"));
+        assert_eq!(seen, fs::read_to_string(&file).unwrap());
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use program::progress::Progress;
 use super::engine::Engine;
 use super::file::{self, PRIMARY, STANDBY};
 use super::process;
-use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, PORT, label};
+use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, PORT, host, label};
 use crate::backend::Backend as _;
 use crate::marker;
 use crate::new_lab::NewLab;
@@ -254,7 +254,8 @@ impl Converging<'_> {
             }
         }
         self.lab.secrets.write(&nodes.iter().map(|(_, port)| *port).collect::<Vec<_>>())?;
-        self.lab.secrets.write_for_containers(&dir.join(file::PASSFILE), PORT)?;
+        let hosts: Vec<String> = nodes.iter().flat_map(|(name, _)| [name.clone(), host(name)]).collect();
+        self.lab.secrets.write_for_containers(&dir.join(file::PASSFILE), &hosts, PORT)?;
         file::write(&dir.join("node.sh"), file::NODE_SH)?;
         file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;
         let env: Vec<String> = self.environment().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
