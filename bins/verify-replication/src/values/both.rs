@@ -73,10 +73,11 @@ impl Both<'_> {
     fn values(&mut self, pairs: &[(Place, Place)], open: &[(usize, Vec<usize>, u64)]) -> Result<Vec<Verdict>, Trouble> {
         let wanted: Vec<usize> = open.iter().flat_map(|(_, differing, _)| differing).copied().collect();
         let (here, there): (Vec<_>, Vec<_>) = open.iter().map(|(n, ..)| pairs[*n]).unzip();
-        let [mut texts_here, mut texts_there] = self.texts(&here, &there, &wanted)?;
+        let [texts_here, texts_there] = self.texts(&here, &there, &wanted)?;
         let (mut texts, mut asked, mut certain) = (Vec::new(), Vec::new(), Vec::new());
         for ((here, there), (_, differing, _)) in here.iter().zip(&there).zip(open) {
-            let both = (texts_here.remove(&at(here)), texts_there.remove(&at(there)));
+            // Of one name, a row may be in several pairs.
+            let both = (texts_here.get(&at(here)).cloned(), texts_there.get(&at(there)).cloned());
             let (Some(here), Some(there)) = both else {
                 // Both were there a moment ago.
                 texts.push((Texts::new(), Texts::new()));

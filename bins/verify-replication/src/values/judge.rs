@@ -106,6 +106,18 @@ impl Judge {
         of.iter().copied().filter(|n| self.hashable[*n]).collect()
     }
 
+    /// How `json_to_recordset` is to read a field for a column, and the value that it then is.
+    fn field(&self, name: &str, n: usize) -> (String, String) {
+        let Column { base, collation, .. } = &self.columns[n];
+        let (kind, value) = match &**base {
+            // It would take a string for a value of JSON. Nobody but a superuser can make a cast between these two.
+            "jsonb" => ("text", format!("u.{name}::pg_catalog.jsonb")),
+            base => (base, format!("u.{name}")),
+        };
+        let collate = collation.as_ref().map(|collation| format!(" COLLATE {collation}")).unwrap_or_default();
+        (format!("{name} {kind}"), value + &collate)
+    }
+
     /// A hash over these columns of each row: the same for equal ones, whatever their bytes. `None`: the server does not take
     /// the row's values.
     ///
@@ -115,13 +127,8 @@ impl Judge {
         if by.is_empty() {
             return Ok(vec![Some(0); rows.len()]); // all may be equal
         }
-        let (fields, values): (Vec<_>, Vec<_>) = by
-            .iter()
-            .map(|n| {
-                let Column { base, collation, .. } = &self.columns[*n];
-                (format!("a{n} {base}"), collated(&format!("u.a{n}"), collation.as_deref()))
-            })
-            .unzip();
+        let fields = by.iter().map(|n| self.field(&format!("a{n}"), *n));
+        let (fields, values): (Vec<_>, Vec<_>) = fields.unzip();
         let sql = format!(
             "SELECT u.n::int8, pg_catalog.hash_record_extended(ROW({}), 0) FROM pg_catalog.json_to_recordset($1::text::json) \
              AS u (n int8, {})",
@@ -152,10 +159,9 @@ impl Judge {
         wanted.dedup();
         let (mut fields, mut values) = (Vec::new(), Vec::new());
         for n in &wanted {
-            let Column { base, collation, .. } = &self.columns[*n];
-            fields.push(format!("a{n} {base}, b{n} {base}"));
-            let [a, b] = ["a", "b"].map(|side| collated(&format!("u.{side}{n}"), collation.as_deref()));
-            values.push(format!("pg_catalog.record_eq(ROW({a}), ROW({b}))"));
+            let [(a, one), (b, two)] = ["a", "b"].map(|side| self.field(&format!("{side}{n}"), *n));
+            fields.extend([a, b]);
+            values.push(format!("pg_catalog.record_eq(ROW({one}), ROW({two}))"));
         }
         let sql = format!(
             "SELECT u.n::int8, ARRAY[{}]::bool[] FROM pg_catalog.json_to_recordset($1::text::json) AS u (n int8, {})",
@@ -181,10 +187,6 @@ impl Judge {
         })?;
         Ok(verdicts)
     }
-}
-
-fn collated(value: &str, collation: Option<&str>) -> String {
-    collation.map_or_else(|| value.to_owned(), |collation| format!("{value} COLLATE {collation}"))
 }
 
 /// One row for `json_to_recordset`, with its number.

@@ -23,6 +23,7 @@ mod both;
 mod buckets;
 mod columns;
 mod judge;
+mod naming;
 mod orphans;
 mod relations;
 mod sequences;

@@ -9,10 +9,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use anyhow::{Context as _, Result};
 
-use super::both::{Both, at, few};
+use super::both::Both;
 use super::columns;
-use super::judge::{Means, Texts, Verdict};
-use super::told::{Differing, Told, name};
+use super::judge::Verdict;
+use super::naming::Naming;
+use super::told::{Differing, Told};
 use crate::difference::{Difference, Place};
 use crate::fingerprint::Fingerprint;
 use crate::spool::Spool;
@@ -32,8 +33,8 @@ const MOST: usize = 50_000;
 /// How often a part is parted that has more rows. What is still too large is of a few names.
 const LEVELS: u32 = 3;
 
-/// The most pairs of one name.
-const MOST_PAIRS: usize = 10_000;
+/// The most pairs of one name: more than one has only what no type can hash (of money, some hundred values on each side).
+const MOST_PAIRS: usize = 100_000;
 
 /// Orphans of one table, of both sides.
 pub(crate) struct Orphans {
@@ -57,7 +58,7 @@ struct Kind {
 }
 
 /// Name, whether it is the primary's, and bytes.
-type Which = (i64, bool, Fingerprint);
+type Which = (u64, bool, Fingerprint);
 
 impl Orphans {
     /// None yet.
@@ -90,15 +91,15 @@ impl Orphans {
             }
             return told.tell(both, &batch);
         }
-        let (mut parts, mut batch) = (Parts::new(0), Vec::new());
+        let (mut parts, mut naming, mut batch) = (Parts::new(0), Naming::new(both), Vec::new());
         for row in self.all.read()? {
             batch.push(row?);
             if batch.len() == both.batch() {
                 program::stop::check()?;
-                named(both, std::mem::take(&mut batch), &mut parts, told)?;
+                naming.name(both, &std::mem::take(&mut batch), told, &mut |name, row| parts.add(name, row))?;
             }
         }
-        named(both, batch, &mut parts, told)?;
+        naming.name(both, &batch, told, &mut |name, row| parts.add(name, row))?;
         drop(self);
         parts.settle(both, told)
     }
@@ -116,7 +117,7 @@ impl Parts {
     }
 
     /// Adds one. Its name is kept before its key.
-    fn add(&mut self, name: i64, row: &Difference) -> Result<()> {
+    fn add(&mut self, name: u64, row: &Difference) -> Result<()> {
         let mut hasher = DefaultHasher::new();
         (self.level, name).hash(&mut hasher);
         let key = Some(format!("{name} {}", row.key.as_deref().unwrap_or_default()));
@@ -143,69 +144,11 @@ impl Parts {
 }
 
 /// The name of a row of a part, and the row as it was.
-fn split(row: Difference, has_key: bool) -> Result<(i64, Difference)> {
+fn split(row: Difference, has_key: bool) -> Result<(u64, Difference)> {
     let text = row.key.unwrap_or_default();
     let (name, key) = text.split_once(' ').context("a row without a name")?;
     let name = name.parse().context("a row without a name")?;
     Ok((name, Difference { key: has_key.then(|| key.to_owned()), ..row }))
-}
-
-/// Names some orphans.
-fn named(both: &mut Both, rows: Vec<Difference>, parts: &mut Parts, told: &mut Told) -> Result<()> {
-    let key = columns::key(&both.here.columns);
-    let of: Vec<usize> = if key.is_empty() { (0..both.here.columns.len()).collect() } else { key };
-    let by = both.judge.naming(&of);
-    // What is compared by its text can be hashed here.
-    let by_text: Vec<usize> =
-        of.iter().copied().filter(|n| matches!(both.judge.means(*n), Means::Text | Means::NoOperator)).collect();
-    let wanted = [&by[..], &by_text].concat();
-    let places = |rows: &[Difference]| {
-        let here: Vec<Place> = rows.iter().filter_map(|row| row.primary).collect();
-        let there: Vec<Place> = rows.iter().filter(|row| row.primary.is_none()).filter_map(|row| row.standby).collect();
-        (here, there)
-    };
-    let (here, there) = places(&rows);
-    let [lengths_here, lengths_there] = both.lengths(&here, &there)?;
-    let length = |row: &Difference| {
-        let of = |place: Option<Place>, lengths: &HashMap<_, u64>| {
-            place.and_then(|place| lengths.get(&at(&place)).copied()).unwrap_or(0)
-        };
-        of(row.primary, &lengths_here) + of(row.standby, &lengths_there)
-    };
-    let mut rest = &rows[..];
-    while !rest.is_empty() {
-        let (now, later) = rest.split_at(few(rest.iter().map(length)));
-        let (here, there) = places(now);
-        let [mut texts_here, mut texts_there] = both.texts(&here, &there, &wanted)?;
-        let mut take = |row: &Difference| match (row.primary, row.standby) {
-            (Some(place), _) => texts_here.remove(&at(&place)),
-            (None, place) => texts_there.remove(&at(&place?)),
-        };
-        let (mut rows, mut texts): (Vec<&Difference>, Vec<Texts>) = (Vec::new(), Vec::new());
-        for row in now {
-            match take(row) {
-                Some(some) => {
-                    rows.push(row);
-                    texts.push(some);
-                }
-                None => told.undecided(1, &name(both, row), "it is gone: somebody writes"),
-            }
-        }
-        let names = both.judge.names(both.copy, &by, &texts)?;
-        for ((row, texts), found) in rows.into_iter().zip(&texts).zip(names) {
-            match found {
-                Some(hash) => {
-                    let mut hasher = DefaultHasher::new();
-                    hash.hash(&mut hasher);
-                    by_text.iter().for_each(|n| texts[*n].hash(&mut hasher));
-                    parts.add(hasher.finish().cast_signed(), row)?;
-                }
-                None => told.undecided(1, &name(both, row), "the copy's server does not take its values"),
-            }
-        }
-        rest = later;
-    }
-    Ok(())
 }
 
 /// Compares the rows of a part that have one name, and tells of those that differ.
@@ -235,6 +178,12 @@ fn settle_part(spool: &mut Spool, both: &mut Both, told: &mut Told) -> Result<()
             kind.paired -= 1;
         } else if let Some((there, differing)) = kind.different.pop() {
             batch.push((Difference { standby: Some(there), ..row }, differing));
+        } else if told.has_unnamed() {
+            told.undecided(
+                1,
+                row.key.as_deref().unwrap_or("a row"),
+                "it may be equal to a row that could not be named",
+            );
         } else {
             batch.push((row, Vec::new()));
         }
@@ -251,7 +200,7 @@ const TOO_MANY: &str = "too many rows differ in their bytes that nothing but the
 /// Matches the rows of each name: what is equal, each as often as both sides have it; then what cannot be decided; then, of
 /// rows with keys, what has the same key.
 fn match_kinds(kinds: &mut HashMap<Which, Kind>, both: &mut Both, told: &mut Told) -> Result<()> {
-    let mut names: BTreeMap<i64, [Vec<Fingerprint>; 2]> = BTreeMap::new();
+    let mut names: BTreeMap<u64, [Vec<Fingerprint>; 2]> = BTreeMap::new();
     for (name, is_here, hash) in kinds.keys() {
         names.entry(*name).or_default()[usize::from(!is_here)].push(*hash);
     }

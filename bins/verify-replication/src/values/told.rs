@@ -25,6 +25,8 @@ pub(crate) struct Told<'a> {
     /// Rows of which nobody knows, and the first few reasons.
     pub(crate) undecided: u64,
     pub(crate) unknown: Words,
+    /// Whether the copy's server did not take the values of some row.
+    has_unnamed: bool,
     diff: Option<&'a mut Diff>,
     title: String,
     standby: String,
@@ -34,7 +36,17 @@ impl<'a> Told<'a> {
     /// Nothing found yet of a table on a copy.
     pub(crate) fn new(title: String, standby: String, diff: Option<&'a mut Diff>) -> Told<'a> {
         let (missing, extra, different) = Default::default();
-        Told { missing, extra, different, undecided: 0, unknown: Words::default(), diff, title, standby }
+        Told {
+            missing,
+            extra,
+            different,
+            undecided: 0,
+            unknown: Words::default(),
+            has_unnamed: false,
+            diff,
+            title,
+            standby,
+        }
     }
 
     /// Whether rows are known to differ.
@@ -46,6 +58,17 @@ impl<'a> Told<'a> {
     pub(crate) fn undecided(&mut self, rows: u64, name: &str, why: &str) {
         self.undecided += rows;
         self.unknown.push(format!("{name} could not be compared: {why}"));
+    }
+
+    /// Keeps that a row cannot be compared with any other, since the copy's server does not take what it holds.
+    pub(crate) fn unnamed(&mut self, name: &str) {
+        self.has_unnamed = true;
+        self.undecided(1, name, "the copy's server does not take its values, or it is gone: somebody writes");
+    }
+
+    /// Whether there are such rows: then no other one is known to be alone.
+    pub(crate) fn has_unnamed(&self) -> bool {
+        self.has_unnamed
     }
 
     /// Tells of rows that differ.
