@@ -98,9 +98,9 @@ impl Verify<'_> {
             })
             .collect();
         let mut known: Vec<Abilities> = there.iter().map(|_| Abilities::default()).collect();
+        let tables: Vec<_> = there.iter().map(|there| there.as_ref().map(Relations::tables)).collect();
         for table in &chosen.tables {
-            let copies: Vec<_> =
-                there.iter().map(|there| there.as_ref()?.tables().get(&by_name(table)).copied()).collect();
+            let copies: Vec<_> = tables.iter().map(|there| there.as_ref()?.get(&by_name(table)).copied()).collect();
             self.table_by_value(table, &table.title(), &copies, &mut known)?;
         }
         self.sequences_by_value(&chosen.sequences, &there)?;

@@ -33,8 +33,8 @@ const MOST: usize = 50_000;
 /// How often a part is parted that has more rows. What is still too large is of a few names.
 const LEVELS: u32 = 3;
 
-/// The most pairs of one name: more than one has only what no type can hash (of money, some hundred values on each side).
-const MOST_PAIRS: usize = 100_000;
+/// The most pairs of one name: more than one has only what no type can hash (of money, two hundred values on each side).
+const MOST_PAIRS: usize = 50_000;
 
 /// Orphans of one table, of both sides.
 pub(crate) struct Orphans {
@@ -221,10 +221,25 @@ fn match_kinds(kinds: &mut HashMap<Which, Kind>, both: &mut Both, told: &mut Tol
             there.iter().map(|other| ((name, true, *one), (name, false, *other))).collect::<Vec<_>>()
         };
         pairs.extend(here.iter().flat_map(with_all));
+        if pairs.len() >= both.batch() {
+            match_pairs(&std::mem::take(&mut pairs), kinds, both, told)?;
+        }
     }
+    match_pairs(&pairs, kinds, both, told)
+}
+
+/// The same for all pairs of some names.
+fn match_pairs(
+    pairs: &[(Which, Which)],
+    kinds: &mut HashMap<Which, Kind>,
+    both: &mut Both,
+    told: &mut Told,
+) -> Result<()> {
     let mut others = Vec::new();
     for batch in pairs.chunks(both.batch()) {
         program::stop::check()?;
+        let is_open = |(here, there): &&(Which, Which)| kinds[here].open.min(kinds[there].open) > 0;
+        let batch: Vec<_> = batch.iter().filter(is_open).copied().collect();
         let places: Vec<(Place, Place)> = batch.iter().map(|(a, b)| (kinds[a].place, kinds[b].place)).collect();
         for ((here, there), verdict) in batch.iter().zip(both.compare(&places)?) {
             match verdict {

@@ -22,8 +22,7 @@ pub(crate) struct Told<'a> {
     pub(crate) extra: Counted,
     /// Rows of the same key with other values.
     pub(crate) different: Counted,
-    /// Rows of which nobody knows, and the first few reasons.
-    pub(crate) undecided: u64,
+    /// Rows of which nobody knows.
     pub(crate) unknown: Words,
     /// Whether the copy's server did not take the values of some row.
     has_unnamed: bool,
@@ -36,17 +35,7 @@ impl<'a> Told<'a> {
     /// Nothing found yet of a table on a copy.
     pub(crate) fn new(title: String, standby: String, diff: Option<&'a mut Diff>) -> Told<'a> {
         let (missing, extra, different) = Default::default();
-        Told {
-            missing,
-            extra,
-            different,
-            undecided: 0,
-            unknown: Words::default(),
-            has_unnamed: false,
-            diff,
-            title,
-            standby,
-        }
+        Told { missing, extra, different, unknown: Words::default(), has_unnamed: false, diff, title, standby }
     }
 
     /// Whether rows are known to differ.
@@ -56,8 +45,8 @@ impl<'a> Told<'a> {
 
     /// Keeps that so many rows could not be decided, such as the one of that name.
     pub(crate) fn undecided(&mut self, rows: u64, name: &str, why: &str) {
-        self.undecided += rows;
-        self.unknown.push(format!("{name} could not be compared: {why}"));
+        let which = if rows == 1 { name.to_owned() } else { format!("{rows} rows such as {name}") };
+        self.unknown.push(format!("{which} could not be compared: {why}"));
     }
 
     /// Keeps that a row cannot be compared with any other, since the copy's server does not take what it holds.
