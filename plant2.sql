@@ -1,3 +1,0 @@
-update s.wide set js = '{"a": 20}' where id=20; update s.wide set m='sad' where id=22; update s.wide set p=row(1,'no')::s.pair where id=23; update s.wide set arr='{24,0,1.50}' where id=24; delete from s.wide where id=25; update s.wide set id=26.50 where id=26; update s.wide set ms='{sad,glad}' where id=27; update s.wide set rc='pg_type' where id=28; update s.wide set n=null where id=29; update s.wide set mo=3 where id=31;
-delete from s.dups where ctid in (select ctid from s.dups where a=5 limit 2); insert into s.dups values (6,'x6','{}'), (null,null,'null'); insert into s.dups select 0, null, '{}' ;
-update s.part set d=d+365 where id=1; drop sequence s.seq; select setval('s.ident_id_seq', 4); create table s.more (a int); insert into s.more values (1);
