@@ -102,8 +102,8 @@ fn freeze_at_start(lab: &Lab, node: &str) -> (Child, Vec<Pid>) {
     loop {
         fs::remove_file(data.join("postmaster.pid")).unwrap(); // it tells of the killed one, as does its socket's lock
         lab::local::postmaster::clear_stale_socket(&lab.dir().join(node).join("socket")).unwrap();
-        let mut command = Command::new(lab.file().local.as_ref().unwrap().bin.join("postgres"));
-        let command = Account::for_servers().unwrap().apply(command);
+        let command = Command::new(lab.file().local.as_ref().unwrap().bin.join("postgres"));
+        let mut command = Account::for_servers().unwrap().apply(command);
         let log = fs::File::options().append(true).open(lab.dir().join(node).join("log/postgresql.log")).unwrap();
         let mut postmaster = command.arg("-D").arg(&data).stderr(log).spawn().unwrap();
         let pid = Pid::from_child(&postmaster);
