@@ -28,6 +28,9 @@
 set -eu
 export LC_ALL=C
 umask 077
+# For libpq 16 and newer, the server's own included: nothing goes to, and nothing comes from, whoever does not prove that it
+# knows the password, too. Somebody else's primary may have another way.
+[ -n "${UNDERSTUDY_PRIMARY_PASSFILE:-}" ] || export PGREQUIREAUTH="${PGREQUIREAUTH-scram-sha-256}"
 trap : HUP # "read your settings": nothing to read before the server runs
 
 root=/var/lib/postgresql
@@ -148,13 +151,13 @@ make_secrets() {
     [ ! -e /secrets/passfile ] || return 0
     [ -w /secrets ] || die "/secrets/passfile is missing and /secrets is read-only: mount a password file there"
     for role in $admin understudy_app understudy_monitor $replication $rewind; do
-        echo "*:*:*:$role:$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
+        echo "*:$port:*:$role:$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
     done >/secrets/passfile.new
     mv /secrets/passfile.new /secrets/passfile
 }
 
-# As libpq reads it: a backslash there keeps the character after it.
-password() { sed -n "s/^\*:\*:\*:$1://p" /secrets/passfile | sed 's/\\\(.\)/\1/g'; }
+# As libpq reads it: a backslash there keeps the character after it. The first line of a role counts, whatever its address.
+password() { sed -n "s/^[^:]*:[^:]*:[^:]*:$1://p" /secrets/passfile | sed -e 's/\\\(.\)/\1/g' -e q; }
 
 # What a role is made with: the verifier, where setup has made one; a server takes either as a password.
 role_password() {
@@ -230,7 +233,8 @@ prepare() {
     done
     if [ -z "${UNDERSTUDY_PRIMARY_HOST:-}" ]; then make_secrets; fi
     if [ -e /secrets/passfile ]; then
-        grep -E "^[^:]*:[^:]*:[^:]*:($replication|$rewind):" /secrets/passfile | write_secret "$dir/passfile"
+        # For whomever it is told to follow: nobody else reads it, and it opens no more than those two can.
+        sed -n -E "s/^[^:]*:[^:]*:([^:]*:($replication|$rewind):)/*:*:\\1/p" /secrets/passfile | sort -u | write_secret "$dir/passfile"
     fi
     if [ -n "${UNDERSTUDY_PRIMARY_HOST:-}" ]; then
         conninfo=$(env_upstream "$UNDERSTUDY_PRIMARY_HOST" "${UNDERSTUDY_PRIMARY_PORT:-}") ||

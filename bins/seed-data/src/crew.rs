@@ -1,6 +1,6 @@
 //! Several connections that work through one list, and that can be given up.
 //!
-//! The sync client has no deadline, and a COPY can wait for a lock or for a synchronous standby that is gone. So the
+//! Long work has no deadline, and a COPY can wait for a lock or for a synchronous standby that is gone. So the
 //! connections are on threads of their own, and this one watches: a signal, an error of one of them, or a standstill
 //! ends them all.
 
@@ -12,12 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
-use cluster::connect::connect_blocking;
+use cluster::blocking::Blocking;
+use cluster::connect::cancel;
 use cluster::conninfo::Conninfo;
-use cluster::tls;
-use postgres::{CancelToken, Client};
 use program::progress::Progress;
 use program::stop;
+use tokio_postgres::CancelToken;
 
 use crate::APPLICATION_NAME;
 use crate::rows::{Recipe, stretches};
@@ -91,7 +91,7 @@ impl Crew {
     pub(crate) fn work<Item, Act>(&self, items: impl Iterator<Item = Item> + Send + 'static, act: Act) -> Result<()>
     where
         Item: 'static,
-        Act: Fn(&mut Client, &Item, &Watch) -> Result<()> + Send + Sync + 'static,
+        Act: Fn(&Blocking, &Item, &Watch) -> Result<()> + Send + Sync + 'static,
     {
         let shared = Arc::new(Shared {
             items: Mutex::new(Box::new(items)),
@@ -153,20 +153,22 @@ fn check_standstill(moved: Instant) -> Result<()> {
 /// One thread: takes item after item until there are none.
 fn serve<Item, Act>(shared: &Shared<Item, Act>, info: &Conninfo) -> Result<()>
 where
-    Act: Fn(&mut Client, &Item, &Watch) -> Result<()>,
+    Act: Fn(&Blocking, &Item, &Watch) -> Result<()>,
 {
     let next = || shared.items.lock().unwrap_or_else(PoisonError::into_inner).next();
     let Some(mut item) = next() else { return Ok(()) };
-    let mut client = connect_blocking(info, APPLICATION_NAME)?;
-    shared.cancels.lock().unwrap_or_else(PoisonError::into_inner).push(client.cancel_token());
+    let session = Blocking::open(info, APPLICATION_NAME)?;
+    shared.cancels.lock().unwrap_or_else(PoisonError::into_inner).push(session.client().cancel_token());
     loop {
         shared.watch.done(0)?;
-        (shared.act)(&mut client, &item, &shared.watch)?;
+        (shared.act)(&session, &item, &shared.watch)?;
         match next() {
             Some(another) => item = another,
-            None => return Ok(()),
+            None => break,
         }
     }
+    session.close();
+    Ok(())
 }
 
 /// Tells all connections to end. A cancel needs a connection of its own, which a server in trouble may not take: nobody
@@ -174,9 +176,11 @@ where
 fn give_up<Item, Act>(shared: &Shared<Item, Act>, info: &Conninfo) {
     shared.watch.given_up.store(true, Ordering::Relaxed);
     for token in shared.cancels.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        if let Ok(tls) = tls::connector(info) {
-            thread::spawn(move || token.cancel_query(tls));
-        }
+        let info = info.clone();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            runtime.block_on(cancel(&info, &token)).ok()
+        });
     }
 }
 

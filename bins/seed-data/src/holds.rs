@@ -32,8 +32,8 @@ pub(crate) fn exactly(crew: &Crew, session: &Session, recipe: Recipe) -> Result<
         }
     }
     crew.progress.begin("comparing", Table::ALL.iter().map(|table| recipe.size.of(*table)).sum());
-    let compared = crew.work(crew.chunks(&Table::ALL, recipe), move |client, chunk, watch| {
-        if copy::is_loaded(client, chunk, recipe, watch)? { Ok(()) } else { Err(Differs.into()) }
+    let compared = crew.work(crew.chunks(&Table::ALL, recipe), move |session, chunk, watch| {
+        if copy::is_loaded(session, chunk, recipe, watch)? { Ok(()) } else { Err(Differs.into()) }
     });
     crew.progress.finish();
     match compared {

@@ -4,7 +4,6 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use cluster::connect::describe;
 use cluster::session::Session;
 use program::clock::Clock;
 use program::duration::show_us;
@@ -65,21 +64,21 @@ fn whole(crew: &Crew, recipe: Recipe, replace: bool, run: &Run) -> Result<Vec<Se
     let tallies = tallies();
     let (chunks, clock, shared) = (crew.chunks(&Table::ALL, recipe), run.clock, tallies.clone());
     let chunks: Vec<Chunk> = chunks.collect();
-    crew.work(std::iter::once(chunks), move |client, chunks, watch| {
-        let mut transaction = client.transaction().map_err(describe)?;
+    crew.work(std::iter::once(chunks), move |session, chunks, watch| {
+        session.script("BEGIN")?; // given up, it ends with the session
         if replace {
-            transaction.batch_execute(cluster::sql!("seed_empty")).map_err(describe).context("--replace")?;
+            session.script(cluster::sql!("seed_empty")).context("--replace")?;
         }
         for chunk in chunks {
             let begun_us = clock.now_us();
-            let bytes = copy::load(&mut transaction, chunk, recipe, watch)?;
+            let bytes = copy::load(session, chunk, recipe, watch)?;
             shared[chunk.table as usize].add(chunk, bytes, begun_us, clock);
         }
         for table in Table::ALL {
             let (name, last) = (table.name(), last_id(recipe, table)?);
-            transaction.query_one(SET_SEQUENCE, &[&name, &last]).map_err(describe).context(name)?;
+            session.run(session.client().query_one(SET_SEQUENCE, &[&name, &last])).context(name)?;
         }
-        transaction.commit().map_err(describe)
+        session.script("COMMIT")
     })
     .context("nothing was loaded, and what the tables held is still there")?;
     Ok(Table::ALL.iter().zip(tallies.iter()).map(|(table, tally)| tally.row(run, *table)).collect())
@@ -127,9 +126,9 @@ fn phase(crew: &Crew, tables: &'static [Table], recipe: Recipe, run: &Run) -> Re
     crew.progress.begin(names.join(", "), tables.iter().map(|table| recipe.size.of(*table)).sum());
     let tallies = tallies();
     let (clock, shared) = (run.clock, tallies.clone());
-    crew.work(crew.chunks(tables, recipe), move |client, chunk, watch| {
+    crew.work(crew.chunks(tables, recipe), move |session, chunk, watch| {
         let begun_us = clock.now_us();
-        let bytes = copy::load(client, chunk, recipe, watch)?;
+        let bytes = copy::load(session, chunk, recipe, watch)?;
         shared[chunk.table as usize].add(chunk, bytes, begun_us, clock);
         Ok(())
     })?;

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use cluster::args::ClusterArgs;
 use program::duration;
+use report::verify::Equal;
 
 use crate::indexes::{Draw, Indexes};
 use crate::node::Opening;
@@ -23,7 +26,7 @@ use crate::table::Options;
 /// sequence or ledger, or all catalogs, on one standby. Exit code: 0 all are equal, 1 something differs, 2 it could not be
 /// found out.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
@@ -40,6 +43,9 @@ pub(crate) struct Args {
     /// restored backups
     #[arg(long)]
     pub(crate) at_rest: bool,
+    /// What makes two rows equal
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Meaning::Bytes)]
+    equal: Meaning,
     /// Write all that differs to a new file, as CSV: table, kind, key, places, and which columns; no values but the key
     #[arg(long, value_name = "FILE")]
     pub(crate) diff: Option<PathBuf>,
@@ -82,7 +88,62 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
 }
 
+/// What makes two rows equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Meaning {
+    /// Their bytes, in the same places: what a physical copy has
+    Bytes,
+    /// The equality of each column's type, wherever the rows lie: for copies by logical replication, a dump, an upgrade; needs
+    /// --at-rest
+    Values,
+}
+
+/// What says how something is read that a comparison by value does not look at.
+const OF_BYTES: [(&str, &str); 5] = [
+    ("indexes", "--equal values compares no index"),
+    ("sample", "--equal values compares no index"),
+    ("seed", "--equal values compares no index, and chooses nothing at random"),
+    ("retries", "with --equal values nobody writes, and nothing is on its way"),
+    ("recheck_for", "with --equal values nobody writes, and nothing is on its way"),
+];
+
+/// Examples for `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  verify-replication                                     the lab that `setup` made last
+  verify-replication --primary 'host=db1 dbname=app user=monitor' --standby 'host=db2 dbname=app user=monitor'
+  verify-replication --at-rest --equal values --primary 'host=old dbname=app user=monitor' \\
+      --standby 'host=new dbname=app user=monitor'       an upgrade by dump or logical replication, before it takes over";
+
 impl Args {
+    /// Reads the command line. Ends the program where that cannot be.
+    pub(crate) fn ask() -> Args {
+        let mut command = Args::command();
+        let matches = command.clone().get_matches();
+        let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if args.equal == Meaning::Values {
+            if !args.at_rest {
+                let why = "--equal values needs --at-rest: nobody may write to either side, since two servers without a WAL in \
+                           common have no moment in common";
+                command.error(ErrorKind::MissingRequiredArgument, why).exit();
+            }
+            let given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+            if let Some((name, why)) = OF_BYTES.iter().find(|(name, _)| given(name)) {
+                let option = name.replace('_', "-");
+                command.error(ErrorKind::ArgumentConflict, format!("--{option}: {why}")).exit();
+            }
+        }
+        args
+    }
+
+    /// What makes two rows equal.
+    pub(crate) fn equal(&self) -> Equal {
+        match self.equal {
+            Meaning::Bytes => Equal::Bytes,
+            Meaning::Values => Equal::Values,
+        }
+    }
+
     /// Only one of those who may want stdin can have it.
     pub(crate) fn check_stdin(&self) -> Result<()> {
         let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));

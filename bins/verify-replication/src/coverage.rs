@@ -1,10 +1,10 @@
 //! What was compared, how, and what was not, and why: said at the end of a run, with counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use report::show::count;
 use report::verdict::Verdict;
-use report::verify::{Descent, VerifyRow};
+use report::verify::{Descent, Equal, VerifyRow};
 
 use crate::indexes::Tally;
 
@@ -31,8 +31,11 @@ struct Kind {
 #[derive(Debug)]
 pub(crate) struct Coverage {
     standbys: Vec<Covered>,
+    equal: Equal,
     /// What was left out, each with why.
     pub(crate) left_out: Vec<String>,
+    /// Columns that were compared by their bytes, since their types have no equality.
+    pub(crate) by_bytes: BTreeSet<String>,
     /// How many catalogs stand behind the row on them.
     pub(crate) catalogs: u64,
     /// The seed of the random choice of rows to look up by index, if they are chosen.
@@ -58,10 +61,12 @@ impl Kind {
 }
 
 impl Coverage {
-    /// Of a run whose random choices have this seed.
-    pub(crate) fn new(seed: Option<u64>) -> Coverage {
+    /// Of a run with this meaning of equal, whose random choices have this seed.
+    pub(crate) fn new(equal: Equal, seed: Option<u64>) -> Coverage {
         Coverage {
             standbys: Vec::new(),
+            equal,
+            by_bytes: BTreeSet::new(),
             left_out: Vec::new(),
             catalogs: 0,
             seed,
@@ -100,11 +105,22 @@ impl Coverage {
     /// The statement, line by line.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.standbys.iter().flat_map(|standby| standby.lines(self)).collect();
+        if !self.by_bytes.is_empty() {
+            lines.push(format!("of types without an equality, compared by their text: {}", named(&self.by_bytes)));
+        }
         if !self.left_out.is_empty() {
             lines.push(format!("not compared: {}", self.left_out.join(", ")));
         }
         lines
     }
+}
+
+/// The first of these, and how many more there are.
+fn named(all: &BTreeSet<String>) -> String {
+    const NAMED: usize = 10;
+    let first: Vec<&str> = all.iter().take(NAMED).map(String::as_str).collect();
+    let more = if all.len() > NAMED { format!(" and {} more", all.len() - NAMED) } else { String::new() };
+    first.join(", ") + &more
 }
 
 impl Covered {
@@ -125,7 +141,13 @@ impl Covered {
         let mut lines = vec![format!("compared on {} ({descent}):", self.standby)];
         let rows = |kind: Kind| count(kind.rows, "row");
         if self.tables.all > 0 {
-            lines.push(format!("  {}: {}, each by its hash", self.tables.of("table"), rows(self.tables)));
+            let how = match coverage.equal {
+                Equal::Bytes => "each by its hash",
+                Equal::Values => "by value: each by its hash, else by the equality of its types, wherever it lies",
+            };
+            lines.push(format!("  {}: {}, {how}", self.tables.of("table"), rows(self.tables)));
+        }
+        if self.tables.all > 0 && coverage.equal == Equal::Bytes {
             lines.extend(self.indexes(&coverage.indexes, coverage.seed).iter().map(|line| format!("  {line}")));
         }
         if self.sequences.all > 0 {
@@ -143,7 +165,10 @@ impl Covered {
         match (self.large_objects.all, self.large_objects.compared) {
             (0, _) => {}
             (_, 0) => lines.push("  large objects: not to an end".to_owned()),
-            _ => lines.push(format!("  large objects: {} of their pages and owners", rows(self.large_objects))),
+            _ => {
+                let what = if coverage.equal == Equal::Bytes { "their pages and owners" } else { "their pages" };
+                lines.push(format!("  large objects: {} of {what}", rows(self.large_objects)));
+            }
         }
         lines
     }

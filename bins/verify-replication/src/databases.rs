@@ -4,7 +4,7 @@ use anyhow::{Error, Result};
 use cluster::args::Cluster;
 use cluster::session::Session;
 use report::ledger::Ledger;
-use report::verify::{Equal, VerifyRow};
+use report::verify::VerifyRow;
 
 use crate::account::Account;
 use crate::args::Args;
@@ -53,13 +53,13 @@ pub(crate) fn compare(
         };
         match compared {
             Ok(Some(mut verify)) => verify.all(&[], None)?,
-            Ok(None) => not_compared(&name, "this role may not CONNECT to it", &standbys, account)?,
+            Ok(None) => not_compared((&name, args), "this role may not CONNECT to it", &standbys, account)?,
             Err(error) if is_dropped(&error) => {
                 account.progress.say(&format!("not compared: database {name} (dropped meanwhile)"));
             }
             Err(error) => {
                 program::stop::check()?;
-                not_compared(&name, &format!("{error:#}"), &standbys, account)?;
+                not_compared((&name, args), &format!("{error:#}"), &standbys, account)?;
             }
         }
     }
@@ -83,11 +83,11 @@ fn is_dropped(error: &Error) -> bool {
 }
 
 /// A database that was asked for and not seen makes the verdict unknown, with a row for each standby.
-fn not_compared(name: &str, why: &str, standbys: &[String], account: &mut Account) -> Result<()> {
+fn not_compared((name, args): (&str, &Args), why: &str, standbys: &[String], account: &mut Account) -> Result<()> {
     account.progress.warn(&format!("database {name} was not compared: {why}"));
     for standby in standbys {
         let row = Finding::unread(None).row(&account.run, VerifyRow::CATALOGS, standby);
-        account.row(&VerifyRow { database: Some(name.to_owned()), equal: Some(Equal::Bytes), ..row })?;
+        account.row(&VerifyRow { database: Some(name.to_owned()), equal: Some(args.equal()), ..row })?;
     }
     Ok(())
 }

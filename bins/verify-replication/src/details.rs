@@ -40,7 +40,11 @@ pub(crate) fn texts(
     read(reader, &layout.texts_sql(), places)
 }
 
-fn read<T>(reader: &mut Reader, sql: &str, places: &[Tid]) -> Result<HashMap<Tid, Seen<T>>, Trouble>
+/// The rows that are in these places by now, by a statement of [`Layout::places_sql`].
+///
+/// # Errors
+/// Why they could not be read.
+pub(crate) fn read<T>(reader: &mut Reader, sql: &str, places: &[Tid]) -> Result<HashMap<Tid, Seen<T>>, Trouble>
 where
     for<'a> Vec<T>: tokio_postgres::types::FromSql<'a>,
 {

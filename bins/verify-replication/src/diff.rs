@@ -102,7 +102,29 @@ impl Diff {
         self.sink.flush()
     }
 
-    fn row(&self, table: &str, standby: &str, kind: DiffKind, key: String) -> DiffRow {
+    /// Whether what rows hold is asked for.
+    pub(crate) fn show_values(&self) -> bool {
+        self.show_values
+    }
+
+    /// Writes a row; [`Diff::flush`] has to follow.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn add(&mut self, row: &DiffRow) -> Result<()> {
+        self.sink.row_unflushed(row)
+    }
+
+    /// Writes out what was added.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.sink.flush()
+    }
+
+    /// A row of nothing but its names.
+    pub(crate) fn row(&self, table: &str, standby: &str, kind: DiffKind, key: String) -> DiffRow {
         DiffRow {
             run: self.run.clone(),
             database: self.database.clone(),

@@ -14,6 +14,8 @@ pub(crate) const NAMED: usize = 5;
 /// A row as one node has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
+    /// In which part of a table that is partitioned and read as a whole; else 0.
+    pub(crate) part: u32,
     /// Where it lies.
     pub(crate) ctid: Tid,
     /// What it holds.
@@ -34,20 +36,20 @@ pub(crate) struct Difference {
 impl Difference {
     /// A row of the primary that the standby lacks.
     pub(crate) fn missing(version: Version) -> Difference {
-        let primary = Some(Place { ctid: version.ctid, hash: version.hash });
+        let primary = Some(Place { part: 0, ctid: version.ctid, hash: version.hash });
         Difference { key: version.key, primary, standby: None }
     }
 
     /// A row of the standby that the primary lacks.
     pub(crate) fn extra(version: Version) -> Difference {
-        let standby = Some(Place { ctid: version.ctid, hash: version.hash });
+        let standby = Some(Place { part: 0, ctid: version.ctid, hash: version.hash });
         Difference { key: version.key, primary: None, standby }
     }
 
     /// A row that holds `there` in the same place on the standby.
     pub(crate) fn different(version: Version, there: Fingerprint) -> Difference {
-        let primary = Some(Place { ctid: version.ctid, hash: version.hash });
-        Difference { key: version.key, primary, standby: Some(Place { ctid: version.ctid, hash: there }) }
+        let primary = Some(Place { part: 0, ctid: version.ctid, hash: version.hash });
+        Difference { key: version.key, primary, standby: Some(Place { part: 0, ctid: version.ctid, hash: there }) }
     }
 
     /// How it differs.

@@ -140,6 +140,13 @@ impl Layout {
         Ok(Layout { table: table.clone(), bytes, values, hash, has_text, key, blocks, columns, shape })
     }
 
+    /// A layout of these values, hashed alike by servers of whatever version; `key`: quoted columns.
+    pub(crate) fn of_values(table: Subject, values: Vec<String>, key: Vec<String>, blocks: u64) -> Layout {
+        let (bytes, shape) = (row_bytes(&values), Shape { file: None, columns: Vec::new() });
+        let (hash, columns) = (HashOf::ArrayOfBytes, Vec::new());
+        Layout { table, bytes, values, hash, has_text: true, key, blocks, columns, shape }
+    }
+
     /// Whether a node has other columns of the table, in whatever file, whatever their types are made of there.
     ///
     /// # Errors
@@ -203,7 +210,8 @@ impl Layout {
         self.places_sql(&format!("ARRAY[{}]::text[]", columns.join(", ")))
     }
 
-    fn places_sql(&self, columns: &str) -> String {
+    /// The statement that shows some rows by their places: ctid, the two halves of the fingerprint, the length, and an array.
+    pub(crate) fn places_sql(&self, columns: &str) -> String {
         let (fingerprint, bytes, table) = (self.fingerprint(), &self.bytes, self.table.quoted());
         format!(
             "SELECT t.ctid, {fingerprint}, pg_catalog.octet_length({bytes}), {columns} \
@@ -222,6 +230,14 @@ impl Layout {
         let [one, two] = self.hash.columns("r.bytes");
         let system = format!("t.ctid, t.xmin, t.xmax, {} AS key, ", self.key_text());
         format!("SELECT r.ctid, r.xmin, r.xmax, r.key, {one}, {two} FROM ({}) AS r", self.bytes_sql(range, &system))
+    }
+
+    /// The statement that hashes the rows of a range: key, ctid, and the two halves of the fingerprint, once for each row.
+    pub(crate) fn hashes_of_range_sql(&self, range: Blocks, with_key: bool) -> String {
+        let [one, two] = self.hash.columns("b.bytes");
+        let key = if with_key { self.key_text() } else { "NULL::text".to_owned() };
+        let bytes = self.bytes_sql(range, &format!("{key} AS key, t.ctid AS place, "));
+        format!("SELECT b.key, b.place, {one} AS one, {two} AS two FROM ({bytes}) AS b OFFSET 0")
     }
 
     /// The bytes of each row of a range, with more columns before them. `OFFSET 0` keeps the planner from putting the

@@ -10,7 +10,7 @@ use crate::fingerprint::Fingerprint;
 use crate::tid::Tid;
 
 fn row(key: Option<u32>, standby: bool, block: u32, hash: i64) -> Difference {
-    let place = Some(Place { ctid: Tid { block, offset: 1 }, hash: Fingerprint(hash, -hash) });
+    let place = Some(Place { part: 0, ctid: Tid { block, offset: 1 }, hash: Fingerprint(hash, -hash) });
     let key = key.map(|key| format!("key {key}"));
     let (primary, standby) = if standby { (None, place) } else { (place, None) };
     Difference { key, primary, standby }

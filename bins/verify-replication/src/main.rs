@@ -46,13 +46,13 @@ mod table;
 mod tables;
 mod tid;
 mod types;
+mod values;
 mod verify;
 mod waiting;
 
 use std::process::ExitCode;
 
 use anyhow::{Error, Result, ensure};
-use clap::Parser as _;
 use program::progress::Progress;
 use program::run::Run;
 use program::sink::Closed;
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<Verdict> {
-    let args = Args::parse();
+    let args = Args::ask();
     args.check_stdin()?;
     program::stop::listen(args.until_eof)?;
     // The writer's pipeline: what it acknowledged is complete before anybody has to catch up with it.

@@ -170,7 +170,13 @@ fn words(wrong: Wrong, here: &Sequence, there: &Sequence) -> String {
 }
 
 /// Reads sequences: definitions of all at once, positions one by one, since each is a relation of its own.
-fn read(reader: &mut Reader, sequences: &[&Subject]) -> Result<HashMap<u32, Result<Sequence, Trouble>>, Trouble> {
+///
+/// # Errors
+/// If the session is gone.
+pub(crate) fn read(
+    reader: &mut Reader,
+    sequences: &[&Subject],
+) -> Result<HashMap<u32, Result<Sequence, Trouble>>, Trouble> {
     let oids: Vec<u32> = sequences.iter().map(|one| one.oid).collect();
     let mut defined = HashMap::new();
     for row in reader.rows(cluster::sql!("verify_sequences"), &[&oids])? {

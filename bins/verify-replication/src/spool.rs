@@ -82,6 +82,7 @@ fn encode(difference: &Difference, to: &mut Vec<u8>) {
     let sides = u8::from(difference.primary.is_some()) | u8::from(difference.standby.is_some()) << 1;
     to.push(sides);
     for place in [difference.primary, difference.standby].into_iter().flatten() {
+        to.extend(place.part.to_le_bytes());
         to.extend(place.ctid.block.to_le_bytes());
         to.extend(place.ctid.offset.to_le_bytes());
         to.extend(place.hash.0.to_le_bytes());
@@ -110,9 +111,10 @@ fn decode(from: &mut impl Read) -> io::Result<Difference> {
 }
 
 fn place(from: &mut impl Read) -> io::Result<Place> {
+    let part = u32::from_le_bytes(bytes(from)?);
     let ctid = Tid { block: u32::from_le_bytes(bytes(from)?), offset: u16::from_le_bytes(bytes(from)?) };
     let hash = Fingerprint(i64::from_le_bytes(bytes(from)?), i64::from_le_bytes(bytes(from)?));
-    Ok(Place { ctid, hash })
+    Ok(Place { part, ctid, hash })
 }
 
 fn bytes<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {

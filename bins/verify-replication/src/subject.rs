@@ -91,7 +91,10 @@ pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], say_ot
 }
 
 /// The other databases of the cluster, as one remark.
-fn other_databases(door: &Session) -> Result<Option<String>> {
+///
+/// # Errors
+/// If they cannot be asked for.
+pub(crate) fn other_databases(door: &Session) -> Result<Option<String>> {
     let names: Vec<String> = door.value(
         "SELECT COALESCE(array_agg(datname::text ORDER BY datname), '{}') FROM pg_catalog.pg_database
           WHERE datallowconn AND datname <> pg_catalog.current_database()",
@@ -101,7 +104,10 @@ fn other_databases(door: &Session) -> Result<Option<String>> {
 }
 
 /// Has the server resolve a name, first as it would stand in a statement, then letter by letter.
-fn resolve(door: &Session, name: &str) -> Result<u32> {
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn resolve(door: &Session, name: &str) -> Result<u32> {
     ensure!(!name.contains('\0'), "--table {name:?}: a name cannot hold a NUL");
     for text in [name.to_owned(), quote(name)] {
         match door.value::<Option<u32>>("SELECT pg_catalog.to_regclass($1::text)::oid", &[&text]) {

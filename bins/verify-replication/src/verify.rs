@@ -32,6 +32,7 @@ pub(crate) struct Verify<'a> {
     pub(crate) account: &'a mut Account,
     database: String,
     scope: Scope,
+    equal: Equal,
     pub(crate) options: Options,
     pub(crate) primary: Node,
     pub(crate) standbys: Vec<Standby>,
@@ -49,9 +50,10 @@ impl Verify<'_> {
         account: &'a mut Account,
     ) -> Result<Verify<'a>> {
         let (how, at_rest) = (args.opening(), args.at_rest);
-        let found = match at_rest {
-            true => topology::as_they_stand(cluster, Role::Monitor, APPLICATION)?,
-            false => topology::ask(cluster, Role::Monitor, APPLICATION)?,
+        let found = match (args.equal(), at_rest) {
+            (Equal::Values, _) => topology::by_value(cluster, Role::Monitor, APPLICATION)?,
+            (Equal::Bytes, true) => topology::as_they_stand(cluster, Role::Monitor, APPLICATION)?,
+            (Equal::Bytes, false) => topology::ask(cluster, Role::Monitor, APPLICATION)?,
         };
         if !at_rest {
             cluster.check_primary(&found.primary.0)?;
@@ -61,7 +63,9 @@ impl Verify<'_> {
         let mut standbys = Vec::new();
         let database = database(&primary.door)?;
         for (node, door) in found.standbys {
-            check_database(&database, &primary.door, &door)?;
+            if args.equal() == Equal::Bytes {
+                check_database(&database, &primary.door, &door)?;
+            }
             let opened = Node::open(cluster, &node, door, how);
             if let Ok(node) = &opened {
                 collation::check(node, &account.progress);
@@ -74,8 +78,9 @@ impl Verify<'_> {
         ensure!(!standbys.is_empty(), "there is no standby to compare with {}", primary.name);
         // Tables come in the order of the cluster file whoever answered.
         standbys.sort_by_key(|standby| cluster.nodes.iter().position(|node| node.name == standby.name));
-        let coverage = Coverage::new((options.indexes == Indexes::Sample).then_some(options.draw.seed));
-        Ok(Verify { account, database, scope, options, primary, standbys, coverage, causes: Causes::default() })
+        let equal = args.equal();
+        let coverage = Coverage::new(equal, (options.indexes == Indexes::Sample).then_some(options.draw.seed));
+        Ok(Verify { account, database, scope, equal, options, primary, standbys, coverage, causes: Causes::default() })
     }
 
     /// A session for short questions on the primary.
@@ -93,13 +98,12 @@ impl Verify<'_> {
     /// # Errors
     /// If a name leads to nothing, stdout cannot be written, or a signal came.
     pub(crate) fn all(&mut self, names: &[String], ledger: Option<&Ledger>) -> Result<()> {
+        if self.equal == Equal::Values {
+            return self.all_by_value(names, ledger);
+        }
         let subjects =
             &subject::find(&self.primary.door, &mut self.primary.readers[0], names, self.scope.other_databases)?;
-        self.account.begin_database(&self.database)?;
-        if !self.scope.other_databases {
-            self.account.progress.say(&format!("database {}:", self.database));
-        }
-        self.descent()?;
+        self.begin()?;
         self.coverage.left_out.clone_from(&subjects.left_out);
         let compared = self.tables(subjects).and_then(|()| self.sequences(subjects));
         self.causes.tell(&self.account.progress);
@@ -108,9 +112,31 @@ impl Verify<'_> {
             self.catalogs()?;
         }
         self.ledger(ledger)?;
+        self.end();
+        Ok(())
+    }
+
+    /// Begins with the database, once it is known what to compare.
+    ///
+    /// # Errors
+    /// If stdout cannot be written, or a signal came.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        self.account.begin_database(&self.database)?;
+        if !self.scope.other_databases {
+            self.account.progress.say(&format!("database {}:", self.database));
+        }
+        self.descent()
+    }
+
+    /// Says what was compared.
+    pub(crate) fn end(&self) {
         self.account.progress.finish();
         self.coverage.lines().iter().for_each(|line| self.account.progress.say(line));
-        Ok(())
+    }
+
+    /// Whether it is to be said that other databases are not compared.
+    pub(crate) fn says_other_databases(&self) -> bool {
+        self.scope.other_databases
     }
 
     /// Proves that each standby follows this primary, or gives it up.
@@ -181,7 +207,11 @@ impl Verify<'_> {
         self.emit(rows)
     }
 
-    fn ledger(&mut self, ledger: Option<&Ledger>) -> Result<()> {
+    /// Looks for what was acknowledged, if there is a ledger.
+    ///
+    /// # Errors
+    /// If stdout cannot be written, or a signal came.
+    pub(crate) fn ledger(&mut self, ledger: Option<&Ledger>) -> Result<()> {
         let Some(ledger) = ledger else { return Ok(()) };
         let limit = self.options.limits.catch_up;
         let rows = ledger::compare(
@@ -238,7 +268,7 @@ impl Verify<'_> {
         for mut row in rows {
             row.descent = self.standbys.iter().find(|standby| standby.name == row.standby).and_then(|s| s.descent);
             row.database = Some(self.database.clone());
-            row.equal = Some(Equal::Bytes);
+            row.equal = Some(self.equal);
             self.coverage.add(&row);
             self.account.row(&row)?;
         }

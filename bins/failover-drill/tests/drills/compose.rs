@@ -1,9 +1,11 @@
 //! Drills on containers. `cargo xtask test` runs these where a Docker engine answers, and says loudly where none does.
 
 use lab::conf::SyncMode;
+use lab::stranger::Asks;
 
 use crate::held::check_held;
 use crate::lossy::check_loss;
+use crate::strangers::drill_with;
 use crate::support::Lab;
 
 /// The standby is cut off by the network: its container leaves the one that WAL travels on.
@@ -42,4 +44,12 @@ fn of_three_standbys_one_takes_over_and_the_others_follow_it() {
         check_held(&judged, &lab);
         assert_eq!((judged.row["standbys"].as_str(), judged.events.all("repointed").len()), ("3", 2));
     }
+}
+
+/// Somebody has the port of the killed container, which its engine has given up.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn who_has_a_dead_containers_port_gets_neither_a_password_nor_a_statement() {
+    let lab = Lab::of_containers(1, SyncMode::On);
+    drill_with(&lab, Asks::Password);
 }

@@ -17,6 +17,7 @@ mod lossy;
 mod refused;
 mod rejoin;
 mod soak;
+mod strangers;
 mod support;
 mod thief;
 mod witness;

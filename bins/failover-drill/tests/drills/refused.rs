@@ -45,7 +45,7 @@ fn a_dry_run_checks_what_a_drill_would() {
     // Not fit: the standby follows nobody.
     let (local, standby) = (crate::rejoin::local(&lab), "node2");
     let section = lab.file.node.iter().find(|node| node.name == lab.primary()).unwrap();
-    let right = lab::standby::upstream(section, standby, &lab.dir.join(standby).join("passfile"));
+    let right = lab::backend::Backend::upstream(&local, section, standby);
     lab::backend::Backend::follow(&local, standby, None).unwrap();
     let receives = || Ok(lab::standby::receiver(&lab.session(standby))?.is_none());
     cluster::wait::until_true("the receiver to stop", SOON, LOOK, receives).unwrap();

@@ -8,7 +8,7 @@ use lab::binaries::Binaries;
 use lab::conf::SyncMode;
 use lab::local::LocalLab;
 use lab::rejoin::{Rejoined, rejoin};
-use lab::standby::{Upstream, receiver, streams_from, upstream, wait_streaming};
+use lab::standby::{Upstream, receiver, streams_from, wait_streaming};
 
 use crate::support::{LOOK, Lab, SOON};
 
@@ -36,7 +36,7 @@ fn a_rewind_that_says_there_is_nothing_to_rewind_is_refused() {
     on_old.script("INSERT INTO understudy.ledger VALUES ('ghost', 0, 1, 'on the old primary only')").unwrap();
     local.stop(&old).unwrap();
     let section = lab.file.node.iter().find(|node| node.name == new).unwrap();
-    let upstream = upstream(section, &old, &lab.dir.join(&old).join("passfile"));
+    let upstream = local.upstream(section, &old);
     if local.binaries().major <= 15 {
         let sql = "SELECT timeline_id FROM pg_control_checkpoint()";
         assert_eq!(on_new.value::<i32>(sql, &[]).unwrap(), 1, "the checkpoint came too soon for the trap to be there");
@@ -106,7 +106,7 @@ fn a_standby_whose_slot_is_refused_does_not_stream_whatever_its_receiver_says() 
     let (local, primary) = (local(&lab), lab.primary());
     let standby = lab.names().into_iter().find(|name| *name != primary).unwrap();
     let section = lab.file.node.iter().find(|node| node.name == primary).unwrap();
-    let right = upstream(section, &standby, &lab.dir.join(&standby).join("passfile"));
+    let right = local.upstream(section, &standby);
     let wrong = Upstream { slot: "nobody_made_it".to_owned(), ..right.clone() };
     let (on_primary, on_standby) = (lab.session(&primary), lab.session(&standby));
     assert!(streams_from(&on_primary, &on_standby, &right, Some(1)).unwrap());

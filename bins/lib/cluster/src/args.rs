@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::conninfo::Conninfo;
 use crate::file::{ClusterFile, LATEST, Login, NodeSection, Role, labs_home};
+use crate::protection::Protection;
 
 /// Where `--help` shows the arguments of this file.
 const HEADING: &str = "Which cluster";
@@ -134,7 +135,7 @@ impl Cluster {
                     Role::Application => &file.roles.application,
                     Role::Monitor => &file.roles.monitor,
                 };
-                login_info(section, login)?
+                login_info(section, login, file.protection())?
             }
             (Reach::File(_), None) => bail!("node {} has no cluster file", node.name),
         };
@@ -170,7 +171,7 @@ impl Cluster {
 ///
 /// # Errors
 /// If its password cannot be found.
-pub fn login_info(section: &NodeSection, login: &Login) -> Result<Conninfo> {
+pub fn login_info(section: &NodeSection, login: &Login, protection: Protection) -> Result<Conninfo> {
     let password = crate::passfile::find(&login.passfile, &section.host, section.port, &section.dbname, &login.user)?;
     Ok(Conninfo {
         host: section.host.clone(),
@@ -179,9 +180,7 @@ pub fn login_info(section: &NodeSection, login: &Login) -> Result<Conninfo> {
         dbname: section.dbname.clone(),
         user: login.user.clone(),
         password,
-        sslmode: crate::conninfo::SslMode::Disable, // our own labs, on loopback
-        channel_binding: tokio_postgres::config::ChannelBinding::Prefer,
-        sslrootcert: None,
+        protection,
         options: None,
         connect_timeout: crate::conninfo::CONNECT_TIMEOUT,
         tcp_user_timeout: None,

@@ -1,72 +1,73 @@
-//! Connecting, with a deadline over the whole of it.
+//! Connecting, with a deadline over the whole of it, and to nobody but whom `info` means.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use report::foreign;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Client, Connection, Socket};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Client, Connection};
 
 use crate::conninfo::Conninfo;
+use crate::guard::{Guard, Stranger};
 use crate::own::{self, Token};
+use crate::protection::SslMode;
+use crate::socket::{self, Channel, Secure, Socket};
 use crate::tls;
 
-/// The stream below a connection when TLS was made.
-pub type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
-
 /// A connection, to be polled for messages.
-pub type Wire = Connection<Socket, TlsStream>;
+pub type Wire = Connection<Socket, Guard<Channel>>;
 
 /// Connects to one server, and sees that the session is the server's own ([`crate::own`]). The deadline of `info` covers
 /// socket, TLS, startup, authentication and that proof; tokio-postgres' own `connect_timeout` covers the socket only, and a
 /// mute listener would hold us forever.
 ///
 /// # Errors
-/// The server's own word, that there was none in time, or that a pooler is between.
+/// The server's own word, that there was none in time, that a pooler is between, or that a [`Stranger`] is there.
 pub async fn connect(info: &Conninfo, application_name: &str) -> Result<(Client, Wire)> {
-    let tls = tls::connector(info)?;
-    let limit = info.connect_timeout;
     let token = Token::new();
+    let given = token.give(info);
     let connecting = async {
-        let config = token.give(info).config(application_name);
-        let (client, mut wire) = config.connect(tls).await.map_err(own::refused)?;
+        let (socket, secure) = reach(&given).await?;
+        let connected = given.config(application_name).connect_raw(socket, secure).await;
+        let (client, mut wire) = connected.map_err(own::refused)?;
         token.prove(&client, &mut wire).await?;
         Ok((client, wire))
     };
+    within(info, info.connect_timeout, connecting).await
+}
+
+/// A socket to the server, and what is to be made of it before the driver speaks.
+async fn reach(info: &Conninfo) -> Result<(Socket, Secure)> {
+    let tls = tls::connector(info)?;
+    let (socket, peer) = socket::open(info).await?;
+    let is_local = info.hostaddr.is_none() && info.host.starts_with('/');
+    let secure = Secure {
+        tls,
+        sslmode: if is_local { SslMode::Disable } else { info.protection.sslmode }, // as libpq: no TLS on Unix sockets
+        host: info.host.clone(),
+        require: info.protection.require_auth,
+        peer,
+    };
+    Ok((socket, secure))
+}
+
+async fn within<T>(info: &Conninfo, limit: Duration, connecting: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(limit, connecting)
         .await
         .unwrap_or_else(|_| Err(anyhow!("no answer within {limit:?}")))
         .with_context(|| format!("cannot connect to {}", info.describe()))
 }
 
-/// A blocking client for long work on a thread of its own: COPY, scans.
-///
-/// The sync `postgres` client has no deadline on its side, so the connecting runs on a thread that is given up when it
-/// takes too long.
+/// Asks the server to give up what the session of this token is at. It does not say whether it did.
 ///
 /// # Errors
-/// As [`connect`].
-pub fn connect_blocking(info: &Conninfo, application_name: &str) -> Result<postgres::Client> {
-    let tls = tls::connector(info)?;
-    let token = Token::new();
-    let config = postgres::Config::from(token.give(info).config(application_name));
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let connected = config.connect(tls).map_err(own::refused).and_then(|mut client| {
-            token.judge(client.simple_query(&token.question()))?;
-            Ok(client)
-        });
-        sender.send(connected).is_ok()
-    });
-    // A little longer than the socket's own limit, so that its clearer message wins.
-    let limit = info.connect_timeout + Duration::from_millis(200);
-    receiver
-        .recv_timeout(limit)
-        .map_err(|_| anyhow!("no answer within {limit:?}"))
-        .and_then(|connected| connected)
-        .with_context(|| format!("cannot connect to {}", info.describe()))
+/// If it cannot be reached.
+pub async fn cancel(info: &Conninfo, token: &tokio_postgres::CancelToken) -> Result<()> {
+    let cancelling = async {
+        let (socket, secure) = reach(info).await?;
+        token.cancel_query_raw(socket, secure).await.map_err(describe)
+    };
+    within(info, info.connect_timeout, cancelling).await
 }
 
 /// An error of a server or its connection in one line: severity, message and SQLSTATE, where there are any. The detail
@@ -88,6 +89,9 @@ impl std::error::Error for ServerError {}
 /// Puts what a server or its connection said into one line, in which nothing moves a terminal's cursor.
 #[must_use]
 pub fn describe(error: tokio_postgres::Error) -> anyhow::Error {
+    if let Some(stranger) = Stranger::below(&error) {
+        return stranger.into();
+    }
     let text = match error.as_db_error() {
         Some(db) => format!("{}: {} (SQLSTATE {})", db.severity(), db.message(), db.code().code()),
         None => match std::error::Error::source(&error) {

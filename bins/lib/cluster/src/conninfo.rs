@@ -4,30 +4,19 @@
 //! people do have in their strings. So the string is taken apart here, and tokio-postgres is filled by its setters.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use tokio_postgres::config::ChannelBinding;
+use anyhow::{Context as _, Result, ensure};
+use tokio_postgres::config::{SslMode, SslNegotiation};
 
+use crate::peer::is_trusted;
+use crate::protection::{self, Protection};
 use crate::secret::Secret;
 use crate::{passfile, service};
-
-/// How a connection is to be protected. The meanings are libpq's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SslMode {
-    /// Never TLS.
-    Disable,
-    /// TLS if the server has it.
-    Prefer,
-    /// TLS, whoever the server is (if a root certificate file is there, as `VerifyCa`).
-    Require,
-    /// TLS with a server whose certificate a known authority has signed.
-    VerifyCa,
-    /// And whose certificate names the host.
-    VerifyFull,
-}
 
 /// Everything that is needed to reach one server.
 #[derive(Clone, Debug)]
@@ -44,13 +33,8 @@ pub struct Conninfo {
     pub user: String,
     /// Password, if one was found.
     pub password: Option<Secret>,
-    /// Protection.
-    pub sslmode: SslMode,
-    /// Whether the authentication has to be bound to the TLS session: with `require` a server that does not do so by SCRAM
-    /// is refused.
-    pub channel_binding: ChannelBinding,
-    /// Root certificates: a PEM file, or `system`.
-    pub sslrootcert: Option<String>,
+    /// What the connection has to be before a password leaves.
+    pub protection: Protection,
     /// `options`: settings for the session.
     pub options: Option<String>,
     /// Time for the whole connect, authentication included.
@@ -64,10 +48,10 @@ pub struct Conninfo {
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where servers put their sockets: Debian's and Red Hat's place, and PostgreSQL's own.
-const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+pub(crate) const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
-/// Where the parts of a conninfo come from when the string does not have them.
-const ENVIRONMENT: [(&str, &str); 14] = [
+/// Where the parts of a conninfo come from when the string does not have them; so do those of [`protection::PARAMETERS`].
+const ENVIRONMENT: [(&str, &str); 10] = [
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
     ("port", "PGPORT"),
@@ -76,16 +60,12 @@ const ENVIRONMENT: [(&str, &str); 14] = [
     ("password", "PGPASSWORD"),
     ("passfile", "PGPASSFILE"),
     ("service", "PGSERVICE"),
-    ("sslmode", "PGSSLMODE"),
-    ("sslrootcert", "PGSSLROOTCERT"),
-    ("channel_binding", "PGCHANNELBINDING"),
-    ("gssencmode", "PGGSSENCMODE"),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
     ("options", "PGOPTIONS"),
 ];
 
-/// Parameters that mean nothing to our programs, and that need not stop anybody.
-const WITHOUT_MEANING: [&str; 11] = [
+/// Parameters that mean nothing to our programs, and that need not stop anybody: they protect nothing.
+const WITHOUT_MEANING: [&str; 15] = [
     "application_name",
     "fallback_application_name",
     "client_encoding",
@@ -96,26 +76,11 @@ const WITHOUT_MEANING: [&str; 11] = [
     "target_session_attrs",
     "krbsrvname",
     "gsslib",
+    "gssdelegation",
     "load_balance_hosts",
-];
-
-/// The rest of what we understand.
-const UNDERSTOOD: [&str; 15] = [
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "passfile",
-    "service",
-    "sslmode",
-    "sslrootcert",
-    "channel_binding",
-    "connect_timeout",
-    "options",
-    "tcp_user_timeout",
-    "gssencmode",
+    "sslcompression",
+    "sslsni",
+    "max_protocol_version",
 ];
 
 impl Conninfo {
@@ -133,7 +98,7 @@ impl Conninfo {
     }
 
     /// Fills the gaps from service file, environment and libpq's defaults.
-    fn from_parameters(
+    pub(crate) fn from_parameters(
         mut given: BTreeMap<String, String>,
         environment: impl Fn(&str) -> Option<String>,
         own_user: impl Fn() -> Result<String>,
@@ -144,16 +109,18 @@ impl Conninfo {
             }
         }
         for key in given.keys() {
-            let known = UNDERSTOOD.contains(&key.as_str()) || WITHOUT_MEANING.contains(&key.as_str());
-            ensure!(known, "conninfo: `{key}` is not a parameter that can be used here");
+            let understood = key == "tcp_user_timeout" || variables().any(|(understood, _)| understood == key);
+            ensure!(
+                understood || WITHOUT_MEANING.contains(&key.as_str()),
+                "conninfo: `{key}` is not a parameter that can be used here"
+            );
         }
-        for (key, variable) in ENVIRONMENT {
+        for (key, variable) in variables() {
             if let Some(value) = environment(variable).filter(|value| !value.is_empty()) {
                 given.entry(key.to_owned()).or_insert(value);
             }
         }
         let get = |key: &str| given.get(key).filter(|value| !value.is_empty()).cloned();
-        ensure!(get("gssencmode").as_deref() != Some("require"), "conninfo: gssencmode=require is not supported");
         let port = port(get("port").as_deref().unwrap_or("5432"))?;
         let host = get("host").or(get("hostaddr")).unwrap_or_else(|| default_host(port, &SOCKET_DIRS));
         ensure!(!host.contains(','), "conninfo: host={host}: name one server, and give the option once per server");
@@ -167,9 +134,7 @@ impl Conninfo {
             hostaddr: get("hostaddr")
                 .map(|a| a.parse().with_context(|| format!("conninfo: hostaddr={a}")))
                 .transpose()?,
-            sslmode: sslmode(get("sslmode").as_deref().unwrap_or("prefer"))?,
-            channel_binding: channel_binding(get("channel_binding").as_deref().unwrap_or("prefer"))?,
-            sslrootcert: get("sslrootcert"),
+            protection: Protection::of(get)?,
             options: get("options"),
             connect_timeout: match seconds("connect_timeout", get("connect_timeout"))? {
                 Some(0) | None => CONNECT_TIMEOUT, // libpq's 0 is forever: nothing here waits forever
@@ -184,29 +149,19 @@ impl Conninfo {
         })
     }
 
-    /// What tokio-postgres needs to connect, as `application_name`.
+    /// What tokio-postgres needs to begin a session, as `application_name`, on a socket that is open.
     #[must_use]
     pub fn config(&self, application_name: &str) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        config.host(&self.host).port(self.port).user(&self.user).dbname(&self.dbname);
-        config.application_name(application_name).connect_timeout(self.connect_timeout);
-        config.ssl_mode(match self.sslmode {
-            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
-            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
-            _ => tokio_postgres::config::SslMode::Require,
-        });
-        config.channel_binding(self.channel_binding);
-        if let Some(address) = self.hostaddr {
-            config.hostaddr(address);
-        }
+        config.user(&self.user).dbname(&self.dbname).application_name(application_name);
+        // TLS or not, `socket::Secure` has made by then what the session goes over.
+        config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+        config.channel_binding(self.protection.channel_binding);
         if let Some(password) = &self.password {
             config.password(password.reveal());
         }
         if let Some(options) = &self.options {
             config.options(options);
-        }
-        if let Some(limit) = self.tcp_user_timeout {
-            config.tcp_user_timeout(limit);
         }
         config
     }
@@ -226,10 +181,19 @@ impl Conninfo {
     }
 }
 
+/// Each parameter that can come from the environment, and its variable.
+fn variables() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ENVIRONMENT.into_iter().chain(protection::PARAMETERS)
+}
+
 /// Where a server listens that no host leads to: in the first directory that holds its socket, else at `localhost`. (libpq
-/// has one such directory built in, and not the same one everywhere.)
+/// has one such directory built in, and not the same one everywhere.) In `/tmp` anybody may have put one.
 fn default_host(port: u16, dirs: &[&str]) -> String {
-    let listens = |dir: &&&str| Path::new(dir).join(format!(".s.PGSQL.{port}")).exists();
+    let listens = |dir: &&&str| {
+        let socket = Path::new(dir).join(format!(".s.PGSQL.{port}"));
+        let is_trusted = |metadata: Metadata| is_trusted(metadata.uid());
+        std::fs::symlink_metadata(socket).is_ok_and(|metadata| **dir != "/tmp" || is_trusted(metadata))
+    };
     (*dirs.iter().find(listens).unwrap_or(&"localhost")).to_owned()
 }
 
@@ -262,28 +226,8 @@ fn seconds(key: &str, text: Option<String>) -> Result<Option<u64>> {
     text.map(|text| text.parse().with_context(|| format!("conninfo: {key}={text} is not a number"))).transpose()
 }
 
-fn sslmode(text: &str) -> Result<SslMode> {
-    Ok(match text {
-        "disable" => SslMode::Disable,
-        "allow" | "prefer" => SslMode::Prefer,
-        "require" => SslMode::Require,
-        "verify-ca" => SslMode::VerifyCa,
-        "verify-full" => SslMode::VerifyFull,
-        _ => bail!("conninfo: sslmode={text}: use disable, prefer, require, verify-ca or verify-full"),
-    })
-}
-
-fn channel_binding(text: &str) -> Result<ChannelBinding> {
-    Ok(match text {
-        "disable" => ChannelBinding::Disable,
-        "prefer" => ChannelBinding::Prefer,
-        "require" => ChannelBinding::Require,
-        _ => bail!("conninfo: channel_binding={text}: use disable, prefer or require"),
-    })
-}
-
 /// Takes a conninfo apart into its parameters.
-fn tokenize(text: &str) -> Result<BTreeMap<String, String>> {
+pub(crate) fn tokenize(text: &str) -> Result<BTreeMap<String, String>> {
     match text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")) {
         Some(rest) => tokenize_uri(rest),
         None => tokenize_pairs(text),
@@ -375,6 +319,7 @@ fn percent_decode(text: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protection::SslMode;
 
     fn read(text: &str) -> Result<Conninfo> {
         Conninfo::from_parameters(tokenize(text)?, |_| None, || Ok("me".to_owned()))
@@ -392,7 +337,7 @@ mod tests {
     fn uris_with_everything() {
         let info = read("postgresql://u%40x@[::1]:5433/my%20db?sslmode=verify-full&connect_timeout=3").unwrap();
         assert_eq!((info.host.as_str(), info.port, info.user.as_str()), ("::1", 5433, "u@x"));
-        assert_eq!((info.dbname.as_str(), info.sslmode), ("my db", SslMode::VerifyFull));
+        assert_eq!((info.dbname.as_str(), info.protection.sslmode), ("my db", SslMode::VerifyFull));
         assert_eq!(info.connect_timeout, Duration::from_secs(3));
         assert_eq!(read("postgres:///x?host=/run/pg").unwrap().host, "/run/pg");
     }
@@ -401,7 +346,7 @@ mod tests {
     fn libpqs_defaults() {
         let info = read("").unwrap();
         assert_eq!((info.port, info.user.as_str()), (5432, "me"));
-        assert_eq!((info.dbname.as_str(), info.sslmode), ("me", SslMode::Prefer));
+        assert_eq!((info.dbname.as_str(), info.protection.sslmode), ("me", SslMode::Prefer));
         assert_eq!(read("hostaddr=127.0.0.2").unwrap().host, "127.0.0.2", "what a passfile and a certificate name");
         // Without a host: the socket, if there is one.
         let [empty, dir] = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -419,22 +364,9 @@ mod tests {
             _ => None,
         };
         let info =
-            Conninfo::from_parameters(tokenize("host=given").unwrap(), environment, || bail!("not asked")).unwrap();
+            Conninfo::from_parameters(tokenize("host=given").unwrap(), environment, || anyhow::bail!("not asked"))
+                .unwrap();
         assert_eq!((info.host.as_str(), info.port, info.user.as_str()), ("given", 6000, "envuser"));
-    }
-
-    #[test]
-    fn channel_binding_reaches_the_connection_from_the_string_and_from_the_environment() {
-        let of = |text: &str, variable: Option<&str>| {
-            let environment = |name: &str| variable.filter(|_| name == "PGCHANNELBINDING").map(str::to_owned);
-            let info = Conninfo::from_parameters(tokenize(text).unwrap(), environment, || Ok("me".to_owned()));
-            info.unwrap().config("test").get_channel_binding()
-        };
-        assert_eq!(of("", None), ChannelBinding::Prefer);
-        assert_eq!(of("channel_binding=require", None), ChannelBinding::Require);
-        assert_eq!(of("postgresql://h/d?channel_binding=disable", None), ChannelBinding::Disable);
-        assert_eq!(of("", Some("require")), ChannelBinding::Require);
-        assert_eq!(of("channel_binding=prefer", Some("require")), ChannelBinding::Prefer);
     }
 
     #[test]
@@ -442,13 +374,10 @@ mod tests {
         for (text, names) in [
             ("port=0", "port"),
             ("port=65536", "port"),
-            ("sslmode=maybe", "sslmode"),
-            ("channel_binding=maybe", "channel_binding"),
             ("hots=x", "hots"),
             ("host=a,b", "host"),
             ("host='a", "quote"),
             ("nonsense", "key=value"),
-            ("gssencmode=require", "gssencmode"),
             ("passfile=/no/such/file", "/no/such/file"),
             ("postgresql://%zz", "%"),
         ] {

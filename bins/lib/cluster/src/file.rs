@@ -6,7 +6,10 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use program::trust;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::RequireAuth;
 use crate::ident::check_node_name;
+use crate::peer::ServerUser;
+use crate::protection::Protection;
 
 /// A cluster, as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +19,12 @@ pub struct ClusterFile {
     pub name: String,
     /// How its nodes are run.
     pub backend: BackendName,
+    /// How its servers may ask who we are, as libpq's `require_auth`; without it the servers of labs by SCRAM only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_auth: Option<RequireAuth>,
+    /// The number of the operating system's user whose servers, beside root's and our own, may answer on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_uid: Option<u32>,
     /// What the local backend needs; only there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local: Option<LocalSection>,
@@ -145,6 +154,16 @@ impl ClusterFile {
         Ok(file)
     }
 
+    /// What a connection to one of its nodes has to be.
+    #[must_use]
+    pub fn protection(&self) -> Protection {
+        let of_backend = if self.backend == BackendName::External { RequireAuth::ANY } else { RequireAuth::scram() };
+        Protection {
+            require_auth: self.require_auth.unwrap_or(of_backend),
+            ..Protection::of_lab(self.server_uid.map_or(ServerUser::Unknown, ServerUser::Lab))
+        }
+    }
+
     /// The text of the file.
     ///
     /// # Errors
@@ -191,6 +210,8 @@ mod tests {
         ClusterFile {
             name: "demo".into(),
             backend: BackendName::Local,
+            require_auth: Some(RequireAuth::scram()),
+            server_uid: Some(104),
             local: Some(LocalSection { dir: "/l".into(), bin: "/usr/lib/postgresql/15/bin".into() }),
             compose: None,
             roles: Roles {
@@ -224,10 +245,22 @@ mod tests {
             ("15433", "0", "port"),
             ("15433", "65536", "port"),
             ("15433", "15432", "15432"),
+            ("\"scram-sha-256\"", "\"scram\"", "`scram` is no method"),
         ] {
             let error = format!("{:#}", ClusterFile::parse(&good.replace(from, to)).unwrap_err());
             assert!(error.contains(names), "{from} -> {to}: {error}");
         }
+    }
+
+    #[test]
+    fn a_lab_takes_scram_only_also_by_a_file_that_does_not_say_so() {
+        let mut file = ClusterFile { require_auth: None, server_uid: None, ..example() };
+        assert_eq!(file.protection().require_auth, RequireAuth::scram());
+        file.backend = BackendName::External;
+        assert_eq!(file.protection().require_auth, RequireAuth::ANY);
+        file.require_auth = Some(RequireAuth::scram());
+        assert_eq!(file.protection().require_auth, RequireAuth::scram());
+        assert_eq!(example().protection(), Protection::of_lab(ServerUser::Lab(104)));
     }
 
     #[test]

@@ -4,16 +4,22 @@
 //! Nothing here owns a node: whatever it does, any client could do.
 
 pub mod args;
+pub mod auth;
+pub mod blocking;
 pub mod catch_up;
 pub mod connect;
 pub mod conninfo;
 pub mod file;
+pub mod guard;
 pub mod ident;
 pub mod own;
 pub mod passfile;
+pub mod peer;
+pub mod protection;
 pub mod secret;
 pub mod service;
 pub mod session;
+pub mod socket;
 pub mod sql;
 pub mod tls;
 pub mod topology;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use crate::conninfo::SOCKET_DIRS;
 use crate::secret::Secret;
 
 /// One line of a password file. `*` in a field but the password matches anything.
@@ -28,11 +29,12 @@ pub struct Entry {
 /// If the file cannot be read, or others may read it or could have written it.
 pub fn find(file: &Path, host: &str, port: u16, dbname: &str, user: &str) -> Result<Option<Secret>> {
     let text = program::trust::read_private(file).with_context(|| format!("passfile {}", file.display()))?;
-    // libpq looks a socket's connection up as `localhost`.
-    let host = if host.starts_with('/') { "localhost" } else { host };
+    // A socket's directory is looked up as it is, and libpq's own as `localhost`: which one that is differs from build to build.
+    let is_usual = SOCKET_DIRS.contains(&host);
     let matches = |field: &str, value: &str| field == "*" || field == value;
+    let is_host = |field: &str| matches(field, host) || (is_usual && field == "localhost");
     Ok(parse(&text).into_iter().find_map(|entry| {
-        let fits = matches(&entry.host, host)
+        let fits = is_host(&entry.host)
             && matches(&entry.port, &port.to_string())
             && matches(&entry.dbname, dbname)
             && matches(&entry.user, user);

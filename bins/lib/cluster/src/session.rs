@@ -14,7 +14,7 @@ use crate::conninfo::Conninfo;
 pub const ANSWER: Duration = Duration::from_secs(10);
 
 /// Time for the other side to take a farewell; nothing depends on it.
-const GOODBYE: Duration = Duration::from_millis(500);
+pub(crate) const GOODBYE: Duration = Duration::from_millis(500);
 
 /// A session on one server.
 pub struct Session {

@@ -10,10 +10,12 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::conninfo::{Conninfo, SslMode};
+use crate::conninfo::Conninfo;
+use crate::protection::{Protection, SslMode, TlsVersion};
 
 /// How TLS is to be made for this connection.
 ///
@@ -21,17 +23,21 @@ use crate::conninfo::{Conninfo, SslMode};
 /// If root certificates are needed and cannot be read.
 pub fn connector(info: &Conninfo) -> Result<MakeRustlsConnect> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = verifier(info, &provider)?;
+    let verifier = verifier(&info.protection, &provider)?;
+    let (oldest, newest) = info.protection.tls;
+    let versions = [(TlsVersion::V1_2, &TLS12), (TlsVersion::V1_3, &TLS13)];
+    let versions: Vec<_> =
+        versions.into_iter().filter(|(v, _)| (oldest..=newest).contains(v)).map(|(_, v)| v).collect();
     let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .context("rustls has no protocol version")?
+        .with_protocol_versions(&versions)
+        .context("rustls has no such version of TLS")?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn verifier(info: &Conninfo, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
+fn verifier(info: &Protection, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
     let file = match info.sslmode {
         SslMode::Disable | SslMode::Prefer => None,
         // libpq: with a root certificate at hand, `require` behaves as `verify-ca`.

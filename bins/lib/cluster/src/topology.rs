@@ -70,6 +70,36 @@ pub fn ask(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topo
 /// # Errors
 /// If that one does not answer, they are no copies of one cluster, or a pooler is before one of them.
 pub fn as_they_stand(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
+    let topology = standing(cluster, role, application_name)?;
+    check_belonging(&topology)?;
+    Ok(topology)
+}
+
+/// As [`as_they_stand`], of nodes that need not be copies of one cluster, nor of one version: what they hold is compared by
+/// value. Two databases of one server will do.
+///
+/// # Errors
+/// If the primary does not answer, a server is older than PostgreSQL 14, two nodes lead to one database, or a pooler is before
+/// one of them.
+pub fn by_value(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
+    let topology = standing(cluster, role, application_name)?;
+    let mut databases: Vec<(&str, _)> = Vec::new();
+    let all = std::iter::once(&topology.primary).chain(&topology.standbys);
+    for (node, session) in all {
+        let Identity { major, server, .. } = identity(session)?;
+        ensure!(major >= 14, "{} runs PostgreSQL {major}: 14 or newer is needed", node.name);
+        let database: String = session.value("SELECT pg_catalog.current_database()::text", &[])?;
+        let key = (server, database);
+        if let Some((twin, _)) = databases.iter().find(|(_, known)| *known == key) {
+            bail!("{twin} and {} lead to the same database", node.name);
+        }
+        databases.push((&node.name, key));
+    }
+    Ok(topology)
+}
+
+/// The nodes as they stand, whoever they are.
+fn standing(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
     let (mut answering, mut unreachable) = (Vec::new(), Vec::new());
     for node in &cluster.nodes {
         let asked = cluster.info(node, role).and_then(|info| {
@@ -87,9 +117,7 @@ pub fn as_they_stand(cluster: &Cluster, role: Role, application_name: &str) -> R
     let first = answering.iter().position(|(out_of_recovery, _)| *out_of_recovery && cluster.file.is_some());
     let (_, primary) = answering.remove(first.unwrap_or(0));
     let standbys = answering.into_iter().map(|(_, standby)| standby).collect();
-    let topology = Topology { primary, standbys, unreachable };
-    check_belonging(&topology)?;
-    Ok(topology)
+    Ok(Topology { primary, standbys, unreachable })
 }
 
 struct Identity {

@@ -88,6 +88,15 @@ impl Account {
         }
     }
 
+    /// Its name, as libpq's `requirepeer` takes it.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub fn name(self) -> Result<String> {
+        let (sh, uid) = (Shell::new()?, self.uid().to_string());
+        tool::run(cmd!(sh, "id -un {uid}").into(), ID_DEADLINE).with_context(|| format!("user {uid} has no name"))
+    }
+
     /// The same command, run as this account, with none of our own PostgreSQL environment.
     ///
     /// As another user it runs in a session of its own, without our terminal: whoever shares a session with root can type
@@ -105,6 +114,9 @@ impl Account {
             }
         }
         command.env("LC_ALL", "C");
+        // Of libpq, where it knows it (16 and newer): no password, no WAL and no block from a server that does not know the
+        // password itself. Older ones take no notice.
+        command.env("PGREQUIREAUTH", "scram-sha-256");
         command
     }
 

@@ -3,11 +3,13 @@
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// Settings that `--set` may not touch, and what to use instead.
-const NOT_BY_SET: [(&str, &str); 22] = [
+const NOT_BY_SET: [(&str, &str); 24] = [
     ("port", "--port"),
     ("cluster_name", "nothing: it is the node's name"),
     ("listen_addresses", "nothing: labs listen on loopback"),
-    ("unix_socket_directories", "nothing: labs listen on loopback"),
+    ("unix_socket_directories", "nothing: it is the lab's own"),
+    ("unix_socket_permissions", "nothing: it is the lab's own"),
+    ("unix_socket_group", "nothing: it is the lab's own"),
     ("hba_file", "nothing: it is the lab's own"),
     ("ident_file", "nothing: it is the lab's own"),
     ("config_file", "nothing: it is the lab's own"),

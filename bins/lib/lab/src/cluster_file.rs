@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use cluster::auth::RequireAuth;
 use cluster::file::{BackendName, ClusterFile, ComposeSection, LocalSection};
 
 use crate::account::Account;
@@ -36,6 +37,8 @@ pub(crate) fn check(given: &ClusterFile, dir: &Path, id: &LabId, state: &LabStat
     for (what, same) in [
         ("name", own.name == given.name),
         ("backend", own.backend == given.backend),
+        ("require_auth", own.require_auth == given.require_auth),
+        ("server_uid", own.server_uid == given.server_uid),
         ("[local]", own.local == given.local),
         ("[compose]", own.compose == given.compose),
         ("[roles]", own.roles == given.roles),
@@ -61,9 +64,22 @@ fn made_of(dir: &Path, id: &LabId, state: &LabState, names: &[String]) -> Result
         (None, Some(_)) => BackendName::Compose,
         _ => bail!("{}: it has either `bin` or `image`", dir.join("lab.toml").display()),
     };
+    let server_uid = match backend {
+        BackendName::Local => Account::for_servers()?.uid(),
+        _ => 0, // who listens for a container is the engine
+    };
     let section = |name: &String| Ok(NodeState::read(&nodes_dir(dir, state).join(name))?.section(name, DATABASE));
     let node = names.iter().map(section).collect::<Result<_>>()?;
-    Ok(ClusterFile { name: state.name.clone(), backend, local, compose, roles: secrets::roles(dir), node })
+    Ok(ClusterFile {
+        name: state.name.clone(),
+        backend,
+        require_auth: Some(RequireAuth::scram()),
+        server_uid: Some(server_uid),
+        local,
+        compose,
+        roles: secrets::roles(dir),
+        node,
+    })
 }
 
 /// The names of the nodes that are there, in no certain order.

@@ -67,6 +67,8 @@ pub struct Node<'a> {
     pub port: u16,
     /// Its directory of configuration files.
     pub conf: &'a Path,
+    /// The directory of its socket.
+    pub socket: &'a Path,
     /// How commits wait.
     pub sync: SyncMode,
     /// `--set`.
@@ -80,13 +82,16 @@ pub struct Node<'a> {
 pub fn postgresql_conf(node: &Node<'_>) -> Result<String> {
     let hba = node.conf.join("pg_hba.conf");
     let hba = hba.to_str().with_context(|| format!("{}: not UTF-8", hba.display()))?;
+    let socket = node.socket.to_str().with_context(|| format!("{}: not UTF-8", node.socket.display()))?;
     let mut lines = vec![
         "# Written by pg-understudy's setup, which writes it anew: use `setup --set name=value`.".to_owned(),
         setting("cluster_name", node.name),
         setting("listen_addresses", "127.0.0.1"),
         setting("port", &node.port.to_string()),
-        "# No socket: its path would have to be short, and loopback is private enough.".to_owned(),
-        setting("unix_socket_directories", ""),
+        "# For WAL and pg_rewind. On loopback anybody could answer while this server is down; in here nobody can."
+            .to_owned(),
+        setting("unix_socket_directories", &cluster::ident::quote(socket)),
+        setting("unix_socket_permissions", "0700"),
         setting("hba_file", hba),
         setting("wal_level", "replica"),
         setting("max_wal_senders", "10"),
@@ -114,11 +119,14 @@ pub fn postgresql_conf(node: &Node<'_>) -> Result<String> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// `pg_hba.conf` of every node: loopback, SCRAM.
+/// `pg_hba.conf` of every node: SCRAM; servers and tools over the socket, everybody else over loopback.
 pub const PG_HBA: &str = "\
 # Written by pg-understudy's setup.
 # TYPE  DATABASE     USER                    ADDRESS       METHOD
-host    replication  understudy_replication  127.0.0.1/32  scram-sha-256
+local   replication  understudy_replication                scram-sha-256
+local   all          understudy_rewind                     scram-sha-256
+host    all          understudy_replication  127.0.0.1/32  reject
+host    all          understudy_rewind       127.0.0.1/32  reject
 host    all          all                     127.0.0.1/32  scram-sha-256
 ";
 

@@ -34,4 +34,5 @@ pub mod settings;
 pub mod slots;
 pub mod standby;
 pub mod state;
+pub mod stranger;
 pub mod wanted;

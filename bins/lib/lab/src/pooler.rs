@@ -96,6 +96,8 @@ impl Pooler {
 /// A pooler before each node of a lab.
 pub struct Pooled {
     poolers: Vec<Pooler>,
+    /// The login's, for the poolers' ports.
+    _passfile: tempfile::NamedTempFile,
     /// `--primary` and `--standby`, as a program is told of them.
     pub args: Vec<String>,
 }
@@ -107,14 +109,15 @@ impl Pooled {
     /// If one cannot listen.
     pub fn lab(file: &ClusterFile, login: &Login, options: Options) -> io::Result<Pooled> {
         let (mut poolers, mut args) = (Vec::new(), Vec::new());
+        let own = crate::scratch::passfile_for_any_address(login).map_err(io::Error::other)?;
         for (number, node) in file.node.iter().enumerate() {
             let pooler = Pooler::start(node.port, options)?;
-            let (port, user, passfile) = (pooler.port(), &login.user, login.passfile.display());
+            let (port, user, passfile) = (pooler.port(), &login.user, own.path().display());
             args.push(if number == 0 { "--primary" } else { "--standby" }.to_owned());
             args.push(format!("host=127.0.0.1 port={port} dbname={} user={user} passfile={passfile}", node.dbname));
             poolers.push(pooler);
         }
-        Ok(Pooled { poolers, args })
+        Ok(Pooled { poolers, _passfile: own, args })
     }
 
     /// What is left on all servers' sessions.

@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use cluster::file::Login;
+use cluster::passfile::{self, Entry};
 use program::progress::Progress;
 
 use crate::binaries::Asked;
@@ -85,6 +87,19 @@ pub fn home() -> Result<tempfile::TempDir> {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(home.path(), open)?;
     Ok(home)
+}
+
+/// A password file that holds a login's password for whatever address: what a test puts before a node has another one.
+///
+/// # Errors
+/// If the login's own file cannot be read, or none be made.
+pub fn passfile_for_any_address(login: &Login) -> Result<tempfile::NamedTempFile> {
+    let entries = passfile::parse(&std::fs::read_to_string(&login.passfile)?);
+    let own = entries.into_iter().find(|entry| entry.user == login.user).context("no password")?;
+    let any = || "*".to_owned();
+    let file = tempfile::NamedTempFile::new()?; // 0600
+    std::fs::write(file.path(), passfile::render(&[Entry { host: any(), port: any(), dbname: any(), ..own }]))?;
+    Ok(file)
 }
 
 /// What a scratch lab wants, with a first port that other tests do not look for at the same time.

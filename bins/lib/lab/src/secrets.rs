@@ -1,5 +1,10 @@
 //! The passwords of a lab: random, in files that only their reader can read, at the servers as SCRAM verifiers.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -10,7 +15,7 @@ use program::trust;
 use rand::Rng as _;
 use rand::distr::Alphanumeric;
 
-use crate::account::Account;
+use crate::account::{Account, NO_FOLLOW};
 
 /// The roles of a lab. `sql/roles.sql` says what each may do.
 pub const ROLES: [&str; 5] = [ADMIN, APPLICATION, MONITOR, REPLICATION, REWIND];
@@ -36,7 +41,8 @@ const PASSFILE: &str = "passfile";
 pub struct Secrets {
     /// The caller's password file: all roles.
     pub file: PathBuf,
-    entries: Vec<Entry>,
+    /// By role.
+    passwords: BTreeMap<String, Secret>,
 }
 
 /// The roles of the lab in `dir`, as its cluster file names them.
@@ -53,19 +59,29 @@ pub fn roles(dir: &Path) -> Roles {
 }
 
 impl Secrets {
-    /// The passwords of the lab in `dir`: read, or made if there are none yet.
+    /// The passwords of the lab in `dir`: read, or made if there are none yet; [`Secrets::write`] keeps them.
     ///
     /// # Errors
-    /// If the file can be neither read nor made.
+    /// If the file cannot be read.
     pub fn of_lab(dir: &Path) -> Result<Secrets> {
         let file = dir.join(PASSFILE);
-        if file.exists() {
+        let passwords = if file.exists() {
             let text = trust::read_private(&file)?;
-            return Ok(Secrets { entries: passfile::parse(&text), file });
-        }
-        let entries: Vec<Entry> = ROLES.iter().map(|role| entry("*", role, random_password())).collect();
-        Account::Own.write_private(&file, &passfile::render(&entries))?;
-        Ok(Secrets { file, entries })
+            passfile::parse(&text).into_iter().rev().map(|entry| (entry.user, entry.password)).collect()
+        } else {
+            ROLES.iter().map(|role| ((*role).to_owned(), random_password())).collect()
+        };
+        Ok(Secrets { file, passwords })
+    }
+
+    /// Writes the caller's file: every role, at the nodes' ports and nowhere else. Whoever gives us another address gets no
+    /// password of this lab.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, ports: &[u16]) -> Result<()> {
+        let addresses: Vec<_> = ports.iter().map(|port| (Ipv4Addr::LOCALHOST.to_string(), port.to_string())).collect();
+        write(&self.file, Account::Own, &self.entries(&ROLES, &addresses)?)
     }
 
     /// The password of a role.
@@ -73,8 +89,7 @@ impl Secrets {
     /// # Errors
     /// If the file has none for it.
     pub fn password(&self, role: &str) -> Result<&Secret> {
-        let entry = self.entries.iter().find(|entry| entry.user == role);
-        Ok(&entry.with_context(|| format!("{} has no password for {role}", self.file.display()))?.password)
+        self.passwords.get(role).with_context(|| format!("{} has no password for {role}", self.file.display()))
     }
 
     /// How to log in as a role.
@@ -92,21 +107,72 @@ impl Secrets {
         crate::scram::verifier(self.password(role)?.reveal(), &salt)
     }
 
-    /// Writes the password file of a node's server: replication and rewind, and no more.
+    /// Writes the password file of a node's server: replication and rewind, and no more, and only for the servers whose
+    /// sockets are in these directories, which nobody else can enter.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write_for_server(&self, file: &Path, account: Account) -> Result<()> {
-        let entries = [
-            entry("*", REPLICATION, self.password(REPLICATION)?.clone()),
-            entry("*", REWIND, self.password(REWIND)?.clone()),
-        ];
-        account.write_private(file, &passfile::render(&entries))
+    pub fn write_for_server(&self, file: &Path, account: Account, sockets: &[PathBuf]) -> Result<()> {
+        let addresses: Vec<_> = sockets.iter().map(|dir| (dir.display().to_string(), "*".to_owned())).collect();
+        write(file, account, &self.entries(&[REPLICATION, REWIND], &addresses)?)
+    }
+
+    /// Writes the password file for the containers: replication and rewind, and no more; for the names and the port that nodes
+    /// have among themselves, and for no address of this machine.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_for_containers(&self, file: &Path, hosts: &[String], port: u16) -> Result<()> {
+        let addresses: Vec<_> = hosts.iter().map(|host| (host.clone(), port.to_string())).collect();
+        let entries = self.entries(&[REPLICATION, REWIND], &addresses)?;
+        if !file.exists() {
+            return write(file, Account::Own, &entries);
+        }
+        // Not another file in its place: a container that runs keeps the one that it was given.
+        let write = || -> std::io::Result<()> {
+            let options = &mut fs::OpenOptions::new();
+            let mut there = options.write(true).truncate(true).custom_flags(NO_FOLLOW).open(file)?;
+            there.write_all(passfile::render(&entries).as_bytes())
+        };
+        write().with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// Writes what a primary in a container makes the roles with, a line each, `ROLE:VERIFIER`: it need not know their
+    /// passwords. Once: each time would have another salt.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_verifiers(&self, file: &Path) -> Result<()> {
+        if file.exists() {
+            return Ok(());
+        }
+        let line = |role: &&str| Ok(format!("{role}:{}\n", self.verifier(role)?));
+        Account::Own.write_private(file, &ROLES.iter().map(line).collect::<Result<String>>()?)
+    }
+
+    fn entries(&self, roles: &[&str], addresses: &[(String, String)]) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for role in roles {
+            let password = self.password(role)?;
+            entries.extend(addresses.iter().map(|(host, port)| Entry {
+                host: host.clone(),
+                port: port.clone(),
+                dbname: "*".to_owned(),
+                user: (*role).to_owned(),
+                password: password.clone(),
+            }));
+        }
+        Ok(entries)
     }
 }
 
-fn entry(dbname: &str, user: &str, password: Secret) -> Entry {
-    Entry { host: "*".into(), port: "*".into(), dbname: dbname.into(), user: user.into(), password }
+/// Writes a password file, unless it says that already.
+fn write(file: &Path, account: Account, entries: &[Entry]) -> Result<()> {
+    let text = passfile::render(entries);
+    if fs::read_to_string(file).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    account.write_private(file, &text)
 }
 
 fn random_password() -> Secret {
@@ -117,13 +183,18 @@ fn random_password() -> Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
+
+    fn lines(file: &Path) -> Vec<String> {
+        let cut = |line: &str| line.rsplit_once(':').unwrap().0.to_owned();
+        fs::read_to_string(file).unwrap().lines().map(cut).collect()
+    }
 
     #[test]
     fn made_once_kept_and_private() {
         let dir = tempfile::tempdir().unwrap();
         let first = Secrets::of_lab(dir.path()).unwrap();
+        first.write(&[15432]).unwrap();
         let again = Secrets::of_lab(dir.path()).unwrap();
         assert_eq!(first.password(ADMIN).unwrap(), again.password(ADMIN).unwrap());
         assert_ne!(first.password(ADMIN).unwrap(), first.password(APPLICATION).unwrap());
@@ -131,14 +202,55 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_for_the_ports_of_the_lab_and_follows_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::of_lab(dir.path()).unwrap();
+        let find = |host: &str, port| passfile::find(&secrets.file, host, port, "understudy", MONITOR).unwrap();
+        secrets.write(&[15432, 15433]).unwrap();
+        assert_eq!(find("127.0.0.1", 15433).as_ref(), Some(secrets.password(MONITOR).unwrap()));
+        for (host, port) in [("127.0.0.1", 15434), ("localhost", 15433), ("10.0.0.1", 15433), ("/tmp", 15433)] {
+            assert_eq!(find(host, port), None, "{host}:{port}");
+        }
+        Secrets::of_lab(dir.path()).unwrap().write(&[15432, 15434]).unwrap();
+        assert_eq!(find("127.0.0.1", 15433), None, "it has moved");
+        assert_eq!(find("127.0.0.1", 15434).as_ref(), Some(secrets.password(MONITOR).unwrap()));
+        // A file of before, with a line for anybody, holds the same passwords and loses that line.
+        let everywhere = |role: &&str| format!("*:*:*:{role}:{}\n", secrets.password(role).unwrap().reveal());
+        fs::write(&secrets.file, ROLES.iter().map(everywhere).collect::<String>()).unwrap();
+        Secrets::of_lab(dir.path()).unwrap().write(&[15432]).unwrap();
+        assert_eq!(find("127.0.0.1", 15432).as_ref(), Some(secrets.password(MONITOR).unwrap()));
+        assert_eq!(find("10.0.0.1", 15432), None);
+    }
+
+    #[test]
     fn a_server_gets_no_more_than_it_needs() {
         let dir = tempfile::tempdir().unwrap();
         let secrets = Secrets::of_lab(dir.path()).unwrap();
         let file = dir.path().join("server");
-        secrets.write_for_server(&file, Account::Own).unwrap();
-        let users: Vec<_> =
-            passfile::parse(&fs::read_to_string(&file).unwrap()).into_iter().map(|entry| entry.user).collect();
-        assert_eq!(users, [REPLICATION, REWIND]);
+        secrets.write_for_server(&file, Account::Own, &["/lab/node1/socket".into()]).unwrap();
+        let of = |role: &str| format!("/lab/node1/socket:*:*:{role}");
+        assert_eq!(lines(&file), [of(REPLICATION), of(REWIND)]);
+    }
+
+    #[test]
+    fn containers_that_run_see_the_names_of_those_that_came_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::of_lab(dir.path()).unwrap();
+        let file = dir.path().join("containers");
+        let write = |hosts: &[&str]| {
+            let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+            secrets.write_for_containers(&file, &hosts, 5432).unwrap();
+        };
+        write(&["primary.replication"]);
+        let given = fs::File::open(&file).unwrap();
+        write(&["primary.replication", "standby_1.replication"]);
+        let seen = std::io::read_to_string(given).unwrap();
+        let of = |host: &str, role: &str| format!("{host}.replication:5432:*:{role}");
+        let roles = [REPLICATION, REWIND].into_iter();
+        let all: Vec<_> = roles.flat_map(|role| ["primary", "standby_1"].map(|host| of(host, role))).collect();
+        assert_eq!(lines(&file), all);
+        assert_eq!(seen, fs::read_to_string(&file).unwrap());
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub struct Upstream {
     /// The upstream's name, for messages.
     pub node: String,
-    /// Where it listens.
+    /// Where it listens: a host, or the directory of its socket.
     pub host: String,
     /// Its port.
     pub port: u16,
@@ -30,6 +30,8 @@ pub struct Upstream {
     pub passfile: PathBuf,
     /// A database, for `pg_rewind`.
     pub dbname: String,
+    /// The operating system's user that the upstream has to be, where it is on this machine (libpq's `requirepeer`).
+    pub server_user: Option<String>,
 }
 
 impl Upstream {
@@ -47,7 +49,9 @@ impl Upstream {
 
     fn reach(&self, user: &str) -> String {
         let passfile = self.passfile.display().to_string();
-        format!("host={} port={} user={} passfile={}", value(&self.host), self.port, value(user), value(&passfile))
+        let peer = self.server_user.as_ref().map(|user| format!(" requirepeer={}", value(user))).unwrap_or_default();
+        let (host, port, user, passfile) = (value(&self.host), self.port, value(user), value(&passfile));
+        format!("host={host} port={port} user={user} passfile={passfile}{peer}")
     }
 }
 
@@ -62,6 +66,7 @@ pub fn upstream(section: &NodeSection, standby: &str, passfile: &Path) -> Upstre
         slot: standby.to_owned(),
         passfile: passfile.to_owned(),
         dbname: section.dbname.clone(),
+        server_user: None,
     }
 }
 
@@ -178,16 +183,17 @@ mod tests {
     fn a_conninfo_survives_spaces_and_quotes_and_holds_no_password() {
         let upstream = Upstream {
             node: "node1".into(),
-            host: "127.0.0.1".into(),
+            host: "/home/o'neil/node1/socket".into(),
             port: 15432,
             standby: "node2".into(),
             slot: "node2".into(),
             passfile: "/home/o'neil/my labs/passfile".into(),
             dbname: "understudy".into(),
+            server_user: Some("postgres".into()),
         };
         assert_eq!(
             upstream.conninfo(),
-            r"host=127.0.0.1 port=15432 user=understudy_replication passfile='/home/o\'neil/my labs/passfile' application_name=node2"
+            r"host='/home/o\'neil/node1/socket' port=15432 user=understudy_replication passfile='/home/o\'neil/my labs/passfile' requirepeer=postgres application_name=node2"
         );
     }
 }

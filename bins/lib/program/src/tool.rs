@@ -142,19 +142,23 @@ pub fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>>
     }
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+fn collect(pipe: Option<impl Read + Send + 'static>) -> Option<JoinHandle<Vec<u8>>> {
+    pipe.map(|pipe| collect_most(pipe, MOST_BYTES))
+}
+
+/// Reads a pipe to its end on a thread, and keeps the first `most` bytes.
+fn collect_most(mut pipe: impl Read + Send + 'static, most: u64) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = pipe.by_ref().take(MOST_BYTES).read_to_end(&mut bytes);
-            let _ = std::io::copy(&mut pipe, &mut std::io::sink()); // else it would wait for us
-        }
+        let _ = pipe.by_ref().take(most).read_to_end(&mut bytes);
+        let _ = std::io::copy(&mut pipe, &mut std::io::sink()); // else it would wait for us
         bytes
     })
 }
 
-fn text(collected: JoinHandle<Vec<u8>>) -> String {
-    String::from_utf8_lossy(&collected.join().unwrap_or_default()).into_owned()
+fn text(collected: Option<JoinHandle<Vec<u8>>>) -> String {
+    let bytes = collected.and_then(|reading| reading.join().ok()).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The end of what a tool said, on whole characters.
@@ -166,6 +170,8 @@ fn tail(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn sh(script: &str) -> Command {
@@ -183,6 +189,22 @@ mod tests {
     fn a_failure_shows_stderr() {
         let error = run(sh("echo because >&2; exit 3"), Duration::from_secs(10)).unwrap_err().to_string();
         assert!(error.contains("because") && error.contains('3'), "{error}");
+    }
+
+    #[test]
+    fn what_a_tool_says_passes_for_nothing_of_ours() {
+        let said = r"printf 'a\033[2J\nverdict   held\n' >&2; exit 1";
+        let error = run(sh(said), Duration::from_secs(10)).unwrap_err().to_string();
+        assert!(error.ends_with("\n  | a\\u{1b}[2J\n  | verdict   held"), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_said_without_end_is_kept_up_to_a_bound() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let kept = collect_most(reader, 1_000);
+        writer.write_all(&[b'x'; 100_000]).unwrap(); // more than a pipe holds: somebody goes on reading
+        drop(writer);
+        assert_eq!(kept.join().unwrap().len(), 1_000);
     }
 
     #[test]

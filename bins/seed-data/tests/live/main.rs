@@ -5,7 +5,7 @@
 mod replace;
 mod strangers;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -122,13 +122,14 @@ fn the_same_seed_is_the_same_content_and_another_is_refused() {
     let admin = topology::ask(&one.cluster(), Role::Admin, "test").unwrap().primary;
     admin.1.script("TRUNCATE understudy.customers, understudy.users, understudy.orders").unwrap();
     let info = one.cluster().info(&admin.0, Role::Application).unwrap();
-    let mut client = cluster::connect::connect_blocking(&info, "test").unwrap();
+    let session = cluster::blocking::Blocking::open(&info, "test").unwrap();
     for (table, rows) in [("customers", "300"), ("users", "600"), ("orders", "3000")] {
         let output = seed_data().args(["--stdout", table, "--rows", rows, "--seed", "7"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0));
-        let mut copy = client.copy_in(&format!("COPY understudy.{table} FROM STDIN (FORMAT csv, HEADER)")).unwrap();
-        copy.write_all(&output.stdout).unwrap();
-        assert_eq!(copy.finish().unwrap().to_string(), rows);
+        let (copy, mut text) =
+            (format!("COPY understudy.{table} FROM STDIN (FORMAT csv, HEADER)"), Some(output.stdout));
+        let next = |piece: &mut Vec<u8>| Ok(text.take().map(|text| piece.extend(text)).is_some());
+        assert_eq!(session.copy_in(&copy, next).unwrap().to_string(), rows);
     }
     assert_eq!(one.content(), content);
 }

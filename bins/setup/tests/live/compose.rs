@@ -392,10 +392,11 @@ fn passwords_are_nowhere_but_in_the_password_file() {
     let home = Home::new();
     let lab = made(&home, &[]);
     let passfile = home.lab().join("passfile");
-    let passwords: Vec<String> = cluster::passfile::parse(&std::fs::read_to_string(&passfile).unwrap())
-        .into_iter()
-        .map(|entry| entry.password.reveal().to_owned())
-        .collect();
+    let passwords: std::collections::BTreeSet<String> =
+        cluster::passfile::parse(&std::fs::read_to_string(&passfile).unwrap())
+            .into_iter()
+            .map(|entry| entry.password.reveal().to_owned())
+            .collect();
     assert_eq!(passwords.len(), 5);
     let mut places = vec![("cluster.toml".to_owned(), lab.file().render().unwrap())];
     for file in

@@ -56,6 +56,22 @@ fn a_link_of_the_servers_user_leads_root_nowhere() {
 
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_container_holds_the_passwords_that_it_needs_and_no_others() {
+    let home = Home::new();
+    home.made(&["--backend", "compose"]);
+    let all = std::fs::read_to_string(home.lab().join("passfile")).unwrap();
+    let held =
+        docker(&["exec", &container(&home, "primary"), "sh", "-c", "cat /secrets/* /understudy/* 2>/dev/null; true"]);
+    for line in all.lines() {
+        let (role, password) = line.rsplit_once(':').unwrap();
+        let needed = role.ends_with("_replication") || role.ends_with("_rewind");
+        assert_eq!(held.contains(password), needed, "{role}");
+    }
+    assert!(held.contains("understudy_admin:SCRAM-SHA-256$"), "what the roles are made with");
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn a_container_keeps_the_capabilities_that_it_needs_and_its_server_none() {
     let home = Home::new();
     home.made(&["--backend", "compose"]);

@@ -100,8 +100,9 @@ fn freeze_at_start(lab: &Lab, node: &str) -> (Child, Vec<Pid>) {
     let kill = || lab::open::open(lab.file()).unwrap().backend.kill(node, &mut || {}).unwrap();
     kill();
     loop {
-        fs::remove_file(data.join("postmaster.pid")).unwrap(); // it tells of the killed one
-        let mut command = Command::new(lab.file().local.as_ref().unwrap().bin.join("postgres"));
+        fs::remove_file(data.join("postmaster.pid")).unwrap(); // it tells of the killed one, as does its socket's lock
+        lab::local::postmaster::clear_stale_socket(&lab.dir().join(node).join("socket")).unwrap();
+        let command = Command::new(lab.file().local.as_ref().unwrap().bin.join("postgres"));
         let mut command = Account::for_servers().unwrap().apply(command);
         let log = fs::File::options().append(true).open(lab.dir().join(node).join("log/postgresql.log")).unwrap();
         let mut postmaster = command.arg("-D").arg(&data).stderr(log).spawn().unwrap();

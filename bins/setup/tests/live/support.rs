@@ -259,8 +259,9 @@ impl Lab {
             standbys.len() as i64
         );
         let mut section = self.file().node.iter().find(|node| node.name == primary).unwrap().clone();
+        // Local servers reach each other at their sockets, containers by name, on a network of their own.
+        section.host = self.dir().join(primary).join("socket").display().to_string();
         if self.file().compose.is_some() {
-            // Containers reach each other by name, on a network of their own.
             (section.host, section.port) = (format!("{primary}.replication"), 5432);
         }
         for (standby, on_standby) in &topology.standbys {

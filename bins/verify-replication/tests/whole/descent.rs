@@ -14,7 +14,8 @@ use crate::{Lab, SOON};
 fn follow(lab: &Lab, standby: &str, node: &str) -> Upstream {
     let section = lab.file.node.iter().find(|section| section.name == node).unwrap();
     lab.on(node).rows("SELECT pg_create_physical_replication_slot($1)", &[&standby]).unwrap();
-    upstream(section, standby, &lab.lab.dir.join(standby).join("passfile"))
+    let host = lab.lab.dir.join(node).join("socket").display().to_string();
+    Upstream { host, ..upstream(section, standby, &lab.lab.dir.join(standby).join("passfile")) }
 }
 
 /// Waits until a standby receives from a port.

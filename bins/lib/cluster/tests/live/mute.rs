@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use cluster::connect::{connect, connect_blocking};
+use cluster::blocking::Blocking;
+use cluster::connect::connect;
 use cluster::conninfo::Conninfo;
 use cluster::session::Session;
 
@@ -20,7 +21,7 @@ fn a_mute_server_is_given_up_after_the_connect_timeout() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let ways: [(&str, &dyn Fn() -> Option<anyhow::Error>); 3] = [
             ("connect", &|| runtime.block_on(connect(&info, "test")).err()),
-            ("connect_blocking", &|| connect_blocking(&info, "test").err()),
+            ("a blocking session", &|| Blocking::open(&info, "test").err()),
             ("a session", &|| Session::open("mute", &info, "test").err()),
         ];
         for (name, way) in ways {
@@ -40,6 +41,6 @@ fn a_refusal_comes_at_once_and_says_where() {
     };
     let info = Conninfo::from_argument(&format!("host=127.0.0.1 port={port} user=u dbname=d")).unwrap();
     let begun = Instant::now();
-    let error = format!("{:#}", connect_blocking(&info, "test").err().unwrap());
+    let error = format!("{:#}", Blocking::open(&info, "test").err().unwrap());
     assert!(begun.elapsed() < BOUND && error.contains(&format!("u@127.0.0.1:{port}/d")), "{error}");
 }

@@ -2,10 +2,13 @@
 //! options.
 
 use cluster::args::{Cluster, ClusterArgs};
-use cluster::connect::{connect, connect_blocking};
+use cluster::auth::RequireAuth;
+use cluster::blocking::Blocking;
+use cluster::connect::connect;
 use cluster::conninfo::Conninfo;
 use cluster::file::{ClusterFile, Role};
 use cluster::own::is_pooled;
+use cluster::protection::Protection;
 use cluster::session::Session;
 use cluster::topology;
 use lab::conf::SyncMode;
@@ -19,7 +22,9 @@ type Door<'a> = &'a dyn Fn(&Conninfo) -> Option<anyhow::Error>;
 fn infos(lab: &Scratch, pooler: &Pooler) -> (Conninfo, Conninfo) {
     let cluster = Cluster::from_file(ClusterFile::read(&lab.cluster).unwrap());
     let direct = cluster.info(&cluster.nodes[0], Role::Monitor).unwrap();
-    (Conninfo { port: pooler.port(), ..direct.clone() }, direct)
+    // Whom the pooler lets in it asks for nothing.
+    let protection = Protection { require_auth: RequireAuth::ANY, ..direct.protection.clone() };
+    (Conninfo { port: pooler.port(), protection, ..direct.clone() }, direct)
 }
 
 #[test]
@@ -29,7 +34,7 @@ fn every_door_refuses_a_pooler_and_leaves_nothing_there() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let doors: [(&str, Door<'_>); 3] = [
         ("connect", &|info| runtime.block_on(connect(info, "test")).err()),
-        ("connect_blocking", &|info| connect_blocking(info, "test").err()),
+        ("a blocking session", &|info| Blocking::open(info, "test").err()),
         ("the first session", &|info| Session::open_first("pooled", info, "test").err()),
     ];
     for options in Options::ALL {
@@ -53,8 +58,9 @@ fn a_pooler_before_a_standby_is_refused_and_not_only_left_out() {
     let lab = Scratch::new(1, SyncMode::Async).unwrap();
     let file = ClusterFile::read(&lab.cluster).unwrap();
     let login = &file.roles.monitor;
+    let passfile = lab::scratch::passfile_for_any_address(login).unwrap();
     let conninfo = |port: u16| {
-        let (dbname, passfile) = (&file.node[0].dbname, login.passfile.display());
+        let (dbname, passfile) = (&file.node[0].dbname, passfile.path().display());
         format!("host=127.0.0.1 port={port} user={} dbname={dbname} passfile={passfile}", login.user)
     };
     let pooler = Pooler::start(file.node[1].port, Options::OfTheFirst).unwrap();

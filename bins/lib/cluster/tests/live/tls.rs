@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cluster::connect::connect_blocking;
+use cluster::blocking::Blocking;
 use cluster::conninfo::Conninfo;
 use cluster::file::ClusterFile;
 use lab::account::Account;
@@ -18,6 +18,8 @@ use program::progress::Progress;
 struct Lab {
     home: tempfile::TempDir,
     file: ClusterFile,
+    /// The administrator's, for whatever name the server is called by.
+    passfile: tempfile::NamedTempFile,
 }
 
 impl Lab {
@@ -27,7 +29,8 @@ impl Lab {
             settings.iter().map(|(name, value)| ((*name).to_owned(), value.display().to_string())).collect();
         let wanted = Wanted { settings, ..lab::scratch::wanted(&home) };
         let file = ClusterFile::read(&converge(&wanted, &Progress::new(true)).unwrap()).unwrap();
-        Lab { home, file }
+        let passfile = lab::scratch::passfile_for_any_address(&file.roles.admin).unwrap();
+        Lab { home, file, passfile }
     }
 
     /// Connects with these parameters; whether the connection is encrypted, or why there is none.
@@ -38,12 +41,11 @@ impl Lab {
             node.port,
             node.dbname,
             admin.user,
-            admin.passfile.display()
+            self.passfile.path().display()
         );
         let info = Conninfo::from_argument(&text).map_err(|error| format!("{error:#}"))?;
-        let mut client = connect_blocking(&info, "test").map_err(|error| format!("{error:#}"))?;
-        let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-        Ok(client.query_one(sql, &[]).unwrap().get(0))
+        let session = Blocking::open(&info, "test").map_err(|error| format!("{error:#}"))?;
+        Ok(session.text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").unwrap() == "t")
     }
 }
 
@@ -125,6 +127,8 @@ fn each_sslmode_means_what_libpq_says() {
         (format!("host=127.0.0.1 sslmode=verify-full {ours}"), "certificate not valid for name"),
         (format!("host=db.example hostaddr=127.0.0.1 sslmode=verify-full {ours}"), "certificate not valid for name"),
         ("host=127.0.0.1 sslmode=verify-full sslrootcert=system".to_owned(), "UnknownIssuer"),
+        ("host=127.0.0.1 sslrootcert=system".to_owned(), "UnknownIssuer"),
+        ("host=127.0.0.1 sslrootcert=system sslmode=require".to_owned(), "sslmode=verify-full"),
         ("host=127.0.0.1 sslmode=verify-ca sslrootcert=/no/such/root.crt".to_owned(), "/no/such/root.crt"),
     ] {
         let error = lab.connect(&parameters).expect_err(&parameters);

@@ -1,17 +1,19 @@
 //! What is not one primary with its standbys is refused by name, before anything is done.
 
+use std::path::Path;
+
 use cluster::args::ClusterArgs;
 use cluster::file::{ClusterFile, Role};
 use cluster::topology;
 use lab::conf::SyncMode;
-use lab::scratch::Scratch;
+use lab::scratch::{Scratch, passfile_for_any_address};
 
 /// Connection strings to the nodes of a lab, as an installation of one's own is named.
-fn conninfos(lab: &Scratch) -> Vec<String> {
+fn conninfos(lab: &Scratch, passfile: &Path) -> Vec<String> {
     let file = ClusterFile::read(&lab.cluster).unwrap();
     let login = &file.roles.admin;
     let of = |port: u16| {
-        let passfile = login.passfile.display();
+        let passfile = passfile.display();
         format!("host=127.0.0.1 port={port} user={} dbname={} passfile={passfile}", login.user, file.node[0].dbname)
     };
     file.node.iter().map(|node| of(node.port)).collect()
@@ -34,7 +36,9 @@ fn refused(primary: &str, standbys: &[&str], reason: &str) {
 #[test]
 fn nodes_that_do_not_belong_together_are_refused_by_name() {
     let (lab, other) = (Scratch::new(2, SyncMode::Async).unwrap(), Scratch::new(1, SyncMode::Async).unwrap());
-    let (nodes, others) = (conninfos(&lab), conninfos(&other));
+    let of_admin = |lab: &Scratch| ClusterFile::read(&lab.cluster).unwrap().roles.admin;
+    let [passfile, of_other] = [&lab, &other].map(|lab| passfile_for_any_address(&of_admin(lab)).unwrap());
+    let (nodes, others) = (conninfos(&lab, passfile.path()), conninfos(&other, of_other.path()));
     let [one, two, three] = &nodes[..] else { panic!("{nodes:?}") };
     let found = ask(one, &[two, three]).unwrap();
     assert_eq!((found.primary.0.name.as_str(), found.standbys.len(), found.unreachable.len()), ("primary", 2, 0));

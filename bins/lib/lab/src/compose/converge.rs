@@ -16,7 +16,7 @@ use program::trust;
 use super::engine::Engine;
 use super::file::{self, PRIMARY, STANDBY};
 use super::process;
-use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK};
+use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, PORT, host};
 use crate::account::Account;
 use crate::backend::Backend as _;
 use crate::marker;
@@ -255,6 +255,10 @@ impl Converging<'_> {
                 None => file::write(&node_dir.join("follow.conf"), &conf::follow_conf(upstream.as_ref()))?,
             }
         }
+        self.lab.secrets.write(&nodes.iter().map(|(_, port)| *port).collect::<Vec<_>>())?;
+        let hosts: Vec<String> = nodes.iter().flat_map(|(name, _)| [name.clone(), host(name)]).collect();
+        self.lab.secrets.write_for_containers(&dir.join(file::PASSFILE), &hosts, PORT)?;
+        self.lab.secrets.write_verifiers(&dir.join(file::VERIFIERS))?;
         file::write(&dir.join("node.sh"), file::NODE_SH)?;
         file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;
         let env: Vec<String> = self.environment().iter().map(|(name, value)| file::variable(name, value)).collect();
@@ -279,7 +283,7 @@ impl Converging<'_> {
 
     /// As it is now; a new node has none.
     fn sync_names_of(&self, name: &str) -> String {
-        let text = self.lab.node_dir(name).and_then(|dir| Ok(trust::read(&dir.join("sync.conf"))?));
+        let text = self.lab.node_dir(name).and_then(|dir| trust::read(&dir.join("sync.conf")));
         text.ok().and_then(|text| conf::sync_names_in(&text)).unwrap_or_default()
     }
 

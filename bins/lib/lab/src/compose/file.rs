@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! HOME/LAB/                        pg-understudy.lab (marker), lab.toml, cluster.toml, lock, passfile (0600)
-//! HOME/LAB/compose/                compose.yaml, node.sh, .env
+//! HOME/LAB/compose/                compose.yaml, node.sh, .env; passfile, verifiers (0600, for use in containers)
 //! HOME/LAB/compose/nodes/NODE/     node.toml; follow.conf, settings.conf, sync.conf (no secret in them)
 //! ```
 
@@ -21,6 +21,10 @@ const BY_HAND: &str = include_str!("../../../../../compose/compose.yaml");
 
 /// What runs in every container.
 pub(super) const NODE_SH: &str = include_str!("../../../../../compose/node.sh");
+
+/// The containers' password file, and what their roles are made with.
+pub(super) const PASSFILE: &str = "passfile";
+pub(super) const VERIFIERS: &str = "verifiers";
 
 /// The name of the node that is primary in a new lab.
 pub(super) const PRIMARY: &str = "primary";
@@ -51,7 +55,8 @@ pub(super) fn render(nodes: &[(String, u16)]) -> Result<String> {
       - {own}:/var/lib/postgresql
       - {other}:/peers:ro
       - .:/understudy:ro
-      - ../passfile:/secrets/passfile:ro
+      - ./passfile:/secrets/passfile:ro
+      - ./verifiers:/secrets/verifiers:ro
 
 "
         )?;
@@ -84,7 +89,7 @@ pub(super) fn remove_all(compose: &Path) -> Result<()> {
         remove_node(&node?.path())?;
     }
     let _ = fs::remove_dir(compose.join("nodes"));
-    remove(compose, &["compose.yaml", "node.sh", ".env"])
+    remove(compose, &["compose.yaml", "node.sh", ".env", PASSFILE, VERIFIERS])
 }
 
 fn remove(dir: &Path, names: &[&str]) -> Result<()> {
@@ -162,7 +167,13 @@ mod tests {
         let of_hand = BY_HAND.split_once("\n  primary:\n").unwrap().1.split_once("\n\n").unwrap().0;
         let of_lab = text.split_once("\n  primary:\n").unwrap().1.split_once("\n\n").unwrap().0;
         let of_hand = of_hand.replace("${UNDERSTUDY_PORT:-15432}", "15432");
-        assert_eq!(of_hand.replace("- secrets:/secrets", "- ../passfile:/secrets/passfile:ro"), of_lab);
+        assert_eq!(
+            of_hand.replace(
+                "- secrets:/secrets",
+                "- ./passfile:/secrets/passfile:ro\n      - ./verifiers:/secrets/verifiers:ro"
+            ),
+            of_lab
+        );
         assert!(text.contains("aliases: [standby_1.replication]") && text.contains("127.0.0.1:15433:5432"));
         assert!(text.contains("x-node: &node\n") && text.contains("internal: true"));
     }

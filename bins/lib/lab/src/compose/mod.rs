@@ -21,6 +21,8 @@ use cluster::args::login_info;
 use cluster::connect::is_refused;
 use cluster::file::NodeSection;
 use cluster::ident::check_node_name;
+use cluster::peer::ServerUser;
+use cluster::protection::Protection;
 use cluster::session::Session;
 use cluster::wait::{Look, until, until_true};
 use program::tool::Output;
@@ -220,7 +222,9 @@ impl ComposeLab {
 
     /// A session of the administrator.
     fn session(&self, node: &str, dbname: &str) -> Result<Session> {
-        let info = login_info(&self.section(node, dbname)?, &self.secrets.login(ADMIN))?;
+        // Who listens on this machine for a container is its engine: root, or ourselves.
+        let protection = Protection::of_lab(ServerUser::Lab(0));
+        let info = login_info(&self.section(node, dbname)?, &self.secrets.login(ADMIN), protection)?;
         Session::open(node, &info, "understudy setup")
     }
 

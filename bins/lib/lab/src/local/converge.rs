@@ -1,11 +1,13 @@
 //! `setup --backend local`: makes a lab what was asked, from whatever is there. Asked again, it changes nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use cluster::args::login_info;
 use cluster::file::NodeSection;
+use cluster::peer::ServerUser;
+use cluster::protection::Protection;
 use cluster::session::Session;
 use cluster::topology::is_primary;
 use cluster::wait::until_true;
@@ -24,7 +26,7 @@ use crate::secrets::{self, Secrets};
 use crate::standby::{Upstream, wait_streaming};
 use crate::state::{LabState, NodeState};
 use crate::wanted::{self, Wanted};
-use crate::{cluster_file, neighbours, settings, slots, standby};
+use crate::{cluster_file, neighbours, settings, slots};
 
 /// How the names of nodes begin; a number follows.
 pub(super) const NODE: &str = "node";
@@ -43,6 +45,7 @@ const SLOT_DEADLINE: Duration = Duration::from_secs(30);
 pub fn converge(wanted: &Wanted, progress: &Progress) -> Result<PathBuf> {
     wanted.check()?;
     let (dir, old_state) = (wanted.dir(), wanted.old_state()?);
+    check_sockets_fit(&dir)?;
     let binaries = choose_binaries(wanted, old_state.as_ref())?;
     progress.say(&format!("PostgreSQL {} from {} ({})", binaries.version, binaries.dir.display(), binaries.found_by));
     let state = wanted.settle(old_state.clone())?.with_bin(&binaries.dir);
@@ -58,6 +61,21 @@ pub fn converge(wanted: &Wanted, progress: &Progress) -> Result<PathBuf> {
     }
     make(&lab, &state, &before, progress).map_err(|error| new.undone(error, progress))?;
     wanted::point_latest(&wanted.home, &dir)
+}
+
+/// The longest path of a Unix socket, in bytes (unix(7)).
+const SOCKET_PATH: usize = 107;
+
+/// Refuses a lab in whose directory sockets would have too long a path.
+fn check_sockets_fit(dir: &Path) -> Result<()> {
+    let longest = dir.join(format!("{NODE}100/socket/.s.PGSQL.65535"));
+    let over = longest.as_os_str().len().saturating_sub(SOCKET_PATH);
+    ensure!(
+        over == 0,
+        "{}: the path of a Unix socket in there would be {over} bytes too long: choose a shorter --home or --name",
+        dir.display()
+    );
+    Ok(())
 }
 
 fn make(lab: &LocalLab, state: &LabState, before: &LabState, progress: &Progress) -> Result<()> {
@@ -112,7 +130,8 @@ impl Converging<'_> {
         }
         let to_make = self.session(&primary, "postgres")?;
         // Before anything else is changed. Why a value is refused stands only in the log.
-        settings::taken(&to_make, &primary).map_err(|error| self.lab.with_log(&primary, error))?;
+        let waiting = settings::taken(&to_make, &primary).map_err(|error| self.lab.with_log(&primary, error))?;
+        self.check_has_socket(&primary, &waiting)?;
         to_make.rows(cluster::sql!("orphaned_setups"), &[])?;
         roles::ensure_database(&to_make)?;
         let on_primary = self.session(&primary, DATABASE)?;
@@ -135,6 +154,7 @@ impl Converging<'_> {
         for standby in &kept {
             cluster::catch_up::wait(&self.session(standby, "postgres")?, mark, STREAM_DEADLINE)?;
         }
+        self.write_passfiles()?; // without the nodes that are gone
         let mut all = kept;
         all.push(primary);
         wanted::sort_nodes(&mut all, NODE, None)?;
@@ -191,13 +211,25 @@ impl Converging<'_> {
         Ok(())
     }
 
+    /// Standbys fetch their WAL at the primary's socket. A server that was started before labs had one has none.
+    fn check_has_socket(&self, primary: &str, waiting: &[String]) -> Result<()> {
+        ensure!(
+            !waiting.iter().any(|name| name == "unix_socket_directories"),
+            "{primary} was started by an older version of this program, and its standbys cannot reach it: {} restart -D {}, \
+             then run setup again",
+            self.lab.binaries().path("pg_ctl").display(),
+            self.lab.node(primary)?.data().display()
+        );
+        Ok(())
+    }
+
     fn has_data(&self, name: &str) -> bool {
         self.lab.node(name).is_ok_and(|node| node.has_data())
     }
 
     fn upstream(&self, primary: &str, name: &str) -> Result<Upstream> {
         let section = self.section(primary)?;
-        Ok(standby::upstream(&section, name, &self.lab.node(name)?.passfile()))
+        Ok(self.lab.upstream(&section, name))
     }
 
     /// Removes the standbys that are too many, their slots and their data.
@@ -247,6 +279,8 @@ impl Converging<'_> {
     /// A session of the administrator.
     pub(super) fn session(&self, name: &str, dbname: &str) -> Result<Session> {
         let section = NodeSection { dbname: dbname.to_owned(), ..self.section(name)? };
-        Session::open(name, &login_info(&section, &self.secrets.login(secrets::ADMIN))?, "understudy setup")
+        let protection = Protection::of_lab(ServerUser::Lab(self.lab.account.uid()));
+        let info = login_info(&section, &self.secrets.login(secrets::ADMIN), protection)?;
+        Session::open(name, &info, "understudy setup")
     }
 }

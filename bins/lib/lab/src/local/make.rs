@@ -1,5 +1,7 @@
 //! Making nodes: directory, marker, port, password file, configuration.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 
 use super::converge::{Converging, NODE};
@@ -42,9 +44,22 @@ impl Converging<'_> {
         if !node.log_dir().exists() {
             self.lab.account.make_dir(&node.log_dir())?;
         }
-        self.secrets.write_for_server(&node.passfile(), self.lab.account)?;
+        if !node.socket().exists() {
+            self.lab.account.make_dir(&node.socket())?;
+        }
+        self.write_passfiles()?;
         self.configure(name)?;
         Ok(node)
+    }
+
+    /// Writes all password files anew: each names the addresses of the nodes that are there.
+    pub(super) fn write_passfiles(&self) -> Result<()> {
+        let nodes = self.nodes()?;
+        // A set-up may have been killed before a node had its port.
+        let ports: Vec<u16> = nodes.iter().filter_map(|node| Some(NodeState::read(&node.dir).ok()?.port)).collect();
+        let sockets: Vec<PathBuf> = nodes.iter().map(NodeDir::socket).collect();
+        self.secrets.write(&ports)?;
+        nodes.iter().try_for_each(|node| self.secrets.write_for_server(&node.passfile(), self.lab.account, &sockets))
     }
 
     /// Writes a node's configuration, and has a running server read it.
@@ -55,6 +70,7 @@ impl Converging<'_> {
             name,
             port,
             conf: &node.conf(),
+            socket: &node.socket(),
             sync: self.state.sync,
             settings: &self.state.settings,
         })?;

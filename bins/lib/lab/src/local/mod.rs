@@ -5,6 +5,7 @@
 //! HOME/LAB/NODE/          pg-understudy.lab (marker), node.toml, passfile (0600, the servers' user's)
 //! HOME/LAB/NODE/conf/     postgresql.conf, pg_hba.conf, follow.conf, sync.conf
 //! HOME/LAB/NODE/log/      postgresql.log (the directory is the servers' user's)
+//! HOME/LAB/NODE/socket/   .s.PGSQL.PORT, where WAL is fetched (the directory is the servers' user's, and closed to all others)
 //! HOME/LAB/NODE/data/     pg-understudy.lab (marker), PostgreSQL's data directory (the servers' user's)
 //! ```
 //! `data.new` is a clone in the making, `data.old` what a clone replaced, kept until the clone streams.
@@ -60,6 +61,8 @@ pub struct LocalLab {
     binaries: Binaries,
     account: Account,
     ours: Ours,
+    /// The account's name.
+    user: String,
 }
 
 impl LocalLab {
@@ -70,7 +73,8 @@ impl LocalLab {
     pub fn open(dir: &Path, binaries: Binaries) -> Result<LocalLab> {
         let id = lost_marker::read(dir)?;
         let ours = Ours::of(dir, &id)?.with_bin(&binaries.dir);
-        Ok(LocalLab { dir: dir.to_owned(), id, binaries, account: Account::of_lab(dir)?, ours })
+        let account = Account::of_lab(dir)?;
+        Ok(LocalLab { dir: dir.to_owned(), id, binaries, account, ours, user: account.name()? })
     }
 
     /// Its directory.
@@ -162,6 +166,7 @@ impl Backend for LocalLab {
         let port = NodeState::read(&node.dir)?.port;
         if self.postmaster(&node)?.is_none() {
             ports::check_free(&node.name, port)?;
+            postmaster::clear_stale_socket(&node.socket())?;
         }
         let sh = xshell::Shell::new()?;
         let (pg_ctl, data, log) = (self.binaries.path("pg_ctl"), node.data(), node.log());
@@ -273,7 +278,10 @@ impl Backend for LocalLab {
     }
 
     fn upstream(&self, primary: &NodeSection, standby: &str) -> Upstream {
-        standby::upstream(primary, standby, &self.dir.join(standby).join("passfile"))
+        // Over its socket: libpq then sees whose process it is before it says a word, and nobody can put one there.
+        let host = self.dir.join(&primary.name).join("socket").display().to_string();
+        let upstream = standby::upstream(primary, standby, &self.dir.join(standby).join("passfile"));
+        Upstream { host, server_user: Some(self.user.clone()), ..upstream }
     }
 
     fn log_tail(&self, node: &str) -> String {

@@ -58,6 +58,11 @@ impl NodeDir {
         self.dir.join("passfile")
     }
 
+    /// The directory of its socket, which nobody but the servers' user can enter.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.dir.join("socket")
+    }
+
     /// Whether it holds a whole data directory.
     pub(super) fn has_data(&self) -> bool {
         self.data().join("PG_VERSION").is_file()

@@ -182,6 +182,21 @@ fn owner(data: &Path) -> Result<Option<u32>> {
     Ok(Some(std::os::unix::fs::MetadataExt::uid(&metadata)))
 }
 
+/// Removes the socket that a dead postmaster left in its directory `dir`, and the lock beside it: that names a pid, which may
+/// be somebody else's by now, and then no server would start.
+///
+/// # Errors
+/// What the system says.
+pub fn clear_stale_socket(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".s.PGSQL.")) {
+            crate::files::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// The pid that `postmaster.pid` names; `None` without such a file.
 fn recorded_pid(data: &Path) -> Result<Option<Pid>> {
     let Some(text) = trust::read_plain_if_there(&data.join("postmaster.pid"))? else { return Ok(None) };

@@ -1,0 +1,209 @@
+//! Whose process is at the other end? Of a Unix socket the system tells (libpq asks it for `requirepeer`), of a TCP
+//! connection within this machine, too: each end is a socket here, and a socket has an owner.
+//!
+//! SCRAM alone does not tell the server from somebody in the middle: who has the port of a dead node can pass all that is
+//! said on to a node that lives, until we are let in, and then speak for us. TLS would tell; a lab has none.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+
+use crate::guard::Stranger;
+
+/// Time for `id`: it may ask a directory server.
+const ID_DEADLINE: Duration = Duration::from_secs(10);
+
+/// As which user of the operating system the servers of a cluster run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerUser {
+    /// Nobody said. Only where a socket's directory is open to everybody it has to be root or ourselves.
+    Unknown,
+    /// The one of `requirepeer`, and nobody else. As in libpq that holds for Unix sockets only.
+    Required {
+        /// Its name, for messages.
+        name: String,
+        /// Its number.
+        uid: u32,
+    },
+    /// Of a lab: this one, root or ourselves, on Unix sockets and within this machine.
+    Lab(u32),
+}
+
+impl ServerUser {
+    /// The user that `requirepeer` names.
+    ///
+    /// # Errors
+    /// If the system does not know it.
+    pub(crate) fn required(name: &str) -> Result<ServerUser> {
+        let mut id = std::process::Command::new("id");
+        id.args(["-u", "--", name]);
+        let said = program::tool::run(id, ID_DEADLINE);
+        let uid = said.ok().and_then(|text| text.parse().ok());
+        let uid = uid.with_context(|| format!("conninfo: requirepeer={name}: there is no such user"))?;
+        Ok(ServerUser::Required { name: name.to_owned(), uid })
+    }
+
+    /// Sees that the process that listens on a Unix socket in `dir` runs as `uid` rightly.
+    pub(crate) fn check_socket(&self, dir: &Path, uid: u32) -> Result<()> {
+        let (fits, who) = match self {
+            ServerUser::Required { name, uid: required } => (uid == *required, format!("requirepeer={name}")),
+            ServerUser::Lab(lab) => (is_trusted(uid) || uid == *lab, format!("the lab's servers are user {lab}'s")),
+            ServerUser::Unknown => (
+                is_trusted(uid) || !is_open_to_all(dir),
+                "in a directory where everybody may put a socket it has to be yours or root's; if it is the server's user, \
+                 say so: requirepeer=USER"
+                    .to_owned(),
+            ),
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(Stranger(format!("the socket in {} is of user {uid}, and {who}", dir.display())).into())
+    }
+
+    /// What has to be seen on a TCP connection of ours from `local` to `remote`.
+    pub(crate) fn of_connection(&self, local: SocketAddr, remote: SocketAddr) -> Peer {
+        match self {
+            ServerUser::Lab(uid) => Peer(Some((*uid, local, remote))),
+            _ => Peer::anybody(),
+        }
+    }
+}
+
+/// Root, and we ourselves.
+pub(crate) fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+/// Whether everybody may make a file in this directory.
+fn is_open_to_all(dir: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(dir).map_or(true, |metadata| metadata.permissions().mode() & 0o002 != 0)
+}
+
+/// The other end of a connection, to be checked once it has said something: by then some process has it.
+pub(crate) struct Peer(Option<(u32, SocketAddr, SocketAddr)>);
+
+impl Peer {
+    /// It may be anybody.
+    pub(crate) fn anybody() -> Peer {
+        Peer(None)
+    }
+
+    /// Fails if the process at the other end is of this machine, and neither root's nor ours nor the lab's.
+    pub(crate) fn check(&self) -> Result<(), Stranger> {
+        let Some((lab, local, remote)) = self.0 else { return Ok(()) };
+        let unknown = |why: anyhow::Error| Stranger(format!("whose process is there cannot be told: {why:#}"));
+        match owner(remote, local).map_err(unknown)? {
+            // Not of this machine (a container engine may pass it on in the kernel), or closed already: nobody is there.
+            None => Ok(()),
+            Some(uid) if uid == lab || is_trusted(uid) => Ok(()),
+            Some(uid) => {
+                let who = format!("port {} is held by a process of user {uid}", remote.port());
+                Err(Stranger(format!("{who}, and the lab's servers are user {lab}'s")))
+            }
+        }
+    }
+}
+
+/// `NETLINK_SOCK_DIAG`'s question and answer for one TCP socket (sock_diag(7)).
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLMSG_ERROR: u16 = 2;
+const NLM_F_REQUEST: u16 = 1;
+const IPPROTO_TCP: u8 = 6;
+const ENOENT: i32 = -2;
+
+/// Bytes of the question: a header and `struct inet_diag_req_v2`.
+const QUESTION: u32 = 16 + 56;
+
+/// The user whose process has the TCP socket with this `local` end; `None` if there is no such connection here, or no
+/// process has it. (`/proc/net/tcp` tells the same, in milliseconds and not microseconds.)
+fn owner(local: SocketAddr, remote: SocketAddr) -> Result<Option<u32>> {
+    let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let mut question = Vec::with_capacity(QUESTION as usize);
+    question.extend(QUESTION.to_ne_bytes());
+    question.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    question.extend(NLM_F_REQUEST.to_ne_bytes());
+    question.extend([0; 8]); // number, sender
+    question.extend([u8::try_from(family.as_raw())?, IPPROTO_TCP, 0, 0]);
+    question.extend(u32::MAX.to_ne_bytes()); // in whatever state
+    question.extend(local.port().to_be_bytes());
+    question.extend(remote.port().to_be_bytes());
+    question.extend(bytes(local.ip()));
+    question.extend(bytes(remote.ip()));
+    question.extend([0; 4]); // on any interface
+    question.extend([0xff; 8]); // no cookie
+    let kind = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, kind, Some(netlink::SOCK_DIAG))?;
+    rustix::net::sendto(&socket, &question, SendFlags::empty(), &netlink::SocketAddrNetlink::new(0, 0))?;
+    let mut answer = [0; 4096];
+    // It is there once the question is: the kernel answers on the spot.
+    let (count, _) = rustix::net::recv(&socket, &mut answer[..], RecvFlags::DONTWAIT)?;
+    let answer = &answer[..count];
+    let number = |at: usize| answer.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_ne_bytes);
+    let kind = answer.get(4..6).and_then(|word| word.try_into().ok()).map(u16::from_ne_bytes);
+    match (kind, number(16)) {
+        (Some(NLMSG_ERROR), Some(errno)) if errno.cast_signed() == ENOENT => Ok(None),
+        (Some(NLMSG_ERROR), Some(errno)) => bail!("sock_diag: error {}", errno.cast_signed()),
+        // struct inet_diag_msg: four bytes, the two ends (48), three numbers, the user, the inode
+        (Some(SOCK_DIAG_BY_FAMILY), _) => {
+            let (uid, inode) = (number(80).context("sock_diag: a short answer")?, number(84).unwrap_or(0));
+            Ok((inode != 0).then_some(uid))
+        }
+        _ => bail!("sock_diag: an answer of kind {kind:?}"),
+    }
+}
+
+/// An address as the kernel wants it: 16 bytes, in the order of the network.
+fn bytes(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(v4) => {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&v4.octets());
+            bytes
+        }
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn the_owner_of_the_other_end_is_known_once_somebody_has_taken_it() {
+        let me = rustix::process::geteuid().as_raw();
+        // Dual-stack, too: a stranger may listen on [::], and is reached by 127.0.0.1 all the same.
+        for (listens, host) in [("127.0.0.1:0", "127.0.0.1"), ("[::]:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+            let Ok(listener) = TcpListener::bind(listens) else { continue }; // a machine without IPv6
+            let port = listener.local_addr().unwrap().port();
+            let client = TcpStream::connect((host, port)).unwrap();
+            let (ours, theirs) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+            assert_eq!(owner(theirs, ours).unwrap(), None, "{listens}: nobody has taken it");
+            let server = listener.accept().unwrap();
+            assert_eq!(owner(theirs, ours).unwrap(), Some(me), "{listens}");
+            drop(server);
+            assert_eq!(owner(theirs, ours).unwrap(), None, "{listens}: it is closed");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_anybody_may_have_put_there_has_to_be_ours_or_roots() {
+        let (me, other) = (rustix::process::geteuid().as_raw(), 54_321);
+        let (open, closed) = (std::env::temp_dir(), tempfile::tempdir().unwrap());
+        let fits = |user: &ServerUser, dir: &Path, uid| user.check_socket(dir, uid).is_ok();
+        let unknown = ServerUser::Unknown;
+        assert!(fits(&unknown, &open, 0) && fits(&unknown, &open, me) && !fits(&unknown, &open, other));
+        assert!(fits(&unknown, closed.path(), other), "it is the affair of the directory's owner");
+        let required = ServerUser::Required { name: "x".into(), uid: other };
+        assert!(fits(&required, &open, other) && !fits(&required, &open, 0) && !fits(&required, closed.path(), me));
+        let lab = ServerUser::Lab(other);
+        assert!(fits(&lab, &open, other) && fits(&lab, &open, 0) && !fits(&lab, closed.path(), other + 1));
+        assert!(ServerUser::required("no such user").unwrap_err().to_string().contains("requirepeer"));
+        assert!(matches!(ServerUser::required("root").unwrap(), ServerUser::Required { uid: 0, .. }));
+    }
+}

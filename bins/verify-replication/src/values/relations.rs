@@ -1,0 +1,141 @@
+//! What there is on each node, by name, and what of it is compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, bail};
+
+use crate::reader::{Reader, Trouble, column};
+use crate::subject::Subject;
+
+/// The large objects of a database: their pages are rows of a table that every server has.
+const LARGE_OBJECTS: &str = "pg_largeobject";
+
+/// A table, a sequence or something that is not compared.
+#[derive(Clone, Debug)]
+pub(crate) struct Relation {
+    pub(crate) subject: Subject,
+    /// `r`, `p`, `m`, `f` or `S`, as in `pg_class`.
+    kind: String,
+    persistence: String,
+    is_populated: bool,
+    is_partition: bool,
+}
+
+/// All that a node has.
+#[derive(Debug, Default)]
+pub(crate) struct Relations(Vec<Relation>);
+
+/// What is compared.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen {
+    /// Tables, partitioned ones as a whole, and materialized views.
+    pub(crate) tables: Vec<Subject>,
+    pub(crate) sequences: Vec<Subject>,
+    /// What is not, each with why.
+    pub(crate) left_out: Vec<String>,
+}
+
+impl Relations {
+    /// Asks a node.
+    ///
+    /// # Errors
+    /// Why it could not be asked.
+    pub(crate) fn read(reader: &mut Reader) -> Result<Relations, Trouble> {
+        let relation = |row: &tokio_postgres::Row| {
+            Ok(Relation {
+                subject: Subject { oid: column(row, 0)?, schema: column(row, 1)?, name: column(row, 2)? },
+                kind: column(row, 3)?,
+                persistence: column(row, 4)?,
+                is_populated: column(row, 5)?,
+                is_partition: column(row, 6)?,
+            })
+        };
+        let rows = reader.rows(cluster::sql!("verify_value_relations"), &[])?;
+        Ok(Relations(rows.iter().map(relation).collect::<Result<_, Trouble>>()?))
+    }
+
+    /// What is compared if nothing is named: all, but for partitions by themselves.
+    pub(crate) fn all(&self) -> Chosen {
+        let mut chosen = Chosen::default();
+        self.0.iter().filter(|one| !one.is_partition).for_each(|one| chosen.add(one));
+        chosen
+    }
+
+    /// What is compared if these are named, by their oids and by what the user calls them.
+    ///
+    /// # Errors
+    /// If one of them cannot be compared.
+    pub(crate) fn named(&self, names: &[(u32, &str)]) -> Result<Chosen> {
+        let mut chosen = Chosen::default();
+        for (oid, name) in names {
+            let found = self.0.iter().find(|one| one.subject.oid == *oid);
+            let Some(one) = found else { bail!("--table {name}: is no table, materialized view or sequence") };
+            chosen.add(one);
+            if let Some(why) = chosen.left_out.pop() {
+                bail!("--table {name}: {why} cannot be compared");
+            }
+        }
+        for list in [&mut chosen.tables, &mut chosen.sequences] {
+            list.sort_by_key(Subject::title);
+            list.dedup();
+        }
+        chosen.left_out.push("all but what --table names".to_owned());
+        Ok(chosen)
+    }
+
+    /// Tables of this node by schema and name, partitions included.
+    pub(crate) fn tables(&self) -> BTreeMap<(&str, &str), &Subject> {
+        self.of(&["r", "p", "m"])
+    }
+
+    /// Sequences of this node by schema and name.
+    pub(crate) fn sequences(&self) -> BTreeMap<(&str, &str), &Subject> {
+        self.of(&["S"])
+    }
+
+    fn of(&self, kinds: &[&str]) -> BTreeMap<(&str, &str), &Subject> {
+        let some = self.0.iter().filter(|one| kinds.contains(&&*one.kind) && one.persistence != "t");
+        some.map(|one| (by_name(&one.subject), &one.subject)).collect()
+    }
+}
+
+impl Chosen {
+    fn add(&mut self, one: &Relation) {
+        let title = one.subject.title();
+        match (&*one.kind, &*one.persistence) {
+            ("f", _) => self.left_out.push(format!("foreign table {title}")),
+            (_, "u") => self.left_out.push(format!("unlogged {title}")),
+            (_, "t") => self.left_out.push(format!("temporary {title}")),
+            ("m", _) if !one.is_populated => self.left_out.push(format!("materialized view {title} (not populated)")),
+            ("S", _) => self.sequences.push(one.subject.clone()),
+            _ => self.tables.push(one.subject.clone()),
+        }
+    }
+
+    /// Those of them of whose name another node has nothing, not even what is left out.
+    pub(crate) fn without(mut self, known: &Relations) -> Chosen {
+        let known: BTreeSet<_> = known.0.iter().map(|one| by_name(&one.subject)).collect();
+        for list in [&mut self.tables, &mut self.sequences] {
+            list.retain(|one| !known.contains(&by_name(one)));
+        }
+        self
+    }
+}
+
+/// How a thing is found on another node.
+pub(crate) fn by_name(subject: &Subject) -> (&str, &str) {
+    (&subject.schema, &subject.name)
+}
+
+/// The table of the pages of large objects, if this role may read it.
+///
+/// # Errors
+/// Why that could not be asked.
+pub(crate) fn large_objects(reader: &mut Reader) -> Result<Option<Subject>, Trouble> {
+    let sql = "SELECT c.oid FROM pg_catalog.pg_class AS c
+                WHERE c.oid = 'pg_catalog.pg_largeobject'::pg_catalog.regclass
+                  AND pg_catalog.has_table_privilege(c.oid, 'SELECT')";
+    let rows = reader.rows(sql, &[])?;
+    let subject = |oid| Subject { oid, schema: "pg_catalog".to_owned(), name: LARGE_OBJECTS.to_owned() };
+    rows.first().map(|row| column(row, 0).map(subject)).transpose()
+}
