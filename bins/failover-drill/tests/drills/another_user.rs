@@ -121,7 +121,7 @@ fn a_cluster_file_that_is_a_pipe_or_that_others_can_write_to_is_refused() {
 #[test]
 #[ignore = "plays another user: `cargo xtask test` runs it as root"]
 fn as_root_a_drill_can_write_into_another_users_directory() {
-    let (lab, theirs) = (Lab::new(1, SyncMode::Async), lab::scratch::home().unwrap());
+    let (lab, theirs) = (Lab::new(1, SyncMode::On), lab::scratch::home().unwrap());
     give_away(theirs.path());
     let out = theirs.path().join("drill");
     let done = lab.drill(&["--out", out.to_str().unwrap()]);

@@ -56,7 +56,9 @@ impl Converging<'_> {
     pub(super) fn write_passfiles(&self) -> Result<()> {
         let nodes = self.nodes()?;
         // A set-up may have been killed before a node had its port.
-        let ports: Vec<u16> = nodes.iter().filter_map(|node| Some(NodeState::read(&node.dir).ok()?.port)).collect();
+        let port = |node: &NodeDir| Ok(NodeState::read_if_there(&node.dir)?.map(|state| state.port));
+        let ports: Vec<Option<u16>> = nodes.iter().map(port).collect::<Result<_>>()?;
+        let ports: Vec<u16> = ports.into_iter().flatten().collect();
         let sockets: Vec<PathBuf> = nodes.iter().map(NodeDir::socket).collect();
         self.secrets.write(&ports)?;
         nodes.iter().try_for_each(|node| self.secrets.write_for_server(&node.passfile(), self.lab.account, &sockets))
