@@ -33,14 +33,14 @@ pub(crate) fn test(sh: &Shell, args: &Args) -> Result<Verdict> {
     Ok(Verdict::Held)
 }
 
-/// The tests that need root, for a disk that can be filled. Where they do not run, that is said.
+/// The tests that need root: they fill a small disk, or play another user. Where they do not run, that is said.
 fn as_root() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("\nWARNING: the tests of full disks did NOT run: they mount a small one, as root");
+        eprintln!("\nWARNING: the tests of full disks and of other users did NOT run: they need root");
         return Ok(());
     }
-    let words = "test --release -p failover-drill --test drills -- --ignored as_root";
-    ensure!(cargo_test(&words.split(' ').collect::<Vec<_>>())?, "tests of full disks failed");
+    let words = "test --release -p setup -p failover-drill --test live --test drills -- --ignored as_root";
+    ensure!(cargo_test(&words.split(' ').collect::<Vec<_>>())?, "tests as root failed");
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
 
+mod another_user;
 mod blind;
 mod compose;
 mod held;
