@@ -34,6 +34,7 @@ mod looks;
 mod narrow;
 mod node;
 mod pace;
+mod prepared;
 mod pulse;
 mod reader;
 mod recheck;

@@ -1,7 +1,7 @@
 //! A node as this program holds it: a session for short questions, and sessions that read.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result, bail, ensure};
@@ -22,6 +22,10 @@ use crate::waiting::Waiting;
 
 /// A standby that took longer than this to catch up is slow: not each table waits for it again.
 const SLOW: Duration = Duration::from_secs(1);
+
+/// For so long a standby that has caught up is not asked to do so again for the next table: rows on their way arrive within
+/// milliseconds, and those that have not yet are looked at again with a mark of their own.
+const FRESH: Duration = Duration::from_millis(100);
 
 /// How nodes are opened.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +58,8 @@ pub(crate) struct Node {
     lost: Lost,
     /// The last mark that it caught up with.
     passed: Arc<AtomicU64>,
+    /// When that was.
+    passed_at: Mutex<Option<Instant>>,
     /// Whether it took long for that.
     slow: AtomicBool,
 }
@@ -73,12 +79,19 @@ impl Node {
         pulse::watch(&node.name, &info, how.limit, &lost);
         let (name, waiting, slow) = (node.name.clone(), Waiting::default(), AtomicBool::new(false));
         let at_rest = how.at_rest;
-        Ok(Node { name, door, readers, checkers, at_rest, waiting, lost, passed, slow })
+        let passed_at = Mutex::new(None);
+        Ok(Node { name, door, readers, checkers, at_rest, waiting, lost, passed, passed_at, slow })
     }
 
     /// The first of its readers, for what one session does.
     pub(crate) fn reader(&mut self) -> &mut Reader {
         &mut self.readers[0]
+    }
+
+    /// Whether it caught up with a mark within [`FRESH`].
+    fn has_just_caught_up(&self) -> bool {
+        let passed_at = *self.passed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        passed_at.is_some_and(|at| at.elapsed() < FRESH) && self.lost().is_none()
     }
 
     /// Whether it does not answer any more, or failed to catch up.
@@ -187,17 +200,21 @@ pub(crate) fn catch_up(primary: &Node, standby: &Node, limit: Duration) -> Resul
         .inspect_err(lose)?;
     written_here(primary, standby, at)?;
     standby.passed.store(mark.0, Ordering::Relaxed);
+    *standby.passed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     standby.slow.store(begun.elapsed() > SLOW, Ordering::Relaxed);
     Ok(())
 }
 
-/// As [`catch_up`], unless the standby took long for that the last time: then only that it has not gone back behind the mark
-/// that it had passed, nor beyond what the primary has written.
+/// As [`catch_up`], unless it did so a moment ago, or took long for that the last time: then only that it has not gone back
+/// behind the mark that it had passed, nor beyond what the primary has written.
 ///
 /// # Errors
 /// As [`catch_up`].
 pub(crate) fn catch_up_if_quick(primary: &Node, standby: &Node, limit: Duration) -> Result<()> {
     let passed = Lsn(standby.passed.load(Ordering::Relaxed));
+    if standby.has_just_caught_up() {
+        return Ok(());
+    }
     if standby.at_rest || !standby.slow.load(Ordering::Relaxed) || standby.lost().or(primary.lost()).is_some() {
         return catch_up(primary, standby, limit);
     }

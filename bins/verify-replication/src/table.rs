@@ -100,7 +100,6 @@ fn read_all(
     let losses: Vec<_> = standbys.iter().filter_map(|standby| standby.node.as_ref().ok().map(Node::loss)).collect();
     let wanted = || losses.iter().any(|lost| lost.why().is_none()); // with nobody left there is nothing to compare with
     std::thread::scope(|scope| {
-        let here = scope.spawn(|| sums(&mut primary.readers, layout, chunks, wanted, progress));
         let there: Vec<_> = standbys
             .iter_mut()
             .map(|standby| {
@@ -111,9 +110,10 @@ fn read_all(
                     .map(|node| scope.spawn(|| sums(&mut node.readers, layout, chunks, || true, progress)))
             })
             .collect();
+        let here = sums(&mut primary.readers, layout, chunks, wanted, progress);
         // A panic of a reader leaves no sums: nothing of it counts as read.
         let there = there.into_iter().map(|handle| handle.map(|handle| handle.join().unwrap_or_default())).collect();
-        Read { here: here.join().unwrap_or_default(), there }
+        Read { here, there }
     })
 }
 

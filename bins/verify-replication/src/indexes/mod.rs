@@ -22,10 +22,10 @@ pub(crate) use self::amcheck::Checkers;
 pub(crate) use self::draw::Draw;
 pub(crate) use self::tally::Tally;
 
-use self::index::Index;
+use self::index::{Covered, Described, Index};
 use self::visibility::Map;
 use crate::found::Found;
-use crate::layout::{Layout, extent};
+use crate::layout::Layout;
 use crate::node::Node;
 use crate::reader::{Reader, Trouble};
 
@@ -76,6 +76,8 @@ struct Table<'a> {
     rows: u64,
     /// Blocks on the standby.
     blocks: u64,
+    /// How much of it the visibility map covers there.
+    covered: Option<Covered>,
     draw: Draw,
     how: Indexes,
 }
@@ -98,10 +100,12 @@ pub(crate) fn check(
     let nodes = &mut Nodes { there: standby.reader(), here: primary.reader(), checkers_there, checkers_here };
     let begun = |nodes: &mut Nodes| {
         nodes.take_time_for(rows)?;
-        Ok((index::read(nodes.there, &layout.table)?, extent(nodes.there, &layout.table)?.blocks))
+        index::read(nodes.there, &layout.table)
     };
     match begun(nodes) {
-        Ok((indexes, blocks)) => all(nodes, &Table { layout, rows, blocks, draw, how }, &indexes, found),
+        Ok(Described { indexes, blocks, covered }) => {
+            all(nodes, &Table { layout, rows, blocks, covered, draw, how }, &indexes, found);
+        }
         Err(trouble) => found.keep("its indexes", &trouble),
     }
     if let Err(trouble) = nodes.take_time_for(0) {
@@ -242,5 +246,5 @@ fn pause() -> Result<(), Trouble> {
 /// Whether an index is there no more, or not valid.
 fn is_gone(reader: &mut Reader, index: &Index) -> bool {
     let sql = "SELECT FROM pg_catalog.pg_index AS i WHERE i.indexrelid = $1 AND i.indisvalid";
-    reader.rows(sql, &[&index.oid]).is_ok_and(|rows| rows.is_empty())
+    reader.catalog_rows(sql, &[&index.oid]).is_ok_and(|rows| rows.is_empty())
 }
