@@ -33,6 +33,7 @@ mod locked;
 mod looks;
 mod narrow;
 mod node;
+mod only_there;
 mod pace;
 mod prepared;
 mod pulse;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result, bail, ensure};
 use cluster::args::Cluster;
+use cluster::conninfo::Conninfo;
 use cluster::file::Role;
 use cluster::session::Session;
 use cluster::topology::replayed;
@@ -13,6 +14,7 @@ use cluster::{args, catch_up};
 use report::lsn::Lsn;
 use report::verify::Descent;
 
+use crate::APPLICATION;
 use crate::hindered::explained;
 use crate::indexes::Checkers;
 use crate::pace::Pace;
@@ -26,6 +28,12 @@ const SLOW: Duration = Duration::from_secs(1);
 /// For so long a standby that has caught up is not asked to do so again for the next table: rows on their way arrive within
 /// milliseconds, and those that have not yet are looked at again with a mark of their own.
 const FRESH: Duration = Duration::from_millis(100);
+
+/// How often a standby's session for short questions is opened anew: whoever ends it again and again means it.
+const REOPENED: u32 = 10;
+
+/// The pause before that.
+const REOPEN_PAUSE: Duration = Duration::from_millis(50);
 
 /// How nodes are opened.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +54,10 @@ pub(crate) struct Node {
     pub(crate) name: String,
     /// For short questions: marks, names.
     pub(crate) door: Session,
+    /// How it was opened.
+    info: Conninfo,
+    /// How often it was opened anew.
+    reopened: u32,
     /// For reading; at least one.
     pub(crate) readers: Vec<Reader>,
     /// What can check indexes and visibility maps there.
@@ -80,12 +92,48 @@ impl Node {
         let (name, waiting, slow) = (node.name.clone(), Waiting::default(), AtomicBool::new(false));
         let at_rest = how.at_rest;
         let passed_at = Mutex::new(None);
-        Ok(Node { name, door, readers, checkers, at_rest, waiting, lost, passed, passed_at, slow })
+        Ok(Node { name, door, info, reopened: 0, readers, checkers, at_rest, waiting, lost, passed, passed_at, slow })
     }
 
     /// The first of its readers, for what one session does.
     pub(crate) fn reader(&mut self) -> &mut Reader {
         &mut self.readers[0]
+    }
+
+    /// Whether its session for short questions was ended, and may be opened anew.
+    fn can_reopen_door(&self) -> bool {
+        let stopped = program::stop::check().is_err();
+        self.door.is_closed() && self.passed.load(Ordering::Relaxed) > 0 && self.lost().is_none() && !stopped
+    }
+
+    /// Opens the session for short questions of a standby anew, if somebody or something has ended it: that is no reason to give
+    /// the standby up. Only so often, and only if it has not gone back meanwhile.
+    ///
+    /// # Errors
+    /// Why it is given up.
+    fn reopen_door(&mut self) -> Result<()> {
+        let passed = Lsn(self.passed.load(Ordering::Relaxed));
+        ensure!(self.reopened < REOPENED, "node {}: our session there was ended {REOPENED} times", self.name);
+        self.reopened += 1;
+        program::stop::pause(REOPEN_PAUSE)?;
+        let door = Session::open(&self.name, &self.info, APPLICATION)?;
+        ensure!(
+            door.value::<bool>("SELECT pg_catalog.pg_is_in_recovery()", &[])?,
+            "node {}: it is a standby no more",
+            self.name
+        );
+        ensure_passed(self, replayed(&door)?.unwrap_or_default(), passed)?;
+        self.door = door;
+        Ok(())
+    }
+
+    /// Opens that session anew if it was ended; a node for which that fails is lost.
+    pub(crate) fn revive(&mut self) {
+        if self.can_reopen_door()
+            && let Err(error) = self.reopen_door()
+        {
+            self.lose(&error);
+        }
     }
 
     /// Whether it caught up with a mark within [`FRESH`].
@@ -141,7 +189,7 @@ impl Standby {
 
     /// Waits until it has caught up with what the primary has by now. Gives it up if it does not.
     pub(crate) fn catch_up(&mut self, primary: &Node, limit: Duration) {
-        let Ok(node) = &self.node else { return };
+        let Ok(node) = &mut self.node else { return };
         if let Err(error) = catch_up(primary, node, limit) {
             self.node = Err(format!("{error:#}"));
         }
@@ -151,7 +199,7 @@ impl Standby {
     /// that took long the last time (`recovery_min_apply_delay`) is read as it stands: it has caught up with a mark of this
     /// run, and whatever then differs is proven with a mark of its own.
     pub(crate) fn catch_up_if_quick(&mut self, primary: &Node, limit: Duration) {
-        let Ok(node) = &self.node else { return };
+        let Ok(node) = &mut self.node else { return };
         if let Err(error) = catch_up_if_quick(primary, node, limit) {
             self.node = Err(format!("{error:#}"));
         }
@@ -181,23 +229,32 @@ fn no_further(at: Lsn, written: Lsn) -> Result<()> {
 ///
 /// # Errors
 /// If it does not by `limit`.
-pub(crate) fn catch_up(primary: &Node, standby: &Node, limit: Duration) -> Result<()> {
+pub(crate) fn catch_up(primary: &Node, standby: &mut Node, limit: Duration) -> Result<()> {
     if standby.at_rest {
         return Ok(());
     }
-    for node in [primary, standby] {
-        if let Some(why) = node.lost() {
+    for lost in [primary.lost(), standby.lost()] {
+        if let Some(why) = lost {
             bail!("{why}");
         }
     }
-    let lose = |error: &Error| standby.lose(error);
     let begun = Instant::now();
     let mark =
         catch_up::mark(&primary.door).context("cannot set a mark in its WAL").inspect_err(|e| primary.lose(e))?;
-    let waited = catch_up::wait(&standby.door, mark, limit);
-    let at = waited
-        .map_err(|error| if standby.lost().is_none() { explained(error, &standby.door) } else { error })
-        .inspect_err(lose)?;
+    let at = loop {
+        match catch_up::wait(&standby.door, mark, limit.saturating_sub(begun.elapsed())) {
+            Ok(at) => break at,
+            Err(error) if standby.can_reopen_door() => {
+                drop(error);
+                standby.reopen_door().inspect_err(|error| standby.lose(error))?;
+            }
+            Err(error) => {
+                let error = if standby.lost().is_none() { explained(error, &standby.door) } else { error };
+                standby.lose(&error);
+                return Err(error);
+            }
+        }
+    };
     written_here(primary, standby, at)?;
     standby.passed.store(mark.0, Ordering::Relaxed);
     *standby.passed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
@@ -210,7 +267,7 @@ pub(crate) fn catch_up(primary: &Node, standby: &Node, limit: Duration) -> Resul
 ///
 /// # Errors
 /// As [`catch_up`].
-pub(crate) fn catch_up_if_quick(primary: &Node, standby: &Node, limit: Duration) -> Result<()> {
+pub(crate) fn catch_up_if_quick(primary: &Node, standby: &mut Node, limit: Duration) -> Result<()> {
     let passed = Lsn(standby.passed.load(Ordering::Relaxed));
     if standby.has_just_caught_up() {
         return Ok(());
@@ -218,9 +275,17 @@ pub(crate) fn catch_up_if_quick(primary: &Node, standby: &Node, limit: Duration)
     if standby.at_rest || !standby.slow.load(Ordering::Relaxed) || standby.lost().or(primary.lost()).is_some() {
         return catch_up(primary, standby, limit);
     }
-    let lose = |error: &Error| standby.lose(error);
-    let at = replayed(&standby.door).inspect_err(lose)?.unwrap_or_default();
-    ensure_passed(standby, at, passed).inspect_err(lose)?;
+    let at = loop {
+        match replayed(&standby.door) {
+            Ok(at) => break at.unwrap_or_default(),
+            Err(_) if standby.can_reopen_door() => standby.reopen_door().inspect_err(|error| standby.lose(error))?,
+            Err(error) => {
+                standby.lose(&error);
+                return Err(error);
+            }
+        }
+    };
+    ensure_passed(standby, at, passed).inspect_err(|error| standby.lose(error))?;
     written_here(primary, standby, at)
 }
 

@@ -203,6 +203,12 @@ impl Finding {
         Finding { found: Found::unread(why), ..Finding::default() }
     }
 
+    /// A finding of what only a copy has: all of its rows are extra.
+    pub(crate) fn only_there(rows: u64) -> Finding {
+        let otherwise = Some(Otherwise::OnlyThere);
+        Finding { rows_primary: Some(0), rows_standby: Some(rows), otherwise, ..Finding::default() }
+    }
+
     /// Whether nothing is proven of it.
     pub(crate) fn is_unknown(&self) -> bool {
         self.verdict() == Verdict::Unknown
@@ -253,6 +259,7 @@ impl Finding {
         // Of a table of which nothing was compared, nothing is known: not even that nothing is missing.
         let absent = self.otherwise == Some(Otherwise::Absent);
         let missing = if absent { self.rows_primary } else { None };
+        let extra = if self.otherwise == Some(Otherwise::OnlyThere) { self.rows_standby } else { None };
         let of = |count: u64| (count > 0 || self.chunks > 0 && !self.found.unread).then_some(count);
         VerifyRow {
             run: run.to_owned(),
@@ -261,7 +268,7 @@ impl Finding {
             rows_primary: self.rows_primary,
             rows_standby: if absent { Some(0) } else { self.rows_standby },
             missing: missing.or(of(self.found.missing.count)),
-            extra: of(self.found.extra.count),
+            extra: extra.or(of(self.found.extra.count)),
             different: of(self.found.different.count),
             corrupt: of(self.found.damage.count()),
             chunks: self.chunks,

@@ -26,6 +26,7 @@ pub(crate) struct Index {
 }
 
 /// A key column of an index.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Column {
     /// The expression that it holds.
     pub(crate) value: String,
@@ -40,6 +41,11 @@ pub(crate) struct Column {
 }
 
 impl Index {
+    /// Whether the server can use one as well as the other for whatever is asked of their rows.
+    pub(crate) fn is_over_the_same(&self, other: &Index) -> bool {
+        self.method == other.method && self.predicate == other.predicate && self.columns == other.columns
+    }
+
     /// Its predicate as a condition; `true` if it has none.
     pub(crate) fn condition(&self) -> String {
         self.predicate.as_ref().map_or_else(|| "true".to_owned(), |predicate| format!("({predicate})"))

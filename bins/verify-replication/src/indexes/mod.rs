@@ -124,7 +124,7 @@ fn all(nodes: &mut Nodes, table: &Table, indexes: &[Index], found: &mut Found) {
     found.indexes = Some(0);
     for index in indexes {
         match look_at(nodes, table, index) {
-            Ok(seen) => keep(found, index, table, seen),
+            Ok(seen) => keep(found, index, table, Seen { not_read: why_not(seen.not_read, index, indexes), ..seen }),
             Err(_) if is_gone(nodes.there, index) => {} // dropped or built anew meanwhile
             Err(trouble) => found.unknown.push(format!("index {}: {trouble}", index.title)),
         }
@@ -143,6 +143,18 @@ fn all(nodes: &mut Nodes, table: &Table, indexes: &[Index], found: &mut Found) {
         Err(trouble) => found.keep("its visibility map", &trouble),
     }
 }
+
+/// Why an index was not read, where another one stands in its way. The server plans by costs alone, and those of two indexes
+/// over the same are the same: `enable_…` rules out kinds of scans and not indexes, and what does rule one out (dropping it in
+/// a transaction, `indisvalid`, a hook) writes, locks, or has to be loaded by a superuser. On a standby none of it is to be had.
+fn why_not(why: Option<String>, index: &Index, indexes: &[Index]) -> Option<String> {
+    let by_another = why.as_ref().is_some_and(|why| [look_up::NO_WAY, in_full::BY_ANOTHER].contains(&why.as_str()));
+    let twin = indexes.iter().any(|other| other.oid != index.oid && other.is_valid && other.is_over_the_same(index));
+    if by_another && twin { Some(TWIN.to_owned()) } else { why }
+}
+
+const TWIN: &str =
+    "another index is over the same, and no setting of a session makes the server read this one: amcheck does";
 
 fn keep(found: &mut Found, index: &Index, table: &Table, seen: Seen) {
     let is_read = seen.in_full || seen.looked_up > 0 || seen.faults > 0;

@@ -73,7 +73,8 @@ fn by_pg_visibility(reader: &mut Reader, table: &Table, checkers: &Checkers) -> 
     let (mut wrong, mut remarks) = (0_u64, Vec::new());
     for (function, what) in [("pg_check_visible", "all-visible"), ("pg_check_frozen", "all-frozen")] {
         let Some(call) = checkers.get(function) else { continue };
-        let sql = format!("SELECT count(*), min(c.t_ctid::text) FROM {call}('{}'::regclass) AS c", table.layout.table.oid);
+        let sql =
+            format!("SELECT count(*), min(c.t_ctid::text) FROM {call}('{}'::regclass) AS c", table.layout.table.oid);
         let rows = reader.rows(&sql, &[])?;
         let Some(row) = rows.first() else { return Ok(Map::NotRead) };
         let rows = column::<i64>(row, 0)?.unsigned_abs();
