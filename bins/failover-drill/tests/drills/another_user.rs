@@ -50,9 +50,13 @@ fn forged(dir: &Path) -> (PathBuf, PathBuf) {
     );
     fs::write(lab.join("lab.toml"), state).unwrap();
     let mut file = format!("name = \"lab\"\nbackend = \"local\"\n[local]\ndir = \"{shown}\"\nbin = \"{bin}\"\n");
-    for (role, user) in
-        [("admin", "admin"), ("application", "app"), ("monitor", "monitor"), ("replication", "replication"), ("rewind", "rewind")]
-    {
+    for (role, user) in [
+        ("admin", "admin"),
+        ("application", "app"),
+        ("monitor", "monitor"),
+        ("replication", "replication"),
+        ("rewind", "rewind"),
+    ] {
         file += &format!("[roles.{role}]\nuser = \"understudy_{user}\"\npassfile = \"{shown}/passfile\"\n");
     }
     for (node, port) in [("node1", 15997), ("node2", 15998)] {
