@@ -230,7 +230,9 @@ fn take_down(args: &Args, home: &std::path::Path) -> Result<()> {
                     let left = |way_out| format!("{} bears no marker and is left alone; {way_out}", path.display());
                     failed.extend(way_out.map(left));
                 }
-                Err(error) => failed.push(format!("{error:#}")),
+                // Somebody's directory that never was a lab is none of our business.
+                Err(error) if path.join(marker::FILE).symlink_metadata().is_ok() => failed.push(format!("{error:#}")),
+                Err(_) => {}
             }
         }
     } else {

@@ -55,7 +55,7 @@ pub(crate) struct Settled {
 /// # Errors
 /// If none is free, or the node's file cannot be written.
 pub(crate) fn settle(home: &Path, dir: &Path, name: &str, first: u16, runs: bool) -> Result<Settled> {
-    let had = NodeState::read(dir).ok().map(|state| state.port);
+    let had = NodeState::read_if_there(dir)?.map(|state| state.port);
     if let Some(port) = had.filter(|port| runs || is_free(*port)) {
         claim(port); // that somebody else claims it is no reason to give up a lab's own
         return Ok(Settled { port, moved: None });

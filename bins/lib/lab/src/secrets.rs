@@ -169,7 +169,7 @@ impl Secrets {
 /// Writes a password file, unless it says that already.
 fn write(file: &Path, account: Account, entries: &[Entry]) -> Result<()> {
     let text = passfile::render(entries);
-    if fs::read_to_string(file).is_ok_and(|old| old == text) {
+    if trust::read_plain(file).is_ok_and(|old| old == text) {
         return Ok(());
     }
     account.write_private(file, &text)

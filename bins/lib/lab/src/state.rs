@@ -118,6 +118,14 @@ impl NodeState {
         NodeSection { name: name.to_owned(), host, port: self.port, dbname: dbname.to_owned() }
     }
 
+    /// As [`NodeState::read`]; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// As [`NodeState::read`].
+    pub fn read_if_there(dir: &Path) -> Result<Option<NodeState>> {
+        read_if_there(&dir.join("node.toml"))
+    }
+
     /// Reads the state of the node in `dir`.
     ///
     /// # Errors

@@ -74,6 +74,43 @@ fn it_converges_to_any_count_and_asked_again_changes_nothing() {
     assert_eq!(started_only(&lab), started);
 }
 
+/// An id can be copied, with the lab or by somebody else; what bears it in another directory is another lab's.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_copied_id_removes_nothing_of_the_other_lab_and_takes_nothing_over() {
+    let (home, copy) = (Home::new(), Home::new());
+    let lab = made(&home, &[]);
+    let label = label(&home);
+    let before = left(&label);
+    let copied = || {
+        let done = Command::new("cp").arg("-a").args([home.lab(), copy.lab()]).status().unwrap();
+        assert!(done.success());
+    };
+    copied();
+    let down = copy.setup(&["--down"]);
+    assert_eq!((down.code, copy.names()), (Some(0), vec![]), "{down:?}");
+    assert_eq!(left(&label), before);
+    lab.is_whole("primary");
+    // Set up, it is a lab of its own.
+    copied();
+    made(&copy, &[]).is_whole("primary");
+    lab.is_whole("primary");
+    assert_eq!(copy.setup(&["--down"]).code, Some(0));
+    assert_eq!(left(&label), before);
+    // One that was moved leaves nothing behind without a word.
+    std::fs::create_dir(home.path().join("moved")).unwrap();
+    std::fs::rename(home.lab(), home.path().join("moved/lab")).unwrap();
+    for way in [&COMPOSE[..], &["--down"]] {
+        let mut command = crate::support::setup();
+        command.arg("--home").arg(home.path().join("moved")).args(way);
+        crate::support::refused(command, &["left alone", home.lab().to_str().unwrap()]);
+    }
+    assert_eq!(left(&label), before);
+    std::fs::rename(home.path().join("moved/lab"), home.lab()).unwrap();
+    std::fs::remove_dir_all(home.path().join("moved")).unwrap();
+    made(&home, &[]).is_whole("primary");
+}
+
 fn started_only(lab: &Lab) -> String {
     lab.ask_all("SELECT pg_postmaster_start_time()::text").concat()
 }

@@ -31,17 +31,22 @@ pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
 
 /// Ends the servers of all nodes, and what a killed set-up or a killed server left running.
 fn end_processes(dir: &Path, id: &LabId, ours: &Ours) -> Result<u32> {
-    let mut ended = if ours.knows_programs() { tools::end_gently_below(dir, ours)? } else { 0 };
+    let mut datas = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let node = entry?.path();
         if marker::read(&node)?.as_ref() != Some(id) {
             continue;
         }
         for data in ["data", "data.new", "data.old"].map(|name| node.join(name)) {
-            if let Some(postmaster) = Postmaster::of(&data, ours)? {
-                postmaster.kill_all(&mut || {})?;
-                ended += 1;
-            }
+            Postmaster::of(&data, ours)?; // nobody is ended before all are known to be ours
+            datas.push(data);
+        }
+    }
+    let mut ended = if ours.knows_programs() { tools::end_gently_below(dir, ours)? } else { 0 };
+    for data in &datas {
+        if let Some(postmaster) = Postmaster::of(data, ours)? {
+            postmaster.kill_all(&mut || {})?;
+            ended += 1;
         }
     }
     Ok(ended + if ours.knows_programs() { tools::kill_below(dir, ours)? } else { 0 })

@@ -136,6 +136,7 @@ impl LocalLab {
 
     /// Waits until a server that somebody else began to start or to stop takes connections or is gone.
     fn wait_settled(&self, node: &NodeDir) -> Result<()> {
+        self.postmaster(node)?; // what is not ours is not waited for
         until_true(&format!("node {} to take connections or to be gone", node.name), START_DEADLINE, LOOK, || {
             Ok(self.postmaster(node)?.is_none_or(|postmaster| postmaster.takes_connections()))
         })
