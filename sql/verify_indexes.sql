@@ -25,11 +25,13 @@ SELECT i.indexrelid,
                          AND y.typtype IN ('d', 'c')),
        pg_catalog.pg_get_indexdef(i.indexrelid, k.n::int, true)
            || COALESCE((SELECT pg_catalog.format(' COLLATE %I.%I', cn.nspname, l.collname)
-                          FROM pg_catalog.pg_attribute AS column_of
-                          JOIN pg_catalog.pg_collation AS l ON l.oid = i.indcollation[k.n - 1]
+                          FROM pg_catalog.pg_collation AS l
                           JOIN pg_catalog.pg_namespace AS cn ON cn.oid = l.collnamespace
-                         WHERE column_of.attrelid = i.indrelid AND column_of.attnum = i.indkey[k.n - 1]
-                           AND column_of.attcollation <> l.oid), ''),
+                          LEFT JOIN pg_catalog.pg_attribute AS column_of
+                            ON column_of.attrelid = i.indrelid AND column_of.attnum = i.indkey[k.n - 1] AND column_of.attnum <> 0
+                         WHERE l.oid = i.indcollation[k.n - 1]
+                           -- which collation an expression has by itself, no catalog says
+                           AND column_of.attcollation IS DISTINCT FROM l.oid), ''),
        ARRAY(SELECT pg_catalog.format('OPERATOR(%I.%s)', n.nspname, o.oprname)
                FROM pg_catalog.pg_amop AS m
                JOIN pg_catalog.pg_operator AS o ON o.oid = m.amopopr

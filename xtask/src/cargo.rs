@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use program::progress::tell;
 use program::{stop, tool};
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -56,7 +57,7 @@ pub(crate) fn to_its_end(mut command: Command, slow: Option<&str>) -> Result<Exi
         match tool::wait(&mut child, MUTE) {
             Ok(Some(status)) => return Ok(status),
             // No deadline: how long a build or all tests take is up to the machine, and somebody watches.
-            Ok(None) => slow.take().into_iter().for_each(|line| eprintln!("{line}")),
+            Ok(None) => slow.take().into_iter().for_each(tell),
             Err(error) => {
                 end_group(&mut child);
                 return Err(error);
@@ -84,7 +85,7 @@ fn end_group(child: &mut Child) {
 /// Says what a signal has left, where one came.
 pub(crate) fn explain_interrupt<T>(result: Result<T>, state: &str) -> Result<T> {
     if result.is_err() && stop::check().is_err() {
-        eprintln!("interrupted: {state}");
+        tell(&format!("interrupted: {state}"));
     }
     result
 }

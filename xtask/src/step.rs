@@ -9,6 +9,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use program::child::{self, Program};
+use program::progress::tell;
 use program::run::Run;
 use program::stop;
 use report::verdict::Verdict;
@@ -46,9 +47,14 @@ pub(crate) fn setup(args: &[impl AsRef<OsStr>], run: &Run, dir: &Path) -> Result
     Ok(path.trim().to_owned())
 }
 
-/// A lab for this process alone: two drills at once do not meet.
+/// A lab for this process alone: two drills at once do not meet. From now on a second signal, which ends this process at once,
+/// has it named, and [`down`] takes it down.
 pub(crate) fn own_lab(what: &str) -> String {
-    format!("{what}_{}", std::process::id())
+    let name = format!("{what}_{}", std::process::id());
+    stop::set_last_words(Some(format!(
+        "ended at once: if the lab {name} is there, `cargo xtask down --name {name}` takes it down"
+    )));
+    name
 }
 
 /// Takes a lab down after `work` was done with it, also when that failed or a signal came: that is why this does not
@@ -57,20 +63,21 @@ pub(crate) fn down<T>(name: &str, run: &Run, work: Result<T>) -> Result<T> {
     let interrupted = stop::check().is_err();
     if interrupted {
         // Said before: a second Ctrl-C ends us at once.
-        eprintln!(
+        tell(&format!(
             "interrupted: taking the lab {name} down; if you end that too, `cargo xtask down --name {name}` does it"
-        );
+        ));
     }
     match (take_down(name, run), work) {
         (Ok(()), work) => {
+            stop::set_last_words(None);
             if interrupted {
-                eprintln!("the lab {name} is gone, and nothing of it runs");
+                tell(&format!("the lab {name} is gone, and nothing of it runs"));
             }
             work
         }
         (Err(error), Ok(_)) => Err(error),
         (Err(error), Err(of_work)) => {
-            eprintln!("warning: {error:#}");
+            tell(&format!("warning: {error:#}"));
             Err(of_work)
         }
     }

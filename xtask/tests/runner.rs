@@ -205,6 +205,53 @@ fn an_interrupted_drill_says_what_it_leaves_and_what_to_type() {
     assert!(down.status.success() && !bed.path("home").join(&lab).exists(), "{}", stderr(&down));
 }
 
+/// Sends a signal to a benchmark at some moment, another one right after it if there is a `second`, and gives back its exit code,
+/// what it said and whether its lab is gone. With `deaf` nobody reads what it says, as after a Ctrl-C that has ended a pager.
+fn ended_bench(bed: &Bed, what: &[&str], at: &str, signals: &[Signal], deaf: bool) -> (Option<i32>, String, bool) {
+    let runs = bed.path("runs");
+    let mut child =
+        bed.xtask(&[&["bench", "verify", "--runs", runs.to_str().unwrap()], what].concat()).spawn().unwrap();
+    let name = format!("bench_{}", child.id());
+    let lab = bed.path("home").join(&name);
+    if deaf {
+        drop(child.stderr.take());
+    }
+    wait_for(at, || lab.join(at).exists());
+    for signal in signals {
+        kill_process(Pid::from_child(&child), *signal).unwrap();
+        std::thread::yield_now();
+    }
+    let output = child.wait_with_output().unwrap();
+    let (said, gone) = (stderr(&output), !lab.exists());
+    if !gone {
+        let named = said.contains(&format!("cargo xtask down --name {name}"));
+        assert!(named, "the lab was left, and nobody told how to take it down: {said}");
+        wait_for("what was ended at once to let the lab go", || {
+            bed.xtask(&["down", "--name", &name]).output().unwrap().status.success()
+        });
+        assert!(!lab.exists());
+    }
+    (output.status.code(), said, gone)
+}
+
+#[test]
+fn an_ended_benchmark_leaves_no_lab_or_says_how_to_take_it_down() {
+    let bed = Bed::new("");
+    let (honest, truth) = (&["--honest", "4"][..], &["--truth", "--small"][..]);
+    let (one, two) = (&[Signal::INT][..], &[Signal::INT; 2][..]);
+    for (what, at, signals, code, deaf) in [
+        (honest, "node1", one, 130, false),
+        (honest, "cluster.toml", two, 130, false),
+        (honest, "cluster.toml", one, 130, true),
+        (truth, "cluster.toml", &[Signal::TERM][..], 143, false),
+        (truth, "node2", two, 130, false),
+    ] {
+        let (ended, said, gone) = ended_bench(&bed, what, at, signals, deaf);
+        assert!(gone || signals.len() > 1, "{what:?} at {at}, {signals:?}, deaf {deaf}: {said}");
+        assert_eq!(ended, Some(code), "{what:?} at {at}, {signals:?}, deaf {deaf}: {said}");
+    }
+}
+
 /// It takes as long as `setup` waits for an engine's answer: ten seconds.
 #[test]
 fn an_engine_that_is_too_slow_does_not_make_nodes_local() {

@@ -14,6 +14,8 @@ use crate::types::Types;
 pub(crate) enum Otherwise {
     /// It has none: all of its rows are missing.
     Absent,
+    /// Only it has one: all of its rows are extra.
+    OnlyThere,
     /// As these words say; its rows were not compared.
     Defined(String),
 }
@@ -22,6 +24,7 @@ impl std::fmt::Display for Otherwise {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Otherwise::Absent => f.write_str("it is not there: it was dropped, or its schema was"),
+            Otherwise::OnlyThere => f.write_str("it is only there: the primary has none of that name"),
             Otherwise::Defined(how) => write!(f, "{how}; its rows were not compared"),
         }
     }

@@ -7,6 +7,7 @@ use program::progress::Progress;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
+use crate::causes::Causes;
 use crate::diff::Diff;
 use crate::indexes::Tally;
 use crate::looks;
@@ -84,7 +85,7 @@ pub(crate) fn compare(
     catalogs: &[Catalog],
     title: (&str, &str),
     options: Options,
-    progress: &Progress,
+    (causes, progress): (&mut Causes, &Progress),
     mut diff: Option<&mut Diff>,
 ) -> anyhow::Result<Vec<(VerifyRow, Tally)>> {
     let (run, title) = title;
@@ -100,7 +101,7 @@ pub(crate) fn compare(
             let name = format!("catalog {}", catalog.table.name);
             finding.tell(&name, &standby.name, progress);
             for why in finding.reasons() {
-                progress.warn(&format!("{name} on {}: {why}", standby.name));
+                causes.add(why, &name, &standby.name);
             }
             if let (Verdict::Broken, Ok(node)) = (row.verdict, &standby.node) {
                 for line in differences(catalog, &primary.door, &node.door) {

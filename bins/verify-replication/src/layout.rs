@@ -3,6 +3,7 @@
 use std::fmt;
 
 use cluster::ident::quote;
+use tokio_postgres::Row;
 
 use crate::fingerprint::{HashOf, row_bytes, value};
 use crate::reader::{Reader, Trouble, column};
@@ -107,16 +108,9 @@ impl Layout {
     /// # Errors
     /// If it cannot be read.
     pub(crate) fn read(reader: &mut Reader, table: &Subject, types: &mut Types) -> Result<Layout, Trouble> {
-        // Catalogs of a thousand tables are long, and read for each of them.
-        reader.set_mode(cluster::sql!("verify_by_index"))?;
-        let layout = Layout::from_catalogs(reader, table, types);
-        reader.set_mode(cluster::sql!("verify_by_scan"))?;
-        layout
-    }
-
-    fn from_catalogs(reader: &mut Reader, table: &Subject, types: &mut Types) -> Result<Layout, Trouble> {
         let hash = types.hash_of(reader)?;
-        let rows = reader.rows(cluster::sql!("verify_columns"), &[&table.oid])?;
+        let questions = [cluster::sql!("verify_columns"), cluster::sql!("verify_blocks")];
+        let [rows, extent] = reader.catalog_rows_of(questions, &[&table.oid])?;
         let oids = rows.iter().map(|row| column(row, 1)).collect::<Result<Vec<u32>, _>>()?;
         types.learn(reader, &oids)?;
         let (mut values, mut key, mut columns, mut parts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -134,7 +128,7 @@ impl Layout {
         }
         key.sort_by_key(|(place, _)| *place);
         let key = key.into_iter().map(|(_, column)| column).collect();
-        let Extent { blocks, file } = extent(reader, table)?;
+        let Extent { blocks, file } = Extent::of(&extent, reader, table)?;
         let shape = Shape { file, columns: parts };
         let bytes = row_bytes(&values);
         Ok(Layout { table: table.clone(), bytes, values, hash, has_text, key, blocks, columns, shape })
@@ -267,19 +261,29 @@ pub(crate) struct Extent {
     file: Option<u32>,
 }
 
+impl Extent {
+    /// What `sql/verify_blocks.sql` says.
+    ///
+    /// # Errors
+    /// If the table is gone.
+    pub(crate) fn of(rows: &[Row], reader: &Reader, table: &Subject) -> Result<Extent, Trouble> {
+        let row = rows.first();
+        let blocks = row.map(|row| column::<Option<i64>>(row, 0)).transpose()?.flatten();
+        let file = row.map(|row| column::<Option<u32>>(row, 1)).transpose()?.flatten();
+        match blocks.and_then(|blocks| u64::try_from(blocks).ok()) {
+            Some(blocks) => Ok(Extent { blocks, file }),
+            None => Err(Trouble::Lost(format!("node {}: {} is gone", reader.node(), table.title()))),
+        }
+    }
+}
+
 /// The table's extent on this node.
 ///
 /// # Errors
 /// If the table is gone.
 pub(crate) fn extent(reader: &mut Reader, table: &Subject) -> Result<Extent, Trouble> {
-    let rows = reader.rows(cluster::sql!("verify_blocks"), &[&table.oid])?;
-    let row = rows.first();
-    let blocks = row.map(|row| column::<Option<i64>>(row, 0)).transpose()?.flatten();
-    let file = row.map(|row| column::<Option<u32>>(row, 1)).transpose()?.flatten();
-    match blocks.and_then(|blocks| u64::try_from(blocks).ok()) {
-        Some(blocks) => Ok(Extent { blocks, file }),
-        None => Err(Trouble::Lost(format!("node {}: {} is gone", reader.node(), table.title()))),
-    }
+    let rows = reader.catalog_rows(cluster::sql!("verify_blocks"), &[&table.oid])?;
+    Extent::of(&rows, reader, table)
 }
 
 #[cfg(test)]

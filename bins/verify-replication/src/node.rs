@@ -1,11 +1,12 @@
 //! A node as this program holds it: a session for short questions, and sessions that read.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result, bail, ensure};
 use cluster::args::Cluster;
+use cluster::conninfo::Conninfo;
 use cluster::file::Role;
 use cluster::session::Session;
 use cluster::topology::replayed;
@@ -13,6 +14,7 @@ use cluster::{args, catch_up};
 use report::lsn::Lsn;
 use report::verify::Descent;
 
+use crate::APPLICATION;
 use crate::hindered::explained;
 use crate::indexes::Checkers;
 use crate::pace::Pace;
@@ -22,6 +24,16 @@ use crate::waiting::Waiting;
 
 /// A standby that took longer than this to catch up is slow: not each table waits for it again.
 const SLOW: Duration = Duration::from_secs(1);
+
+/// For so long a standby that has caught up is not asked to do so again for the next table: rows on their way arrive within
+/// milliseconds, and those that have not yet are looked at again with a mark of their own.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// How often a standby's session for short questions is opened anew: whoever ends it again and again means it.
+const REOPENED: u32 = 10;
+
+/// The pause before that.
+const REOPEN_PAUSE: Duration = Duration::from_millis(50);
 
 /// How nodes are opened.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +54,10 @@ pub(crate) struct Node {
     pub(crate) name: String,
     /// For short questions: marks, names.
     pub(crate) door: Session,
+    /// How it was opened.
+    info: Conninfo,
+    /// How often it was opened anew.
+    reopened: u32,
     /// For reading; at least one.
     pub(crate) readers: Vec<Reader>,
     /// What can check indexes and visibility maps there.
@@ -54,6 +70,8 @@ pub(crate) struct Node {
     lost: Lost,
     /// The last mark that it caught up with.
     passed: Arc<AtomicU64>,
+    /// When that was.
+    passed_at: Mutex<Option<Instant>>,
     /// Whether it took long for that.
     slow: AtomicBool,
 }
@@ -73,12 +91,55 @@ impl Node {
         pulse::watch(&node.name, &info, how.limit, &lost);
         let (name, waiting, slow) = (node.name.clone(), Waiting::default(), AtomicBool::new(false));
         let at_rest = how.at_rest;
-        Ok(Node { name, door, readers, checkers, at_rest, waiting, lost, passed, slow })
+        let passed_at = Mutex::new(None);
+        Ok(Node { name, door, info, reopened: 0, readers, checkers, at_rest, waiting, lost, passed, passed_at, slow })
     }
 
     /// The first of its readers, for what one session does.
     pub(crate) fn reader(&mut self) -> &mut Reader {
         &mut self.readers[0]
+    }
+
+    /// Whether its session for short questions was ended, and may be opened anew.
+    fn can_reopen_door(&self) -> bool {
+        let stopped = program::stop::check().is_err();
+        self.door.is_closed() && self.passed.load(Ordering::Relaxed) > 0 && self.lost().is_none() && !stopped
+    }
+
+    /// Opens the session for short questions of a standby anew, if somebody or something has ended it: that is no reason to give
+    /// the standby up. Only so often, and only if it has not gone back meanwhile.
+    ///
+    /// # Errors
+    /// Why it is given up.
+    fn reopen_door(&mut self) -> Result<()> {
+        let passed = Lsn(self.passed.load(Ordering::Relaxed));
+        ensure!(self.reopened < REOPENED, "node {}: our session there was ended {REOPENED} times", self.name);
+        self.reopened += 1;
+        program::stop::pause(REOPEN_PAUSE)?;
+        let door = Session::open(&self.name, &self.info, APPLICATION)?;
+        ensure!(
+            door.value::<bool>("SELECT pg_catalog.pg_is_in_recovery()", &[])?,
+            "node {}: it is a standby no more",
+            self.name
+        );
+        ensure_passed(self, replayed(&door)?.unwrap_or_default(), passed)?;
+        self.door = door;
+        Ok(())
+    }
+
+    /// Opens that session anew if it was ended; a node for which that fails is lost.
+    pub(crate) fn revive(&mut self) {
+        if self.can_reopen_door()
+            && let Err(error) = self.reopen_door()
+        {
+            self.lose(&error);
+        }
+    }
+
+    /// Whether it caught up with a mark within [`FRESH`].
+    fn has_just_caught_up(&self) -> bool {
+        let passed_at = *self.passed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        passed_at.is_some_and(|at| at.elapsed() < FRESH) && self.lost().is_none()
     }
 
     /// Whether it does not answer any more, or failed to catch up.
@@ -128,7 +189,7 @@ impl Standby {
 
     /// Waits until it has caught up with what the primary has by now. Gives it up if it does not.
     pub(crate) fn catch_up(&mut self, primary: &Node, limit: Duration) {
-        let Ok(node) = &self.node else { return };
+        let Ok(node) = &mut self.node else { return };
         if let Err(error) = catch_up(primary, node, limit) {
             self.node = Err(format!("{error:#}"));
         }
@@ -138,7 +199,7 @@ impl Standby {
     /// that took long the last time (`recovery_min_apply_delay`) is read as it stands: it has caught up with a mark of this
     /// run, and whatever then differs is proven with a mark of its own.
     pub(crate) fn catch_up_if_quick(&mut self, primary: &Node, limit: Duration) {
-        let Ok(node) = &self.node else { return };
+        let Ok(node) = &mut self.node else { return };
         if let Err(error) = catch_up_if_quick(primary, node, limit) {
             self.node = Err(format!("{error:#}"));
         }
@@ -168,42 +229,61 @@ fn no_further(at: Lsn, written: Lsn) -> Result<()> {
 ///
 /// # Errors
 /// If it does not by `limit`.
-pub(crate) fn catch_up(primary: &Node, standby: &Node, limit: Duration) -> Result<()> {
+pub(crate) fn catch_up(primary: &Node, standby: &mut Node, limit: Duration) -> Result<()> {
     if standby.at_rest {
         return Ok(());
     }
-    for node in [primary, standby] {
-        if let Some(why) = node.lost() {
-            bail!("{why}");
-        }
+    if let Some(why) = primary.lost().or_else(|| standby.lost()) {
+        bail!("{why}");
     }
-    let lose = |error: &Error| standby.lose(error);
     let begun = Instant::now();
     let mark =
         catch_up::mark(&primary.door).context("cannot set a mark in its WAL").inspect_err(|e| primary.lose(e))?;
-    let waited = catch_up::wait(&standby.door, mark, limit);
-    let at = waited
-        .map_err(|error| if standby.lost().is_none() { explained(error, &standby.door) } else { error })
-        .inspect_err(lose)?;
+    let at = loop {
+        match catch_up::wait(&standby.door, mark, limit.saturating_sub(begun.elapsed())) {
+            Ok(at) => break at,
+            Err(error) if standby.can_reopen_door() => {
+                drop(error);
+                standby.reopen_door().inspect_err(|error| standby.lose(error))?;
+            }
+            Err(error) => {
+                let error = if standby.lost().is_none() { explained(error, &standby.door) } else { error };
+                standby.lose(&error);
+                return Err(error);
+            }
+        }
+    };
     written_here(primary, standby, at)?;
     standby.passed.store(mark.0, Ordering::Relaxed);
+    *standby.passed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     standby.slow.store(begun.elapsed() > SLOW, Ordering::Relaxed);
     Ok(())
 }
 
-/// As [`catch_up`], unless the standby took long for that the last time: then only that it has not gone back behind the mark
-/// that it had passed, nor beyond what the primary has written.
+/// As [`catch_up`], unless it did so a moment ago, or took long for that the last time: then only that it has not gone back
+/// behind the mark that it had passed, nor beyond what the primary has written.
 ///
 /// # Errors
 /// As [`catch_up`].
-pub(crate) fn catch_up_if_quick(primary: &Node, standby: &Node, limit: Duration) -> Result<()> {
+pub(crate) fn catch_up_if_quick(primary: &Node, standby: &mut Node, limit: Duration) -> Result<()> {
     let passed = Lsn(standby.passed.load(Ordering::Relaxed));
+    if standby.has_just_caught_up() {
+        return Ok(());
+    }
     if standby.at_rest || !standby.slow.load(Ordering::Relaxed) || standby.lost().or(primary.lost()).is_some() {
         return catch_up(primary, standby, limit);
     }
-    let lose = |error: &Error| standby.lose(error);
-    let at = replayed(&standby.door).inspect_err(lose)?.unwrap_or_default();
-    ensure_passed(standby, at, passed).inspect_err(lose)?;
+    let at = loop {
+        match replayed(&standby.door) {
+            Ok(at) => break at.unwrap_or_default(),
+            Err(_) if standby.can_reopen_door() => standby.reopen_door().inspect_err(|error| standby.lose(error))?,
+            Err(error) => {
+                standby.lose(&error);
+                return Err(error);
+            }
+        }
+    };
+    ensure_passed(standby, at, passed).inspect_err(|error| standby.lose(error))?;
     written_here(primary, standby, at)
 }
 

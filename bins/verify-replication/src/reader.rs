@@ -1,5 +1,6 @@
 //! A session that reads: bounded, without side effects, and with errors told apart.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,12 +12,13 @@ use cluster::conninfo::Conninfo;
 use cluster::session::Session;
 use cluster::topology::replayed;
 use report::lsn::Lsn;
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
 use crate::APPLICATION;
 use crate::pace::Pace;
+use crate::prepared::Prepared;
 use crate::pulse::Lost;
 
 /// Time for one statement on our side: the server's own `statement_timeout` (sql/verify_session.sql) and a little, so
@@ -31,6 +33,12 @@ const CONFLICTS: u32 = 20;
 
 /// The pause after the first such conflict; it grows by as much with each.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a session looks for rows after `sql/verify_session.sql`.
+const BY_SCAN: &str = cluster::sql!("verify_by_scan");
+
+/// How it looks for those of catalogs: those of a thousand tables are long, and read for each of them.
+const BY_INDEX: &str = cluster::sql!("verify_by_index");
 
 /// From then on in this session: a lock is waited for only for a moment.
 const HASTY: &str = "SET lock_timeout = '250ms'";
@@ -91,8 +99,12 @@ pub(crate) struct Reader {
     hasty: bool,
     /// Time for one statement.
     deadline: Duration,
-    /// What was set for this session beyond the usual.
-    mode: Option<&'static str>,
+    /// How the server is to look for rows of tables: one of the scripts that set that.
+    mode: &'static str,
+    /// The last such script that the server was told.
+    told: &'static str,
+    /// What this session has prepared.
+    prepared: Prepared,
 }
 
 impl Reader {
@@ -108,7 +120,9 @@ impl Reader {
         pace: Arc<Pace>,
     ) -> Result<Reader> {
         let session = session(node, info)?;
-        Ok(Reader { session, info: info.clone(), passed, lost, pace, hasty: false, deadline: DEADLINE, mode: None })
+        let info = info.clone();
+        let (mode, told, prepared) = (BY_SCAN, BY_SCAN, Prepared::default());
+        Ok(Reader { session, info, passed, lost, pace, hasty: false, deadline: DEADLINE, mode, told, prepared })
     }
 
     /// The node's name.
@@ -121,13 +135,10 @@ impl Reader {
         self.session.is_closed()
     }
 
-    /// Runs a script that sets something for this session.
-    ///
-    /// # Errors
-    /// What the server says.
-    pub(crate) fn set_mode(&mut self, sql: &'static str) -> Result<(), Trouble> {
-        self.mode = Some(sql);
-        self.script(sql).map_err(|error| self.trouble(&error))
+    /// How rows of tables are looked for from now on: a script that sets that, which goes to the server with the next
+    /// statement.
+    pub(crate) fn set_mode(&mut self, script: &'static str) {
+        self.mode = script;
     }
 
     /// The rows of a statement. A conflict with recovery is tried again, with a bound.
@@ -135,7 +146,23 @@ impl Reader {
     /// # Errors
     /// Why they could not be read.
     pub(crate) fn rows(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Trouble> {
-        self.read(async |client| client.query(sql, parameters).await)
+        self.read(async |client| match parameters {
+            [] => client.query_typed(sql, &[]).await, // one round trip, where a statement with parameters needs two
+            _ => client.query(sql, parameters).await,
+        })
+    }
+
+    /// As [`Reader::rows`], of a statement that is asked of each table: it is prepared once, and finds its rows by index. It
+    /// may read catalogs only: see [`Prepared`].
+    ///
+    /// # Errors
+    /// Why they could not be read.
+    pub(crate) fn catalog_rows(
+        &mut self,
+        sql: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Trouble> {
+        self.run(BY_INDEX, async |client, prepared| prepared.rows(client, sql, parameters).await)
     }
 
     /// As [`Reader::rows`], for whatever `work` does with the client. `work` begins anew after a conflict.
@@ -144,17 +171,44 @@ impl Reader {
     /// Why it could not be read.
     pub(crate) fn read<T>(
         &mut self,
-        mut work: impl AsyncFnMut(&tokio_postgres::Client) -> Result<T, tokio_postgres::Error>,
+        mut work: impl AsyncFnMut(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, Trouble> {
+        self.run(self.mode, async |client, _| work(client).await)
+    }
+
+    /// As [`Reader::catalog_rows`], of several statements about the same thing: their rows in turn.
+    ///
+    /// # Errors
+    /// Why they could not be read.
+    pub(crate) fn catalog_rows_of<const N: usize>(
+        &mut self,
+        statements: [&'static str; N],
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<[Vec<Row>; N], Trouble> {
+        let all = self.run(BY_INDEX, async |client, prepared| prepared.all(client, &statements, parameters).await)?;
+        <[Vec<Row>; N]>::try_from(all).map_err(|_| Trouble::Unread("fewer answers than questions".to_owned()))
+    }
+
+    /// As [`Reader::read`], in a session that looks for rows as `mode` says.
+    fn run<T>(
+        &mut self,
+        mode: &'static str,
+        mut work: impl AsyncFnMut(&Client, &Prepared) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Trouble> {
         let mut conflicts = 0;
         loop {
-            let done = self.session.within(self.deadline, async {
+            let told = Cell::new(self.told);
+            let (session, prepared) = (&self.session, &self.prepared);
+            let done = session.within(self.deadline, async {
                 tokio::select! {
                     biased;
                     error = given_up(&self.lost) => Err(error),
-                    result = work(self.session.client()) => result.map_err(describe),
+                    result = in_mode(session.client(), mode, &told, work(session.client(), prepared)) => {
+                        result.map_err(describe)
+                    }
                 }
             });
+            self.told = told.get();
             let Err(error) = done else { return done.map_err(|error| self.trouble(&error)) };
             conflicts += 1;
             let is_conflict = |state: &SqlState| {
@@ -175,7 +229,7 @@ impl Reader {
     /// Why it could not be read.
     pub(crate) fn in_one_snapshot<T>(
         &mut self,
-        mut work: impl AsyncFnMut(&tokio_postgres::Client) -> Result<T, tokio_postgres::Error>,
+        mut work: impl AsyncFnMut(&Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Trouble> {
         self.read(async |client| {
             client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -197,9 +251,7 @@ impl Reader {
             return Ok(());
         }
         self.session = session(self.session.node(), &self.info)?;
-        if let Some(sql) = self.mode {
-            self.set_mode(sql)?;
-        }
+        (self.told, self.prepared) = (BY_SCAN, Prepared::default());
         if self.hasty {
             self.session.script(HASTY)?;
         }
@@ -319,6 +371,23 @@ fn session(node: &str, info: &Conninfo) -> Result<Session> {
     let session = Session::open(node, info, APPLICATION)?;
     session.script(cluster::sql!("verify_session"))?;
     Ok(session)
+}
+
+/// Does `work` in a session that looks for rows as `mode` says. Unless it is `told` that already, both are on their way at once:
+/// the server does one after the other.
+async fn in_mode<T>(
+    client: &Client,
+    mode: &'static str,
+    told: &Cell<&'static str>,
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, tokio_postgres::Error> {
+    if told.get() == mode {
+        return work.await;
+    }
+    let (set, done) = tokio::join!(biased; client.batch_execute(mode), work);
+    set?;
+    told.set(mode);
+    done
 }
 
 /// Ends when a signal came, or the node is waited for no more.

@@ -200,7 +200,7 @@ impl Recheck<'_> {
         Ok(Reads { first, standby, second })
     }
 
-    fn catch_up(&self) -> Result<(), Trouble> {
+    fn catch_up(&mut self) -> Result<(), Trouble> {
         catch_up(self.primary, self.standby, self.limits.catch_up).map_err(|error| Trouble::Lost(format!("{error:#}")))
     }
 

@@ -68,20 +68,24 @@ pub(crate) fn sums(
 ) -> Sums {
     let next = AtomicUsize::new(0);
     let sums = Mutex::new(vec![None; chunks.len()]);
-    std::thread::scope(|scope| {
-        for reader in readers {
-            scope.spawn(|| {
-                while let Some((index, range)) = take(&next, chunks).filter(|_| wanted()) {
-                    let sum = sum(reader, layout, range);
-                    if matches!(sum, Err(Trouble::Lost(_))) {
-                        next.store(chunks.len(), Ordering::Relaxed);
-                    }
-                    sums.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(sum);
-                    progress.advance(1);
-                }
-            });
+    let read = |reader: &mut Reader| {
+        while let Some((index, range)) = take(&next, chunks).filter(|_| wanted()) {
+            let sum = sum(reader, layout, range);
+            if matches!(sum, Err(Trouble::Lost(_))) {
+                next.store(chunks.len(), Ordering::Relaxed);
+            }
+            sums.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(sum);
+            progress.advance(1);
         }
-    });
+    };
+    match readers.split_first_mut() {
+        Some((first, _)) if chunks.len() == 1 => read(first), // most tables: a thread costs more than it reads
+        _ => std::thread::scope(|scope| {
+            for reader in readers {
+                scope.spawn(|| read(reader));
+            }
+        }),
+    }
     sums.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -53,12 +53,14 @@ pub(crate) struct Subjects {
     pub(crate) sequences: Vec<Subject>,
     /// What is not compared, each with why.
     pub(crate) left_out: Vec<String>,
+    /// Names that lead to nothing on this node.
+    pub(crate) not_here: Vec<String>,
 }
 
 /// Finds what to compare: all of it, or what `names` say. With `say_others` the other databases are among what is left out.
 ///
 /// # Errors
-/// If a name leads to nothing that can be compared.
+/// If a name leads to something that cannot be compared. One that leads to nothing is among [`Subjects::not_here`].
 pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], say_others: bool) -> Result<Subjects> {
     let mut subjects = Subjects::default();
     let mut left_out = Vec::new();
@@ -70,7 +72,10 @@ pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], say_ot
     }
     for name in names {
         let before = subjects.tables.len() + subjects.sequences.len();
-        let oid = resolve(door, name)?;
+        let Some(oid) = resolve(door, name)? else {
+            subjects.not_here.push(name.clone());
+            continue;
+        };
         add(reader, Some(oid), &mut subjects, &mut left_out)?;
         if subjects.tables.len() + subjects.sequences.len() == before {
             match left_out.pop() {
@@ -104,20 +109,21 @@ pub(crate) fn other_databases(door: &Session) -> Result<Option<String>> {
 }
 
 /// Has the server resolve a name, first as it would stand in a statement, then letter by letter.
+/// `None` if there is none.
 ///
 /// # Errors
-/// If there is none.
-pub(crate) fn resolve(door: &Session, name: &str) -> Result<u32> {
+/// If it cannot be a name, or cannot be asked for.
+pub(crate) fn resolve(door: &Session, name: &str) -> Result<Option<u32>> {
     ensure!(!name.contains('\0'), "--table {name:?}: a name cannot hold a NUL");
     for text in [name.to_owned(), quote(name)] {
         match door.value::<Option<u32>>("SELECT pg_catalog.to_regclass($1::text)::oid", &[&text]) {
-            Ok(Some(oid)) => return Ok(oid),
+            Ok(Some(oid)) => return Ok(Some(oid)),
             Ok(None) => {}
             Err(error) if is_no_name(&error) => {}
             Err(error) => return Err(error).with_context(|| format!("--table {name}")),
         }
     }
-    bail!("--table {name:?}: there is no such table")
+    Ok(None)
 }
 
 /// Whether the server said that this cannot be a relation's name at all.

@@ -100,7 +100,6 @@ fn read_all(
     let losses: Vec<_> = standbys.iter().filter_map(|standby| standby.node.as_ref().ok().map(Node::loss)).collect();
     let wanted = || losses.iter().any(|lost| lost.why().is_none()); // with nobody left there is nothing to compare with
     std::thread::scope(|scope| {
-        let here = scope.spawn(|| sums(&mut primary.readers, layout, chunks, wanted, progress));
         let there: Vec<_> = standbys
             .iter_mut()
             .map(|standby| {
@@ -111,9 +110,10 @@ fn read_all(
                     .map(|node| scope.spawn(|| sums(&mut node.readers, layout, chunks, || true, progress)))
             })
             .collect();
+        let here = sums(&mut primary.readers, layout, chunks, wanted, progress);
         // A panic of a reader leaves no sums: nothing of it counts as read.
         let there = there.into_iter().map(|handle| handle.map(|handle| handle.join().unwrap_or_default())).collect();
-        Read { here: here.join().unwrap_or_default(), there }
+        Read { here, there }
     })
 }
 
@@ -203,6 +203,12 @@ impl Finding {
         Finding { found: Found::unread(why), ..Finding::default() }
     }
 
+    /// A finding of what only a copy has: all of its rows are extra.
+    pub(crate) fn only_there(rows: u64) -> Finding {
+        let otherwise = Some(Otherwise::OnlyThere);
+        Finding { rows_primary: Some(0), rows_standby: Some(rows), otherwise, ..Finding::default() }
+    }
+
     /// Whether nothing is proven of it.
     pub(crate) fn is_unknown(&self) -> bool {
         self.verdict() == Verdict::Unknown
@@ -253,6 +259,7 @@ impl Finding {
         // Of a table of which nothing was compared, nothing is known: not even that nothing is missing.
         let absent = self.otherwise == Some(Otherwise::Absent);
         let missing = if absent { self.rows_primary } else { None };
+        let extra = if self.otherwise == Some(Otherwise::OnlyThere) { self.rows_standby } else { None };
         let of = |count: u64| (count > 0 || self.chunks > 0 && !self.found.unread).then_some(count);
         VerifyRow {
             run: run.to_owned(),
@@ -261,7 +268,7 @@ impl Finding {
             rows_primary: self.rows_primary,
             rows_standby: if absent { Some(0) } else { self.rows_standby },
             missing: missing.or(of(self.found.missing.count)),
-            extra: of(self.found.extra.count),
+            extra: extra.or(of(self.found.extra.count)),
             different: of(self.found.different.count),
             corrupt: of(self.found.damage.count()),
             chunks: self.chunks,

@@ -36,7 +36,7 @@ impl Types {
         if new.is_empty() {
             return Ok(());
         }
-        for row in reader.rows(cluster::sql!("verify_types"), &[&new])? {
+        for row in reader.catalog_rows(cluster::sql!("verify_types"), &[&new])? {
             let kind = Kind { is_sendable: column(&row, 1)?, parts: column(&row, 2)? };
             self.kinds.insert(column(&row, 0)?, kind);
         }

@@ -103,8 +103,10 @@ impl Verify<'_> {
         }
         let subjects =
             &subject::find(&self.primary.door, &mut self.primary.readers[0], names, self.scope.other_databases)?;
+        let only_there = self.only_there(&subjects.not_here)?;
         self.begin()?;
         self.coverage.left_out.clone_from(&subjects.left_out);
+        self.emit_only_there(only_there)?;
         let compared = self.tables(subjects).and_then(|()| self.sequences(subjects));
         self.causes.tell(&self.account.progress);
         compared?;
@@ -183,8 +185,10 @@ impl Verify<'_> {
         self.coverage.catalogs = found.schema.len() as u64;
         for (title, some) in [(VerifyRow::CATALOGS, &found.schema), (VerifyRow::LARGE_OBJECTS, &found.large_objects)] {
             let (primary, standbys) = (&mut self.primary, &mut self.standbys);
-            let Account { run, progress, diff, .. } = &mut *self.account;
-            let rows = catalogs::compare(primary, standbys, some, (run, title), self.options, progress, diff.as_mut())?;
+            let (Account { run, progress, diff, .. }, causes) = (&mut *self.account, &mut self.causes);
+            let told = (causes, &*progress);
+            let rows = catalogs::compare(primary, standbys, some, (run, title), self.options, told, diff.as_mut())?;
+            self.causes.tell(&self.account.progress);
             for (row, tally) in &rows {
                 self.coverage.read_catalog_indexes(&row.standby, tally);
             }
@@ -235,6 +239,7 @@ impl Verify<'_> {
     fn give_up_lost(&mut self) {
         let primary_gone = self.primary.is_gone();
         for standby in &mut self.standbys {
+            standby.node.iter_mut().for_each(Node::revive);
             let gone = standby.node.as_ref().ok().filter(|node| node.is_gone()).map(Node::why_gone);
             if let Some(why) = gone {
                 standby.node = Err(why);

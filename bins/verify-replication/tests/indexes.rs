@@ -39,6 +39,7 @@ const KINDS: &[Kind] = &[
     kind("", "'K' || i", "INDEX {i} ON {t} (lower(v)) WHERE id % 2 = 0"),
     kind("", "'K' || i", "INDEX {i} ON {t} (v DESC, id) INCLUDE (w)"),
     kind("", "'K' || i", "INDEX {i} ON {t} (v COLLATE \"POSIX\")"),
+    kind("", "'K' || i", "INDEX {i} ON {t} (lower(v) COLLATE \"POSIX\", (v || w) COLLATE \"POSIX\")"),
     kind("", "'K' || i", "INDEX {i} ON {t} USING hash (v)"),
     kind("", "ARRAY[i, i + 1]", "INDEX {i} ON {t} USING gin (v)"),
     kind("", "jsonb_build_object('a', i)", "INDEX {i} ON {t} USING gin (v)"),
@@ -301,4 +302,18 @@ fn exchange_places(page: &mut [u8], one: usize, other: usize) {
     };
     let (one, other) = (item(one), item(other));
     (0..6).for_each(|byte| page.swap(one + byte, other + byte));
+}
+
+#[test]
+fn an_index_that_the_server_passes_by_for_its_twin_is_unknown_without_amcheck_and_that_is_said() {
+    let pair = Pair::new();
+    let script = "CREATE TABLE twice AS SELECT i AS v FROM generate_series(1, 500) AS i;
+                  CREATE INDEX one_of_two ON twice (v); CREATE INDEX other_of_two ON twice (v);
+                  DROP EXTENSION IF EXISTS amcheck";
+    pair.primary.script(script).unwrap();
+    pair.settle();
+    let (code, rows, stderr) = pair.verify(&["--table", "twice", "--indexes", "all"]);
+    assert_eq!((code, rows[0].verdict, rows[0].index_faults), (Some(2), Unknown, Some(0)), "{stderr}");
+    let said = "was not read in full: another index is over the same";
+    assert_eq!(stderr.matches(said).count(), 1, "one of the two is read: {stderr}");
 }

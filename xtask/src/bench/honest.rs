@@ -49,7 +49,7 @@ const REASONS: usize = 6;
 pub(super) fn run(bed: &Bed<'_>, runs: u64) -> Result<(String, Verdict)> {
     let mut sink = Sink::create_new(&bed.dir.join("bench-honest.csv"))?;
     std::fs::create_dir_all(bed.dir.join("rows"))?;
-    let port = ports::free(2)?;
+    let port = ports::nine_free()?;
     let (mut rows, mut loads) = (Vec::new(), [None; SETTINGS.len()]);
     for (n, ((sync, delay_us), load)) in (1..).zip(SETTINGS.into_iter().zip(&mut loads)) {
         let wanted = n * runs / SETTINGS.len() as u64 - rows.len() as u64;

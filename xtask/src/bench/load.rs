@@ -1,6 +1,5 @@
 //! `bench load`: `write-load --rate max` beside `pgbench -M prepared` with the same one-row INSERT on the same server.
 
-use std::net::TcpListener;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,7 +8,7 @@ use report::bench::LoadBenchRow;
 use report::load::LoadRow;
 use xshell::{Shell, cmd};
 
-use super::{Bed, mid, rusage};
+use super::{Bed, mid, ports, rusage};
 use crate::step;
 
 /// How many clients write.
@@ -24,7 +23,7 @@ VALUES (:run, :client_id, :seq, '105ff92dd30f10e977b48611cb609ae3');
 
 pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
     let mut sink = Sink::create_new(&bed.dir.join("bench-load.csv"))?;
-    let port = free_port()?;
+    let port = ports::nine_free()?.to_string();
     bed.progress.step("setting up");
     // A new lab on a port of our choice: its first node, the primary, listens there.
     let cluster = bed.setup(&["--port", &port, "--sync", "async"])?;
@@ -142,11 +141,6 @@ fn table(rows: &[(LoadBenchRow, LoadBenchRow)]) -> String {
         ));
     }
     lines.join("\n")
-}
-
-/// A port that nobody listens on now.
-pub(super) fn free_port() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string())
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ pub(super) fn run(sh: &Shell, bed: &Bed<'_>, args: &Args) -> Result<(String, Ver
 fn pairs(sh: &Shell, bed: &Bed<'_>, wide: bool) -> Result<String> {
     let table = if wide { WIDE } else { ORDERS };
     let mut sink = Sink::create_new(&bed.dir.join("bench-verify.csv"))?;
-    let port = ports::free(2)?;
+    let port = ports::nine_free()?;
     bed.progress.step("setting up");
     let cluster = bed.setup(&["--port", &port.to_string(), "--sync", "async"])?;
     bed.progress.step(format!("seeding {} rows", bed.args.rows));

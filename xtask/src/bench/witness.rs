@@ -43,7 +43,7 @@ const GIVE_UP: &str = "120";
 
 pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
     let mut sink = Sink::create_new(&bed.dir.join("bench-witness.csv"))?;
-    let port = ports::free(2)?;
+    let port = ports::nine_free()?;
     let mut rows = Vec::new();
     for sync in ["on", "async"] {
         bed.progress.step(format!("setting up, sync {sync}"));

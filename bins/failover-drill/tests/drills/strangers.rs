@@ -1,4 +1,4 @@
-//! Somebody answers where a node was killed, and asks for what it should not get. It gets nothing, and the drill is none the worse.
+//! Somebody answers where a node was killed, and asks for what it should not get: it gets nothing, and the drill holds.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

@@ -58,8 +58,8 @@ impl Blocking {
         self.run(self.client.batch_execute(sql))
     }
 
-    /// Gives the rows of a `COPY … FROM STDIN` piece by piece: `next` fills the piece that it is given, which is empty, and says whether
-    /// there is more to come. Returns how many rows went in.
+    /// Gives the rows of a `COPY … FROM STDIN` piece by piece: `next` fills the piece that it is given, which is empty, and
+    /// says whether there is more to come. Returns how many rows went in.
     ///
     /// # Errors
     /// As [`Blocking::run`], or what `next` says; then nothing went in.

@@ -1,8 +1,8 @@
 //! A guard before the driver: it sees what a server asks for before the driver answers it.
 //!
 //! The driver answers whoever asks for a password in clear, or takes us in without asking for anything. Where a lab's
-//! server was killed anybody can listen on its port and ask. So each message of the server is looked at on its way up until we are let
-//! in: what `require_auth` does not take, or what comes from somebody else's process, ends the connection there.
+//! server was killed anybody can listen on its port and ask. So each message of the server is looked at on its way up until
+//! we are let in: what `require_auth` does not take, or what comes from somebody else's process, ends the connection there.
 
 use std::fmt;
 use std::io;

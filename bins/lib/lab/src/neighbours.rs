@@ -16,7 +16,8 @@ use crate::process::{Process, processes};
 /// If the processes of this machine cannot be listed.
 pub(crate) fn warning(account: Account) -> Result<Option<String>> {
     let Account::Other { uid, .. } = account else { return Ok(None) };
-    let Some((pid, dir)) = foreign_servers(uid)?.pop() else { return Ok(None) };
+    // The oldest of them, most often the postmaster.
+    let Some((pid, dir)) = foreign_servers(uid)?.into_iter().min() else { return Ok(None) };
     Ok(Some(format!(
         "the lab's servers run as the same user (uid {uid}) as process {pid}, a server in {}: each can read and signal the \
          other. A user of their own keeps them apart: useradd --system {DEDICATED}",

@@ -79,7 +79,8 @@ fn shown(message: Cow<'static, str>) -> Cow<'static, str> {
     }
 }
 
-/// Prints a line to stderr, with nothing in it that a terminal would obey. Where that leads to a full disk the line is lost; `eprintln!` would panic.
-pub(crate) fn tell(line: &str) {
+/// Prints a line to stderr, with nothing in it that a terminal would obey. Where that leads to a full disk, or to a reader
+/// that has gone, the line is lost; `eprintln!` would panic, and what was to be done after it would be left undone.
+pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", foreign::for_terminal(line));
 }

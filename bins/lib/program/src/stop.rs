@@ -43,13 +43,19 @@ impl std::error::Error for Interrupted {}
 
 struct State {
     reason: Mutex<Option<Reason>>,
+    last_words: Mutex<Option<String>>,
     changed: Condvar,
     told: watch::Sender<bool>,
 }
 
 fn state() -> &'static State {
     static STATE: OnceLock<State> = OnceLock::new();
-    STATE.get_or_init(|| State { reason: Mutex::new(None), changed: Condvar::new(), told: watch::Sender::new(false) })
+    STATE.get_or_init(|| State {
+        reason: Mutex::new(None),
+        last_words: Mutex::new(None),
+        changed: Condvar::new(),
+        told: watch::Sender::new(false),
+    })
 }
 
 impl State {
@@ -83,6 +89,8 @@ pub fn listen(until_eof: bool) -> Result<()> {
     std::thread::spawn(move || {
         for (count, signal) in signals.forever().enumerate() {
             if count > 0 {
+                let words = state().last_words.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+                words.iter().for_each(|words| crate::progress::tell(words));
                 std::process::exit(i32::from(Interrupted(signal).exit_code()));
             }
             stop(Reason::Signal(signal));
@@ -97,6 +105,12 @@ pub fn listen(until_eof: bool) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// What is said when a second signal ends the program at once: what it leaves behind, and what to do about that. `None`: it
+/// leaves nothing.
+pub fn set_last_words(words: Option<String>) {
+    *state().last_words.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = words;
 }
 
 /// Why to stop, if there is a reason.

@@ -260,9 +260,10 @@ impl Lab {
         );
         let mut section = self.file().node.iter().find(|node| node.name == primary).unwrap().clone();
         // Local servers reach each other at their sockets, containers by name, on a network of their own.
-        section.host = self.dir().join(primary).join("socket").display().to_string();
         if self.file().compose.is_some() {
             (section.host, section.port) = (format!("{primary}.replication"), 5432);
+        } else {
+            section.host = self.dir().join(primary).join("socket").display().to_string();
         }
         for (standby, on_standby) in &topology.standbys {
             let upstream = lab::standby::upstream(&section, &standby.name, Path::new("no matter"));

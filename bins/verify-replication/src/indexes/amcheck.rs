@@ -43,13 +43,14 @@ impl Checkers {
 /// # Errors
 /// Why that could not be done.
 pub(super) fn check(reader: &mut Reader, checkers: &Checkers, index: &Index) -> Result<Said, Trouble> {
+    let oid = index.oid;
     let call = match index.method.as_str() {
-        "btree" => checkers.get("bt_index_check").map(|function| format!("SELECT {function}($1::oid::regclass, true)")),
-        "gin" => checkers.get("gin_index_check").map(|function| format!("SELECT {function}($1::oid::regclass)")),
+        "btree" => checkers.get("bt_index_check").map(|function| format!("SELECT {function}('{oid}'::regclass, true)")),
+        "gin" => checkers.get("gin_index_check").map(|function| format!("SELECT {function}('{oid}'::regclass)")),
         _ => None,
     };
     let Some(call) = call else { return Ok(Said::Nothing) };
-    match reader.rows(&call, &[&index.oid]) {
+    match reader.rows(&call, &[]) {
         Ok(_) => Ok(Said::Sound),
         Err(Trouble::Corrupt(why)) => Ok(match row(&why) {
             Some(place) => Said::NoEntry(place, why),

@@ -22,7 +22,7 @@ pub(super) fn mode(
 ) -> Result<Option<&'static str>, Trouble> {
     let mut found = Ok(None);
     for mode in MODES {
-        reader.set_mode(mode)?;
+        reader.set_mode(mode);
         match reads(reader, index, sql, also) {
             Ok(true) => found = Ok(Some(mode)),
             Ok(false) => continue,
@@ -30,7 +30,7 @@ pub(super) fn mode(
         }
         break;
     }
-    reader.set_mode(cluster::sql!("verify_by_scan"))?;
+    reader.set_mode(cluster::sql!("verify_by_scan"));
     found
 }
 
@@ -43,9 +43,9 @@ pub(super) fn by<T>(
     mode: &'static str,
     run: impl FnOnce(&mut Reader) -> Result<T, Trouble>,
 ) -> Result<T, Trouble> {
-    reader.set_mode(mode)?;
+    reader.set_mode(mode);
     let done = run(reader);
-    reader.set_mode(cluster::sql!("verify_by_scan"))?;
+    reader.set_mode(cluster::sql!("verify_by_scan"));
     done
 }
 

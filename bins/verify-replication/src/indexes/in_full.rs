@@ -32,6 +32,8 @@ impl Pass {
     }
 }
 
+pub(super) const BY_ANOTHER: &str = "the server reads its rows in order by another index";
+
 /// Reads an index in full.
 ///
 /// # Errors
@@ -48,7 +50,7 @@ pub(super) fn read(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut S
     for look in 1..=LOOKS {
         nodes.there.pace()?;
         let Some(pass) = both(nodes.there, index, &in_order, &scan)? else {
-            seen.not_read.get_or_insert_with(|| "the server reads its rows in order by another index".to_owned());
+            seen.not_read.get_or_insert_with(|| BY_ANOTHER.to_owned());
             return Ok(());
         };
         nodes.there.spent(pass.by_index.rows);

@@ -1,5 +1,8 @@
 //! An index, as its catalogs describe it.
 
+use tokio_postgres::Row;
+
+use crate::layout::Extent;
 use crate::reader::{Reader, Trouble, column};
 use crate::subject::Subject;
 
@@ -23,6 +26,7 @@ pub(crate) struct Index {
 }
 
 /// A key column of an index.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Column {
     /// The expression that it holds.
     pub(crate) value: String,
@@ -37,39 +41,74 @@ pub(crate) struct Column {
 }
 
 impl Index {
+    /// Whether the server can use one as well as the other for whatever is asked of their rows.
+    pub(crate) fn is_over_the_same(&self, other: &Index) -> bool {
+        self.method == other.method && self.predicate == other.predicate && self.columns == other.columns
+    }
+
     /// Its predicate as a condition; `true` if it has none.
     pub(crate) fn condition(&self) -> String {
         self.predicate.as_ref().map_or_else(|| "true".to_owned(), |predicate| format!("({predicate})"))
     }
 }
 
-/// The indexes of a table on a node, by name.
+/// What a node's catalogs say of a table's indexes, and of what they lead to.
+pub(crate) struct Described {
+    /// Its indexes, by name.
+    pub(crate) indexes: Vec<Index>,
+    /// Its blocks.
+    pub(crate) blocks: u64,
+    /// Its pages as of the last VACUUM, and how many of them its visibility map covered.
+    pub(crate) covered: Option<Covered>,
+}
+
+/// How much of a table the visibility map covers, as far as the last VACUUM knew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Covered {
+    pub(crate) visible: i32,
+    pub(crate) pages: i32,
+}
+
+/// Reads what a node's catalogs say of a table's indexes.
 ///
 /// # Errors
 /// Why they could not be read.
-pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Vec<Index>, Trouble> {
+pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Described, Trouble> {
+    let covered = "SELECT c.relallvisible, c.relpages FROM pg_catalog.pg_class AS c WHERE c.oid = $1";
+    let questions = [cluster::sql!("verify_indexes"), cluster::sql!("verify_blocks"), covered];
+    let [indexes, extent, covered_rows] = reader.catalog_rows_of(questions, &[&table.oid])?;
+    let covered = |row: &Row| Ok(Covered { visible: column(row, 0)?, pages: column(row, 1)? });
+    Ok(Described {
+        indexes: indexes_of(&indexes)?,
+        blocks: Extent::of(&extent, reader, table)?.blocks,
+        covered: covered_rows.first().map(covered).transpose()?,
+    })
+}
+
+/// The indexes that `sql/verify_indexes.sql` tells of.
+fn indexes_of(rows: &[Row]) -> Result<Vec<Index>, Trouble> {
     let mut indexes: Vec<Index> = Vec::new();
-    for row in reader.rows(cluster::sql!("verify_indexes"), &[&table.oid])? {
-        let oid = column(&row, 0)?;
-        let Some(value) = column::<Option<String>>(&row, 7)? else { continue }; // dropped in this moment
+    for row in rows {
+        let oid = column(row, 0)?;
+        let Some(value) = column::<Option<String>>(row, 7)? else { continue }; // dropped in this moment
         let value = format!("({value})");
         let key = Column {
-            probe: if column(&row, 11)? { query_for_all_lexemes(&value) } else { value.clone() },
+            probe: if column(row, 11)? { query_for_all_lexemes(&value) } else { value.clone() },
             value,
-            operators: column(&row, 8)?,
-            before: column(&row, 9)?,
-            nulls_first: column(&row, 10)?,
+            operators: column(row, 8)?,
+            before: column(row, 9)?,
+            nulls_first: column(row, 10)?,
         };
         match indexes.last_mut().filter(|last| last.oid == oid) {
             Some(index) => index.columns.push(key),
             None => indexes.push(Index {
                 oid,
-                quoted: column(&row, 1)?,
-                title: column(&row, 2)?,
-                method: column(&row, 3)?,
-                is_valid: column(&row, 4)?,
-                predicate: column(&row, 5)?,
-                calls_code_of_users: column(&row, 6)?,
+                quoted: column(row, 1)?,
+                title: column(row, 2)?,
+                method: column(row, 3)?,
+                is_valid: column(row, 4)?,
+                predicate: column(row, 5)?,
+                calls_code_of_users: column(row, 6)?,
                 columns: vec![key],
             }),
         }

@@ -108,7 +108,7 @@ fn within(reader: &mut Reader, table: &Table, index: &Index, range: Blocks, hold
 
 const TOO_MANY: &str = "some rows share their value with too many others to be told from them";
 
-const NO_WAY: &str =
+pub(super) const NO_WAY: &str =
     "the server takes another way to its rows, or there is no operator that finds them by their own value";
 
 /// Ways to look rows up: with all columns first; then with each one alone.

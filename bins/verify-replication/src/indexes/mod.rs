@@ -22,10 +22,10 @@ pub(crate) use self::amcheck::Checkers;
 pub(crate) use self::draw::Draw;
 pub(crate) use self::tally::Tally;
 
-use self::index::Index;
+use self::index::{Covered, Described, Index};
 use self::visibility::Map;
 use crate::found::Found;
-use crate::layout::{Layout, extent};
+use crate::layout::Layout;
 use crate::node::Node;
 use crate::reader::{Reader, Trouble};
 
@@ -76,6 +76,8 @@ struct Table<'a> {
     rows: u64,
     /// Blocks on the standby.
     blocks: u64,
+    /// How much of it the visibility map covers there.
+    covered: Option<Covered>,
     draw: Draw,
     how: Indexes,
 }
@@ -98,10 +100,12 @@ pub(crate) fn check(
     let nodes = &mut Nodes { there: standby.reader(), here: primary.reader(), checkers_there, checkers_here };
     let begun = |nodes: &mut Nodes| {
         nodes.take_time_for(rows)?;
-        Ok((index::read(nodes.there, &layout.table)?, extent(nodes.there, &layout.table)?.blocks))
+        index::read(nodes.there, &layout.table)
     };
     match begun(nodes) {
-        Ok((indexes, blocks)) => all(nodes, &Table { layout, rows, blocks, draw, how }, &indexes, found),
+        Ok(Described { indexes, blocks, covered }) => {
+            all(nodes, &Table { layout, rows, blocks, covered, draw, how }, &indexes, found);
+        }
         Err(trouble) => found.keep("its indexes", &trouble),
     }
     if let Err(trouble) = nodes.take_time_for(0) {
@@ -120,7 +124,7 @@ fn all(nodes: &mut Nodes, table: &Table, indexes: &[Index], found: &mut Found) {
     found.indexes = Some(0);
     for index in indexes {
         match look_at(nodes, table, index) {
-            Ok(seen) => keep(found, index, table, seen),
+            Ok(seen) => keep(found, index, table, Seen { not_read: why_not(seen.not_read, index, indexes), ..seen }),
             Err(_) if is_gone(nodes.there, index) => {} // dropped or built anew meanwhile
             Err(trouble) => found.unknown.push(format!("index {}: {trouble}", index.title)),
         }
@@ -139,6 +143,18 @@ fn all(nodes: &mut Nodes, table: &Table, indexes: &[Index], found: &mut Found) {
         Err(trouble) => found.keep("its visibility map", &trouble),
     }
 }
+
+/// Why an index was not read, where another one stands in its way. The server plans by costs alone, and those of two indexes
+/// over the same are the same: `enable_…` rules out kinds of scans and not indexes, and what does rule one out (dropping it in
+/// a transaction, `indisvalid`, a hook) writes, locks, or has to be loaded by a superuser. On a standby none of it is to be had.
+fn why_not(why: Option<String>, index: &Index, indexes: &[Index]) -> Option<String> {
+    let by_another = why.as_ref().is_some_and(|why| [look_up::NO_WAY, in_full::BY_ANOTHER].contains(&why.as_str()));
+    let twin = indexes.iter().any(|other| other.oid != index.oid && other.is_valid && other.is_over_the_same(index));
+    if by_another && twin { Some(TWIN.to_owned()) } else { why }
+}
+
+const TWIN: &str =
+    "another index is over the same, and no setting of a session makes the server read this one: amcheck does";
 
 fn keep(found: &mut Found, index: &Index, table: &Table, seen: Seen) {
     let is_read = seen.in_full || seen.looked_up > 0 || seen.faults > 0;
@@ -242,5 +258,5 @@ fn pause() -> Result<(), Trouble> {
 /// Whether an index is there no more, or not valid.
 fn is_gone(reader: &mut Reader, index: &Index) -> bool {
     let sql = "SELECT FROM pg_catalog.pg_index AS i WHERE i.indexrelid = $1 AND i.indisvalid";
-    reader.rows(sql, &[&index.oid]).is_ok_and(|rows| rows.is_empty())
+    reader.catalog_rows(sql, &[&index.oid]).is_ok_and(|rows| rows.is_empty())
 }

@@ -1,6 +1,6 @@
 //! The visibility map: a page that it wrongly calls all-visible shows deleted rows to whoever reads an index only.
 
-use super::index::Index;
+use super::index::{Covered, Index};
 use super::{Checkers, Indexes, LOOKS, Nodes, Table, pause};
 use crate::reader::{Reader, Trouble, column};
 
@@ -31,7 +31,7 @@ pub(super) fn check(nodes: &mut Nodes, table: &Table, indexes: &[Index], faults:
     if faults > 0 && nodes.checkers_there.get("pg_check_visible").is_none() {
         return Ok(Map::NotRead); // a count by an index that is wrong itself says nothing of the map
     }
-    match is_worth_it(nodes.there, table, nodes.checkers_there)? {
+    match is_worth_it(table, nodes.checkers_there) {
         None => return Ok(Map::Empty),
         Some(false) => return Ok(Map::NotRead),
         Some(true) => {}
@@ -73,8 +73,9 @@ fn by_pg_visibility(reader: &mut Reader, table: &Table, checkers: &Checkers) -> 
     let (mut wrong, mut remarks) = (0_u64, Vec::new());
     for (function, what) in [("pg_check_visible", "all-visible"), ("pg_check_frozen", "all-frozen")] {
         let Some(call) = checkers.get(function) else { continue };
-        let sql = format!("SELECT count(*), min(c.t_ctid::text) FROM {call}($1::oid::regclass) AS c");
-        let rows = reader.rows(&sql, &[&table.layout.table.oid])?;
+        let sql =
+            format!("SELECT count(*), min(c.t_ctid::text) FROM {call}('{}'::regclass) AS c", table.layout.table.oid);
+        let rows = reader.rows(&sql, &[])?;
         let Some(row) = rows.first() else { return Ok(Map::NotRead) };
         let rows = column::<i64>(row, 0)?.unsigned_abs();
         if rows > 0 {
@@ -89,16 +90,13 @@ fn by_pg_visibility(reader: &mut Reader, table: &Table, checkers: &Checkers) -> 
 }
 
 /// Whether the map covers anything, as far as the last VACUUM knew, and can be looked at for what that is worth.
-fn is_worth_it(reader: &mut Reader, table: &Table, checkers: &Checkers) -> Result<Option<bool>, Trouble> {
-    let sql = "SELECT c.relallvisible, c.relpages FROM pg_catalog.pg_class AS c WHERE c.oid = $1";
-    let rows = reader.rows(sql, &[&table.layout.table.oid])?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let (visible, pages): (i32, i32) = (column(row, 0)?, column(row, 1)?);
+fn is_worth_it(table: &Table, checkers: &Checkers) -> Option<bool> {
+    let Covered { visible, pages } = table.covered?;
     let is_cheap = checkers.get("pg_check_visible").is_some()
         || table.blocks <= SMALL
         || f64::from(visible) >= COVERED * f64::from(pages);
     let all = table.how == Indexes::All; // also where the last VACUUM left no word of it
-    Ok((visible > 0 || all).then_some(is_cheap || all))
+    (visible > 0 || all).then_some(is_cheap || all)
 }
 
 /// How many rows there are by an index alone, and by a scan, in one snapshot.

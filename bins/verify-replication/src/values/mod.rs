@@ -34,7 +34,7 @@ mod told;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use report::ledger::Ledger;
 use report::verify::VerifyRow;
 
@@ -62,7 +62,11 @@ impl Verify<'_> {
         let chosen = match names.is_empty() {
             true => here.all(),
             false => {
-                let oids = names.iter().map(|name| subject::resolve(self.door(), name)).collect::<Result<Vec<_>>>()?;
+                let find = |name: &String| {
+                    subject::resolve(self.door(), name)?
+                        .with_context(|| format!("--table {name}: there is none on the primary"))
+                };
+                let oids = names.iter().map(find).collect::<Result<Vec<_>>>()?;
                 here.named(&oids.into_iter().zip(names.iter().map(String::as_str)).collect::<Vec<_>>())?
             }
         };
@@ -105,7 +109,7 @@ impl Verify<'_> {
         }
         self.sequences_by_value(&chosen.sequences, &there)?;
         if let Some(here) = here {
-            self.only_there(here, &there)?;
+            self.only_on_copies(here, &there)?;
             self.large_objects(&mut known)?;
         }
         Ok(())
@@ -160,7 +164,7 @@ impl Verify<'_> {
     }
 
     /// What copies have and the primary has not.
-    fn only_there(&mut self, here: &Relations, there: &[Option<Relations>]) -> Result<()> {
+    fn only_on_copies(&mut self, here: &Relations, there: &[Option<Relations>]) -> Result<()> {
         for (index, relations) in there.iter().enumerate() {
             let Some(relations) = relations else { continue };
             let more = relations.all().without(here);

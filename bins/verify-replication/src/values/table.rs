@@ -208,7 +208,7 @@ impl Found {
         }
         let side = if side == Side::Primary { "the primary" } else { "the copy" };
         let words = format!("damaged on {node}, {side}: {trouble}; the rest of it was not compared");
-        Found { corrupt: 1, counts: Some([0; 3]), ..Found::broken(words) }
+        Found { corrupt: 1, ..Found::broken(words) }
     }
 
     fn tell(&mut self, told: &Told, differing: u64) {
@@ -246,7 +246,8 @@ impl Found {
             missing: count(0),
             extra: count(1),
             different: count(2),
-            corrupt: self.counts.map(|_| self.corrupt),
+            // Of a table that could not be read, nothing else is known.
+            corrupt: (self.corrupt > 0 || self.counts.is_some()).then_some(self.corrupt),
             chunks: self.chunks,
             rechecked: self.rechecked,
             elapsed_us,

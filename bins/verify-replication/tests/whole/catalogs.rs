@@ -157,3 +157,39 @@ fn temporary_tables_at_rest_are_no_difference() {
     let said = lab.verify(&["--at-rest"]);
     assert_eq!(said.row("large objects", "node2").verdict, Broken, "of these they say nothing: {}", said.stderr);
 }
+
+#[test]
+fn what_only_a_copy_has_is_found_by_its_name_too() {
+    let lab = Lab::new(1);
+    lab.on("node1").script("CREATE TABLE kept (id int PRIMARY KEY)").unwrap();
+    let copy = lab.promote("node2");
+    copy.script("CREATE TABLE besides AS SELECT generate_series(1, 7) AS id; CREATE SEQUENCE counted").unwrap();
+    let said = lab.verify(&["--at-rest", "--table", "besides", "--table", "kept", "--table", "counted"]);
+    assert_eq!((said.code, said.rows.len()), (Some(1), 3), "{}", said.stderr);
+    let row = said.row("public.besides", "node2");
+    assert_eq!((row.verdict, row.rows_primary, row.rows_standby), (Broken, Some(0), Some(7)), "{}", said.stderr);
+    assert_eq!((row.extra, row.missing), (Some(7), None), "{}", said.stderr);
+    assert_eq!(said.row("sequence public.counted", "node2").verdict, Broken, "{}", said.stderr);
+    assert_eq!(said.row("public.kept", "node2").verdict, Held, "{}", said.stderr);
+    assert!(said.stderr.contains("public.besides on node2: it is only there"), "{}", said.stderr);
+    for args in [&["--at-rest", "--table", "nowhere"][..], &["--table", "besides"]] {
+        let said = lab.verify(args);
+        assert_eq!((said.code, said.rows.len()), (Some(2), 0), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn catalogs_that_cannot_be_read_for_one_reason_are_told_in_one_line() {
+    let lab = Lab::new(1);
+    let locking = lab.on("node1");
+    locking.script("BEGIN; LOCK TABLE pg_description, pg_shdescription, pg_seclabel, pg_conversion").unwrap();
+    lab.catch_up("node2");
+    let said = lab.verify(&[]);
+    locking.script("ROLLBACK").unwrap();
+    assert_eq!((said.code, said.row("catalogs", "node2").verdict), (Some(2), Unknown), "{}", said.stderr);
+    let lines: Vec<&str> = said.stderr.lines().filter(|line| line.contains("catalog pg_")).collect();
+    assert_eq!(lines.len(), 1, "{}", said.stderr);
+    for name in ["pg_description", "pg_shdescription", "pg_seclabel", "pg_conversion"] {
+        assert!(lines[0].contains(&format!("catalog {name}")), "{}", said.stderr);
+    }
+}

@@ -5,6 +5,7 @@
 mod catalogs;
 mod descent;
 mod going;
+mod many;
 mod options;
 mod sequences;
 mod waits;

@@ -1,6 +1,7 @@
 //! Whatever has to be waited for is waited for with a bound, once, and called by its name.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cluster::session::Session;
@@ -8,7 +9,7 @@ use cluster::wait::until_true;
 use report::verdict::Verdict::{Held, Unknown};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Lab, SOON, Said};
+use crate::{Lab, SOON, Said, Sets};
 
 /// Sets something on a node.
 fn set(session: &Session, setting: &str) {
@@ -17,7 +18,7 @@ fn set(session: &Session, setting: &str) {
 }
 
 /// Makes so many tables, each with a few rows.
-fn make_tables(lab: &Lab, count: u32) {
+pub(crate) fn make_tables(lab: &Lab, count: u32) {
     let make = format!(
         "DO $$ BEGIN FOR i IN 1..{count} LOOP
              EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY)', i);
@@ -211,4 +212,33 @@ fn a_standby_that_stands_still_in_mid_read_is_given_up() {
     assert_eq!((said.code, said.of("node2").0), (Some(2), Unknown), "{}", said.stderr);
     assert!(said.stderr.contains("it has answered nothing for"), "{}", said.stderr);
     assert!(took < Duration::from_secs(3 + 20), "{took:?}: {}", said.stderr);
+}
+
+/// Somebody ends the sessions that ask how far a standby has come, one after the other: that is no reason to give it up.
+#[test]
+fn a_session_that_is_ended_is_opened_again_and_the_standby_compared_to_the_end() {
+    let lab = Lab::new(1);
+    make_tables(&lab, 40);
+    let (standby, done) = (lab.on("node2"), AtomicBool::new(false));
+    let ended = std::thread::scope(|scope| {
+        let ending = scope.spawn(|| {
+            let mut ended = 0;
+            while !done.load(Ordering::Relaxed) && ended < 3 {
+                // Not the first of them, which ask who the node is.
+                let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                            WHERE application_name = 'verify-replication' AND state = 'idle'
+                              AND query LIKE 'SELECT pg_last_wal_replay_lsn%' AND backend_start < now() - interval '400ms'";
+                ended += standby.value::<i64>(sql, &[]).unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            ended
+        });
+        let _done = Sets(&done);
+        // Slow enough to be met in the middle of it.
+        let said = lab.verify(&["--max-rows-per-s", "500"]);
+        assert_eq!((said.code, said.of("node2").0), (Some(0), Held), "{}", said.stderr);
+        done.store(true, Ordering::Relaxed);
+        ending.join().unwrap()
+    });
+    assert!(ended > 0, "no session was ended");
 }

@@ -74,7 +74,7 @@ struct Nodes<'a> {
 pub(super) fn run(bed: &Bed<'_>, seed: u64, small: bool) -> Result<(String, Verdict)> {
     let size = if small { SMALL } else { WHOLE };
     let mut sink = Sink::create_new(&bed.dir.join("bench-truth.csv"))?;
-    let first = ports::free(3)?;
+    let first = ports::nine_free()?;
     bed.progress.step("setting up");
     let port = first.to_string();
     let mut asked = vec!["--port", &port, "--sync", "async", "--standbys", "2"];

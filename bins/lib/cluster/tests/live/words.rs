@@ -8,7 +8,7 @@ use lab::scratch::Scratch;
 
 #[test]
 fn a_servers_words_move_no_cursor_and_make_no_line_of_ours() {
-    let lab = Scratch::new(0, SyncMode::Async).unwrap();
+    let lab = Scratch::new(1, SyncMode::Async).unwrap();
     let cluster = Cluster::from_file(ClusterFile::read(&lab.cluster).unwrap());
     let found = topology::ask(&cluster, Role::Admin, "test").unwrap();
     let raise = r"DO $$ BEGIN RAISE EXCEPTION E'no\x1b[2J\r\nverdict   held'; END $$";

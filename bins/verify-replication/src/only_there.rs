@@ -1,0 +1,61 @@
+//! What `--table` names and only a copy at rest has.
+
+use anyhow::{Result, bail};
+
+use crate::reader::{Reader, Trouble, column};
+use crate::subject::{self, Subject};
+use crate::table::Finding;
+use crate::verify::Verify;
+
+/// A table or sequence that one copy has, and the primary has not.
+pub(crate) struct OnlyThere {
+    title: String,
+    rows: u64,
+    copy: String,
+}
+
+impl Verify<'_> {
+    /// Looks on the copies for what the primary has not.
+    ///
+    /// # Errors
+    /// If a name leads to nothing on any of them, or they are standbys, which have what their primary has.
+    pub(crate) fn only_there(&mut self, names: &[String]) -> Result<Vec<OnlyThere>> {
+        let mut found = Vec::new();
+        for name in names {
+            let before = found.len();
+            for standby in &mut self.standbys {
+                let Some(node) = standby.node.as_mut().ok().filter(|node| node.at_rest) else { continue };
+                let there = subject::find(&node.door, &mut node.readers[0], std::slice::from_ref(name), false)?;
+                let tables = there.tables.iter().map(|table| (table, table.title()));
+                let sequences = there.sequences.iter().map(|one| (one, format!("sequence {}", one.title())));
+                for (subject, title) in tables.chain(sequences) {
+                    let rows = count(&mut node.readers[0], subject)?;
+                    found.push(OnlyThere { title, rows, copy: standby.name.clone() });
+                }
+            }
+            if found.len() == before {
+                bail!("--table {name:?}: there is no such table");
+            }
+        }
+        Ok(found)
+    }
+
+    /// Tells what was found.
+    ///
+    /// # Errors
+    /// If stdout cannot be written.
+    pub(crate) fn emit_only_there(&mut self, found: Vec<OnlyThere>) -> Result<()> {
+        for OnlyThere { title, rows, copy } in found {
+            let finding = Finding::only_there(rows);
+            finding.tell(&title, &copy, &self.account.progress);
+            self.emit(vec![finding.row(&self.account.run, &title, &copy)])?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a table; of a sequence there is one.
+fn count(reader: &mut Reader, subject: &Subject) -> Result<u64, Trouble> {
+    let rows = reader.rows(&format!("SELECT count(*) FROM ONLY {}", subject.quoted()), &[])?;
+    rows.first().map_or(Ok(0), |row| Ok(column::<i64>(row, 0)?.unsigned_abs()))
+}
