@@ -28,13 +28,16 @@ pub fn mark(primary: &Session) -> Result<Lsn> {
 /// Waits until `standby` has caught up: until it has replayed past `mark`. Returns how far it was seen to have replayed.
 ///
 /// # Errors
-/// If it has not by `limit`: what was written before the mark is then unknown, never missing.
+/// If it has not by `limit`, or at once if the session is gone: what was written before the mark is then unknown, never
+/// missing.
 pub fn wait(standby: &Session, mark: Lsn, limit: Duration) -> Result<Lsn> {
     until(&format!("{} to replay up to {mark}", standby.node()), limit, LOOK, || {
-        Ok(match replayed(standby)? {
-            Some(at) if at >= mark => Look::Done(at),
-            Some(at) => Look::NotYet(format!("replayed up to {at}")),
-            None => Look::NotYet("nothing replayed".to_owned()),
+        Ok(match replayed(standby) {
+            Ok(Some(at)) if at >= mark => Look::Done(at),
+            Ok(Some(at)) => Look::NotYet(format!("replayed up to {at}")),
+            Ok(None) => Look::NotYet("nothing replayed".to_owned()),
+            Err(error) if standby.is_closed() => Look::Never(error), // this session will never answer
+            Err(error) => return Err(error),
         })
     })
 }

@@ -235,8 +235,10 @@ fn a_session_that_is_ended_is_opened_again_and_the_standby_compared_to_the_end()
         });
         let _done = Sets(&done);
         // Slow enough to be met in the middle of it.
-        let said = lab.verify(&["--max-rows-per-s", "500"]);
+        // As long as the sessions are ended one after the other, a wait for an answer from one of them would never end in time.
+        let (said, took) = timed(|| lab.verify(&["--max-rows-per-s", "500", "--catch-up-timeout", "10m"]));
         assert_eq!((said.code, said.of("node2").0), (Some(0), Held), "{}", said.stderr);
+        assert!(took < Duration::from_secs(300), "{took:?}: it was asked where nobody answers");
         done.store(true, Ordering::Relaxed);
         ending.join().unwrap()
     });
