@@ -70,7 +70,10 @@ fn a_fast_ledger_holds_nobody_up() {
     let mut drill = lab.start(&[&fast[..4], &["--before", "60s"]].concat());
     drill.wait_for("steady");
     let ledger = drill.out.join("ledger.csv");
-    until_true("the ledger to grow", Duration::from_secs(50), LOOK, || Ok(std::fs::metadata(&ledger)?.len() > 5_000_000)).unwrap();
+    until_true("the ledger to grow", Duration::from_secs(50), LOOK, || {
+        Ok(std::fs::metadata(&ledger)?.len() > 5_000_000)
+    })
+    .unwrap();
     let begun = std::time::Instant::now();
     drill.signal(rustix::process::Signal::INT);
     let done = drill.end();
