@@ -22,7 +22,7 @@ pub(crate) struct Fingerprint(pub i64, pub i64);
 pub(crate) enum HashOf {
     /// `hashbyteaextended`, from PostgreSQL 18 on.
     Bytes,
-    /// `hash_array_extended`: the same hash, by way of an array of one element.
+    /// `hash_array_extended` of an array of one element: that hash and a constant more, so that both nodes need the same one.
     ArrayOfBytes,
 }
 

@@ -241,11 +241,12 @@ impl Layout {
         format!("SELECT {more}{bytes} AS bytes FROM ONLY {table} AS t {condition} OFFSET 0")
     }
 
-    /// The key of a row `t` as text.
+    /// The key of a row `t` as text: what the output functions of its types say. A cast to text could be anybody's function,
+    /// and would run as our role.
     fn key_text(&self) -> String {
         match &self.key[..] {
             [] => "NULL::text".to_owned(),
-            [one] => format!("t.{one}::text"),
+            [one] => format!("pg_catalog.concat(t.{one})"),
             several => {
                 let columns: Vec<_> = several.iter().map(|column| format!("t.{column}")).collect();
                 format!("ROW({})::text", columns.join(", "))

@@ -152,6 +152,12 @@ impl Node {
         self.lost().map_or_else(|| format!("node {}: the session is gone", self.name), str::to_owned)
     }
 
+    /// Why it will answer no question any more, if that is so. A session that reads and was ended is no such reason: the next
+    /// read opens another one.
+    pub(crate) fn silent(&self) -> Option<String> {
+        (self.lost().is_some() || self.door.is_closed()).then(|| self.why_gone())
+    }
+
     /// Why it is waited for no more, if that is so.
     pub(crate) fn lost(&self) -> Option<&str> {
         self.lost.why()

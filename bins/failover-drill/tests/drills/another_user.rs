@@ -28,8 +28,8 @@ fn give_away(path: &Path) {
     }
 }
 
-/// A whole lab as far as its files can tell, with traps for programs, and its cluster file. Gives the file back, and where the
-/// traps write whom they ran as.
+/// A whole lab as far as its files can tell, with traps for programs, and its cluster file. Gives the file back, and where
+/// the traps write whom they ran as.
 fn forged(dir: &Path) -> (PathBuf, PathBuf) {
     let (lab, bin, trace) = (dir.join("lab"), dir.join("bin"), dir.join("trace"));
     for dir in [&lab, &bin, &lab.join("node1"), &lab.join("node2")] {

@@ -80,7 +80,7 @@ fn beside(lab: &Lab, more: &[&str], must_lose: Option<bool>) -> (u64, u64) {
     });
     let judged = done.judged(lab);
     // Loss, from the table alone.
-    let there = lab.session(&judged.row["new_primary"]).rows("SELECT number FROM public.witness", &[]).unwrap();
+    let there = lab.plain(&judged.row["new_primary"]).query("SELECT number FROM public.witness", &[]).unwrap();
     let there: BTreeSet<i64> = there.iter().map(|row| row.get(0)).collect();
     let lost = acks.iter().filter(|(number, _)| !there.contains(number)).count();
     let ours = judged.figure("lost");

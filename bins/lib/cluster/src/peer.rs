@@ -194,15 +194,17 @@ mod tests {
     #[test]
     fn a_socket_that_anybody_may_have_put_there_has_to_be_ours_or_roots() {
         let (me, other) = (rustix::process::geteuid().as_raw(), 54_321);
-        let (open, closed) = (std::env::temp_dir(), tempfile::tempdir().unwrap());
+        let (open, closed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::set_permissions(open.path(), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
+        let open = open.path();
         let fits = |user: &ServerUser, dir: &Path, uid| user.check_socket(dir, uid).is_ok();
         let unknown = ServerUser::Unknown;
-        assert!(fits(&unknown, &open, 0) && fits(&unknown, &open, me) && !fits(&unknown, &open, other));
+        assert!(fits(&unknown, open, 0) && fits(&unknown, open, me) && !fits(&unknown, open, other));
         assert!(fits(&unknown, closed.path(), other), "it is the affair of the directory's owner");
         let required = ServerUser::Required { name: "x".into(), uid: other };
-        assert!(fits(&required, &open, other) && !fits(&required, &open, 0) && !fits(&required, closed.path(), me));
+        assert!(fits(&required, open, other) && !fits(&required, open, 0) && !fits(&required, closed.path(), me));
         let lab = ServerUser::Lab(other);
-        assert!(fits(&lab, &open, other) && fits(&lab, &open, 0) && !fits(&lab, closed.path(), other + 1));
+        assert!(fits(&lab, open, other) && fits(&lab, open, 0) && !fits(&lab, closed.path(), other + 1));
         assert!(ServerUser::required("no such user").unwrap_err().to_string().contains("requirepeer"));
         assert!(matches!(ServerUser::required("root").unwrap(), ServerUser::Required { uid: 0, .. }));
     }

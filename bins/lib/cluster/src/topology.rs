@@ -79,8 +79,8 @@ pub fn as_they_stand(cluster: &Cluster, role: Role, application_name: &str) -> R
 /// value. Two databases of one server will do.
 ///
 /// # Errors
-/// If the primary does not answer, a server is older than PostgreSQL 14, two nodes lead to one database, or a pooler is before
-/// one of them.
+/// If the primary does not answer, a server is older than PostgreSQL 14, two nodes lead to one database, or a pooler is
+/// before one of them.
 pub fn by_value(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
     let topology = standing(cluster, role, application_name)?;
     let mut databases: Vec<(&str, _)> = Vec::new();

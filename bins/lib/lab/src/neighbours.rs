@@ -1,7 +1,6 @@
 //! Servers that are not ours and run as the same user of the system as ours: either could read and signal the other.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -31,7 +30,7 @@ fn foreign_servers(uid: u32) -> Result<Vec<(i32, PathBuf)>> {
     let servers = processes(|stat, process| {
         let proc = proc_of(process);
         Ok(stat.name == "postgres"
-            && fs::metadata(&proc).is_ok_and(|meta| meta.uid() == uid)
+            && process.uid() == Some(uid)
             && fs::read_link(proc.join("exe")).is_ok_and(|exe| exe.ends_with("postgres")))
     })?;
     let with_dir =

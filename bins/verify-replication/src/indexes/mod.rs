@@ -17,6 +17,7 @@ mod visibility;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use report::verdict::Verdict;
 
 pub(crate) use self::amcheck::Checkers;
 pub(crate) use self::draw::Draw;
@@ -92,7 +93,15 @@ pub(crate) fn check(
     found: &mut Found,
 ) {
     let (how, draw) = how;
-    if how == Indexes::None || standby.is_gone() || primary.is_gone() {
+    if how == Indexes::None {
+        return;
+    }
+    standby.revive();
+    if let Some(why) = primary.silent().or_else(|| standby.silent()) {
+        // That its rows were equal is no word on what leads to them.
+        if found.verdict() == Verdict::Held {
+            found.unknown.push(format!("its indexes: {why}"));
+        }
         return;
     }
     found.index_faults = 0; // one that kept the table from being read is met again, by its name

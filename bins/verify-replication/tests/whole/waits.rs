@@ -238,6 +238,8 @@ fn a_session_that_is_ended_is_opened_again_and_the_standby_compared_to_the_end()
         // As long as the sessions are ended one after the other, a wait for an answer from one of them would never end in time.
         let (said, took) = timed(|| lab.verify(&["--max-rows-per-s", "500", "--catch-up-timeout", "10m"]));
         assert_eq!((said.code, said.of("node2").0), (Some(0), Held), "{}", said.stderr);
+        let of_table = |row: &&report::verify::VerifyRow| row.table.starts_with("public.");
+        assert!(said.rows.iter().filter(of_table).all(|row| row.indexes == Some(1)), "{:#?}", said.rows);
         assert!(took < Duration::from_secs(300), "{took:?}: it was asked where nobody answers");
         done.store(true, Ordering::Relaxed);
         ending.join().unwrap()

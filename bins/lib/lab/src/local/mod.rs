@@ -5,7 +5,7 @@
 //! HOME/LAB/NODE/          pg-understudy.lab (marker), node.toml, passfile (0600, the servers' user's)
 //! HOME/LAB/NODE/conf/     postgresql.conf, pg_hba.conf, follow.conf, sync.conf
 //! HOME/LAB/NODE/log/      postgresql.log (the directory is the servers' user's)
-//! HOME/LAB/NODE/socket/   .s.PGSQL.PORT, where WAL is fetched (the directory is the servers' user's, and closed to all others)
+//! HOME/LAB/NODE/socket/   .s.PGSQL.PORT, where WAL is fetched (the directory is the servers' user's, closed to others)
 //! HOME/LAB/NODE/data/     pg-understudy.lab (marker), PostgreSQL's data directory (the servers' user's)
 //! ```
 //! `data.new` is a clone in the making, `data.old` what a clone replaced, kept until the clone streams.
@@ -73,7 +73,7 @@ impl LocalLab {
     pub fn open(dir: &Path, binaries: Binaries) -> Result<LocalLab> {
         let id = lost_marker::read(dir)?;
         let ours = Ours::of(dir, &id)?.with_bin(&binaries.dir);
-        let account = Account::of_lab(dir)?;
+        let account = ours.account();
         Ok(LocalLab { dir: dir.to_owned(), id, binaries, account, ours, user: account.name()? })
     }
 

@@ -1,14 +1,11 @@
 //! A node's directory.
 
-use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use cluster::ident::check_node_name;
-
-use crate::account::NO_FOLLOW;
+use program::trust;
 
 /// How much of a node's log an error shows, in bytes.
 const LOG_TAIL: u64 = 2_000;
@@ -70,8 +67,8 @@ impl NodeDir {
 
     /// The end of its log.
     pub(super) fn log_tail(&self) -> String {
-        let read = || -> std::io::Result<String> {
-            let mut file = open_no_follow(&self.log())?;
+        let read = || -> Result<String> {
+            let mut file = trust::open_plain(&self.log())?;
             let length = file.metadata()?.len();
             file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL)))?;
             let mut bytes = Vec::new();
@@ -80,12 +77,6 @@ impl NodeDir {
             let whole = if length > LOG_TAIL { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
             Ok(whole.trim_end().to_owned())
         };
-        read().unwrap_or_else(|error| format!("({}: {error})", self.log().display()))
+        read().unwrap_or_else(|error| format!("({error:#})"))
     }
-}
-
-/// Opens a file that the servers' user has written, and not what a link of its leads to.
-pub(super) fn open_no_follow(path: &Path) -> std::io::Result<fs::File> {
-    let file = fs::File::options().read(true).custom_flags(NO_FOLLOW).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("not a plain file")) }
 }

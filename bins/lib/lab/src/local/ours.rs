@@ -48,6 +48,11 @@ impl Ours {
         self.bins.extend(std::iter::once(bin.to_owned()).chain(TOOLS.iter().filter_map(|name| real(name))));
     }
 
+    /// Who the lab's servers run as.
+    pub(super) fn account(&self) -> Account {
+        self.account
+    }
+
     /// Whether it is known where the lab's programs are.
     pub(super) fn knows_programs(&self) -> bool {
         !self.bins.is_empty()
