@@ -22,7 +22,8 @@ pub struct ClusterFile {
     /// How its servers may ask who we are, as libpq's `require_auth`; without it the servers of labs by SCRAM only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_auth: Option<RequireAuth>,
-    /// The number of the operating system's user whose servers, beside root's and our own, may answer on this machine.
+    /// The number of the operating system's user whose servers alone may answer on this machine; 0: the container engine's
+    /// processes, which are root's or ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_uid: Option<u32>,
     /// What the local backend needs; only there.
@@ -160,7 +161,7 @@ impl ClusterFile {
         let of_backend = if self.backend == BackendName::External { RequireAuth::ANY } else { RequireAuth::scram() };
         Protection {
             require_auth: self.require_auth.unwrap_or(of_backend),
-            ..Protection::of_lab(self.server_uid.map_or(ServerUser::Unknown, ServerUser::Lab))
+            ..Protection::of_lab(self.server_uid.map_or(ServerUser::Unknown, ServerUser::of_lab))
         }
     }
 

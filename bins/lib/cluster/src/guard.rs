@@ -27,6 +27,12 @@ impl fmt::Display for Stranger {
 
 impl std::error::Error for Stranger {}
 
+impl From<Stranger> for io::Error {
+    fn from(stranger: Stranger) -> io::Error {
+        io::Error::other(stranger)
+    }
+}
+
 impl Stranger {
     /// Whether a connection failed because of a stranger, under whatever context.
     #[must_use]
@@ -34,12 +40,15 @@ impl Stranger {
         error.downcast_ref::<Stranger>().is_some()
     }
 
+    fn in_io(error: &io::Error) -> Option<&Stranger> {
+        error.get_ref().and_then(|inner| inner.downcast_ref::<Stranger>())
+    }
+
     /// The one below an error of the driver.
     pub(crate) fn below(error: &tokio_postgres::Error) -> Option<Stranger> {
         let mut next = std::error::Error::source(error);
         while let Some(source) = next {
-            let inner = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            if let Some(stranger) = inner.and_then(|inner| inner.downcast_ref::<Stranger>()) {
+            if let Some(stranger) = source.downcast_ref::<io::Error>().and_then(Stranger::in_io) {
                 return Some(stranger.clone());
             }
             next = source.source();
@@ -84,18 +93,20 @@ impl<S> Guard<S> {
     }
 
     /// Looks at the messages that are held, and clears those that may be handed on.
-    fn look(&mut self) -> Result<(), Stranger> {
+    fn look(&mut self) -> io::Result<()> {
         while self.phase != Phase::Over {
             let Some([tag, a, b, c, d]) = self.held[self.cleared..].first_chunk().copied() else { return Ok(()) };
             if tag == b'E' {
-                // The driver gives up with it. The oldest way to say one has no length.
-                self.peer.check()?;
+                // The driver gives up with it, and the server may have gone with it. The oldest way to say one has no length.
+                self.peer
+                    .check()
+                    .or_else(|error| if Stranger::in_io(&error).is_some() { Err(error) } else { Ok(()) })?;
                 self.phase = Phase::Over;
                 break;
             }
             let length = u32::from_be_bytes([a, b, c, d]) as usize;
             if !(4..=LONGEST).contains(&length) {
-                return Err(Stranger("it does not speak PostgreSQL's protocol".to_owned()));
+                return Err(Stranger("it does not speak PostgreSQL's protocol".to_owned()).into());
             }
             let Some(body) = self.held[self.cleared + 5..].get(..length - 4) else { return Ok(()) };
             match tag {
@@ -104,7 +115,7 @@ impl<S> Guard<S> {
                     self.phase = self.next(code)?;
                 }
                 b'N' | b'v' => {} // a notice; the protocol's version
-                _ => return Err(Stranger("it goes on before it has let us in".to_owned())),
+                _ => return Err(Stranger("it goes on before it has let us in".to_owned()).into()),
             }
             self.cleared += 1 + length;
         }
@@ -113,7 +124,7 @@ impl<S> Guard<S> {
     }
 
     /// What an authentication message of the server leads to.
-    fn next(&self, code: u32) -> Result<Phase, Stranger> {
+    fn next(&self, code: u32) -> io::Result<Phase> {
         let asked = match code {
             0 => Method::None,
             3 => Method::Password,
@@ -121,7 +132,7 @@ impl<S> Guard<S> {
             2 | 7 | 8 => Method::Gss,
             9 => Method::Sspi,
             10..=12 => Method::Scram, // or OAUTHBEARER, which the driver does not know
-            _ => return Err(Stranger(format!("it asks for what nobody knows (authentication request {code})"))),
+            _ => return Err(Stranger(format!("it asks for what nobody knows (authentication request {code})")).into()),
         };
         let next = match (self.phase, code) {
             (Phase::Begun, 0) => Phase::Over,
@@ -129,14 +140,14 @@ impl<S> Guard<S> {
             (Phase::Begun, 1..=10) => Phase::Asked(asked),
             (Phase::Asked(Method::Scram), 11) => return Ok(Phase::Challenged),
             (Phase::Challenged, 12) => return Ok(Phase::Proven),
-            _ => return Err(Stranger(format!("it lets us in without a proof (authentication request {code})"))),
+            _ => return Err(Stranger(format!("it lets us in without a proof (authentication request {code})")).into()),
         };
         if !self.require.takes(asked) {
             let what = match asked {
                 Method::None => "it asks for no proof, and shows none".to_owned(),
                 method => format!("it asks for authentication by `{}`", method.as_str()),
             };
-            return Err(Stranger(format!("{what}, where only {} is taken (require_auth)", self.require)));
+            return Err(Stranger(format!("{what}, where only {} is taken (require_auth)", self.require)).into());
         }
         self.peer.check()?;
         Ok(next)
@@ -164,7 +175,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 return Poll::Ready(Ok(())); // the end
             }
             this.held.extend_from_slice(read.filled());
-            this.look().map_err(io::Error::other)?;
+            this.look()?;
         }
     }
 }

@@ -4,6 +4,7 @@
 //! SCRAM alone does not tell the server from somebody in the middle: who has the port of a dead node can pass all that is
 //! said on to a node that lives, until we are let in, and then speak for us. TLS would tell; a lab has none.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -28,11 +29,20 @@ pub enum ServerUser {
         /// Its number.
         uid: u32,
     },
-    /// Of a lab: this one, root or ourselves, on Unix sockets and within this machine.
+    /// Of a lab of servers on this machine: this one. On Unix sockets it may be root or ourselves, too.
     Lab(u32),
+    /// Of a lab of containers: root or ourselves, whom the engine runs as; it may also pass connections on in the kernel,
+    /// and then no process is to be seen.
+    Engine,
 }
 
 impl ServerUser {
+    /// Of a lab whose servers run as `uid`. None runs as root: PostgreSQL refuses to.
+    #[must_use]
+    pub fn of_lab(uid: u32) -> ServerUser {
+        if uid == 0 { ServerUser::Engine } else { ServerUser::Lab(uid) }
+    }
+
     /// The user that `requirepeer` names.
     ///
     /// # Errors
@@ -51,6 +61,7 @@ impl ServerUser {
         let (fits, who) = match self {
             ServerUser::Required { name, uid: required } => (uid == *required, format!("requirepeer={name}")),
             ServerUser::Lab(lab) => (is_trusted(uid) || uid == *lab, format!("the lab's servers are user {lab}'s")),
+            ServerUser::Engine => (is_trusted(uid), "the container engine is root's or yours".to_owned()),
             ServerUser::Unknown => (
                 is_trusted(uid) || !is_open_to_all(dir),
                 "in a directory where everybody may put a socket it has to be yours or root's; if it is the server's user, \
@@ -66,10 +77,12 @@ impl ServerUser {
 
     /// What has to be seen on a TCP connection of ours from `local` to `remote`.
     pub(crate) fn of_connection(&self, local: SocketAddr, remote: SocketAddr) -> Peer {
-        match self {
-            ServerUser::Lab(uid) => Peer(Some((*uid, local, remote))),
-            _ => Peer::anybody(),
-        }
+        let user = match self {
+            ServerUser::Lab(uid) => Some(*uid),
+            ServerUser::Engine => None,
+            _ => return Peer::anybody(),
+        };
+        Peer(Some(Ends { user, local, remote }))
     }
 }
 
@@ -85,7 +98,15 @@ fn is_open_to_all(dir: &Path) -> bool {
 }
 
 /// The other end of a connection, to be checked once it has said something: by then some process has it.
-pub(crate) struct Peer(Option<(u32, SocketAddr, SocketAddr)>);
+pub(crate) struct Peer(Option<Ends>);
+
+/// Both ends of a TCP connection to a lab's node.
+struct Ends {
+    /// Whose process has the other one; `None`: the container engine's.
+    user: Option<u32>,
+    local: SocketAddr,
+    remote: SocketAddr,
+}
 
 impl Peer {
     /// It may be anybody.
@@ -93,17 +114,30 @@ impl Peer {
         Peer(None)
     }
 
-    /// Fails if the process at the other end is of this machine, and neither root's nor ours nor the lab's.
-    pub(crate) fn check(&self) -> Result<(), Stranger> {
-        let Some((lab, local, remote)) = self.0 else { return Ok(()) };
+    /// Sees that the process at the other end is the lab's.
+    ///
+    /// # Errors
+    /// A [`Stranger`], if it is somebody else's. Of a server that has closed it, or died, that there is none any more: whom
+    /// nobody sees is told nothing.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let Some(ends) = &self.0 else { return Ok(()) };
         let unknown = |why: anyhow::Error| Stranger(format!("whose process is there cannot be told: {why:#}"));
-        match owner(remote, local).map_err(unknown)? {
-            // Not of this machine (a container engine may pass it on in the kernel), or closed already: nobody is there.
-            None => Ok(()),
-            Some(uid) if uid == lab || is_trusted(uid) => Ok(()),
-            Some(uid) => {
-                let who = format!("port {} is held by a process of user {uid}", remote.port());
-                Err(Stranger(format!("{who}, and the lab's servers are user {lab}'s")))
+        let uid = owner(ends.remote, ends.local).map_err(unknown)?;
+        match (uid, ends.user) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => {
+                let gone = "no process of this machine has the other end of the connection any more";
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, gone))
+            }
+            // Not root's: what is accepted for somebody in the kernel can be in its name. No server runs as root.
+            (Some(uid), Some(user)) if uid == user => Ok(()),
+            (Some(uid), None) if is_trusted(uid) => Ok(()),
+            (Some(uid), user) => {
+                let who = format!("port {} is held by a process of user {uid}", ends.remote.port());
+                let whose = user.map_or("the container engine is root's or yours".to_owned(), |user| {
+                    format!("the lab's servers are user {user}'s")
+                });
+                Err(Stranger(format!("{who}, and {whose}")).into())
             }
         }
     }
@@ -116,6 +150,9 @@ const NLM_F_REQUEST: u16 = 1;
 const IPPROTO_TCP: u8 = 6;
 const ENOENT: i32 = -2;
 
+/// Where all that stays within this machine arrives.
+const LOOPBACK: &str = "lo";
+
 /// Bytes of the question: a header and `struct inet_diag_req_v2`.
 const QUESTION: u32 = 16 + 56;
 
@@ -123,6 +160,8 @@ const QUESTION: u32 = 16 + 56;
 /// process has it. (`/proc/net/tcp` tells the same, in milliseconds and not microseconds.)
 fn owner(local: SocketAddr, remote: SocketAddr) -> Result<Option<u32>> {
     let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let kind = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, kind, Some(netlink::SOCK_DIAG))?;
     let mut question = Vec::with_capacity(QUESTION as usize);
     question.extend(QUESTION.to_ne_bytes());
     question.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
@@ -134,10 +173,9 @@ fn owner(local: SocketAddr, remote: SocketAddr) -> Result<Option<u32>> {
     question.extend(remote.port().to_be_bytes());
     question.extend(bytes(local.ip()));
     question.extend(bytes(remote.ip()));
-    question.extend([0; 4]); // on any interface
+    // Asked without an interface, the kernel does not find a socket that its owner has bound to one, as anybody may.
+    question.extend(rustix::net::netdevice::name_to_index(&socket, LOOPBACK)?.to_ne_bytes());
     question.extend([0xff; 8]); // no cookie
-    let kind = SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, kind, Some(netlink::SOCK_DIAG))?;
     rustix::net::sendto(&socket, &question, SendFlags::empty(), &netlink::SocketAddrNetlink::new(0, 0))?;
     let mut answer = [0; 4096];
     // It is there once the question is: the kernel answers on the spot.
@@ -190,6 +228,34 @@ mod tests {
             drop(server);
             assert_eq!(owner(theirs, ours).unwrap(), None, "{listens}: it is closed");
         }
+    }
+
+    /// Anybody may bind a socket to an interface, and was not seen then.
+    #[test]
+    fn who_has_bound_a_listener_to_the_loopback_interface_is_seen() {
+        let me = rustix::process::geteuid().as_raw();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind_device(Some(LOOPBACK.as_bytes())).unwrap();
+            socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let listener = socket.listen(1).unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (ours, theirs) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+            let server = listener.accept().await.unwrap();
+            assert_eq!(owner(theirs, ours).unwrap(), Some(me));
+            let is_stranger = |user: &ServerUser| {
+                let said = user.of_connection(ours, theirs).check().map_err(|error| error.to_string());
+                said.err().is_some_and(|said| said.contains("is held by a process of user"))
+            };
+            assert!(!is_stranger(&ServerUser::Lab(me)) && !is_stranger(&ServerUser::Engine));
+            assert!(is_stranger(&ServerUser::Lab(me + 1)), "also as root: no server of a lab is root's");
+            drop(server);
+            // Whom nobody sees is not believed.
+            let gone = ServerUser::Lab(me).of_connection(ours, theirs).check().unwrap_err();
+            assert_eq!(gone.kind(), io::ErrorKind::ConnectionAborted);
+            ServerUser::Engine.of_connection(ours, theirs).check().unwrap();
+        });
     }
 
     #[test]

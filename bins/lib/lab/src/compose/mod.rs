@@ -223,7 +223,7 @@ impl ComposeLab {
     /// A session of the administrator.
     fn session(&self, node: &str, dbname: &str) -> Result<Session> {
         // Who listens on this machine for a container is its engine: root, or ourselves.
-        let protection = Protection::of_lab(ServerUser::Lab(0));
+        let protection = Protection::of_lab(ServerUser::Engine);
         let info = login_info(&self.section(node, dbname)?, &self.secrets.login(ADMIN), protection)?;
         Session::open(node, &info, "understudy setup")
     }
