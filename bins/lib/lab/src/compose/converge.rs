@@ -226,6 +226,9 @@ impl Converging<'_> {
         let mut nodes = Vec::new();
         let mut ordered: Vec<String> = standbys.iter().cloned().chain([primary.to_owned()]).collect();
         sort(&mut ordered)?;
+        // First: who is told below to follow somebody needs the password for that node.
+        let hosts: Vec<String> = ordered.iter().flat_map(|name| [name.clone(), host(name)]).collect();
+        self.lab.secrets.write_for_containers(&dir.join(file::PASSFILE), &hosts, PORT)?;
         for name in &ordered {
             let node_dir = self.lab.node_dir(name)?;
             files::make_dir(&node_dir)?;
@@ -239,8 +242,6 @@ impl Converging<'_> {
             }
         }
         self.lab.secrets.write(&nodes.iter().map(|(_, port)| *port).collect::<Vec<_>>())?;
-        let hosts: Vec<String> = nodes.iter().flat_map(|(name, _)| [name.clone(), host(name)]).collect();
-        self.lab.secrets.write_for_containers(&dir.join(file::PASSFILE), &hosts, PORT)?;
         self.lab.secrets.write_verifiers(&dir.join(file::VERIFIERS))?;
         file::write(&dir.join("node.sh"), file::NODE_SH)?;
         file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;
