@@ -182,10 +182,14 @@ write() { # FILE
 
 # The same for passwords: the server's own, since libpq takes no password file that a group may read.
 write_secret() { # FILE
-    rm -f "$1.new"
-    cat >"$1.new"
-    own "$1.new"
-    mv "$1.new" "$1"
+    rm -f "$1.new" && cat >"$1.new" && own "$1.new" && mv "$1.new" "$1"
+}
+
+# What the server and its tools may know of the passwords: those of two roles, at the addresses that they are for. Again before
+# a server is told to follow somebody: another node may have come since.
+copy_passwords() {
+    [ -e /secrets/passfile ] || return 0
+    sed -n -E "/^[^:]*:[^:]*:[^:]*:($replication|$rewind):/p" /secrets/passfile | write_secret "$dir/passfile"
 }
 
 # A file below data*, as the server's user.
@@ -232,10 +236,7 @@ prepare() {
         [ ! -L "$name" ] || die "$name is a link: the data have to be in a directory"
     done
     if [ -z "${UNDERSTUDY_PRIMARY_HOST:-}" ]; then make_secrets; fi
-    if [ -e /secrets/passfile ]; then
-        # For whomever it is told to follow: nobody else reads it, and it opens no more than those two can.
-        sed -n -E "s/^[^:]*:[^:]*:([^:]*:($replication|$rewind):)/*:*:\\1/p" /secrets/passfile | sort -u | write_secret "$dir/passfile"
-    fi
+    copy_passwords
     if [ -n "${UNDERSTUDY_PRIMARY_HOST:-}" ]; then
         conninfo=$(env_upstream "$UNDERSTUDY_PRIMARY_HOST" "${UNDERSTUDY_PRIMARY_PORT:-}") ||
             die "the password file ${UNDERSTUDY_PRIMARY_PASSFILE:-} cannot be read"
@@ -461,12 +462,12 @@ serve() {
     $drop postgres -D "$data" &
     server=$!
     trap 'kill -INT $server' TERM INT # a fast shutdown
-    trap 'kill -HUP $server' HUP
+    trap 'copy_passwords || say "$dir/passfile cannot be written"; kill -HUP $server' HUP
     wait_for $server
     exit $ended
 }
 
-healthy() { [ -e $fenced ] || pg_isready -q -h 127.0.0.1 -p $port; }
+healthy() { [ -e $fenced ] || $drop pg_isready -q -h 127.0.0.1 -p $port; }
 
 promote() { run_tool pg_ctl promote --silent --wait --timeout "${1:-60}" --pgdata "$data"; }
 
@@ -483,6 +484,7 @@ change_primary() { # follow|rewind|clone HOST [PORT]
     host=${2:?whom to follow? give a host} on=${3:-5432}
     if [ "$1" = follow ]; then
         is_standby || die "only a standby can follow; this node was primary: rejoin"
+        copy_passwords
     else
         prepare
         lock 10
@@ -556,7 +558,7 @@ follow) change_primary follow "$@" ;;
 rejoin) change_primary rewind "$@" ;;
 reclone) change_primary clone "$@" ;;
 state) state ;;
-rewind) lock 10; rewind_from "$1" ;;
+rewind) lock 10; copy_passwords; rewind_from "$1" ;;
 make-standby) lock 10; make_standby ;;
 clone) prepare; lock 10; clone ;;
 discard-old) remove "$data.old" ;;

@@ -10,6 +10,13 @@ use xshell::{Shell, cmd};
 use crate::build;
 use crate::cargo::{cargo, explain_interrupt, to_its_end};
 
+/// Where the tests are that are marked `ignored`.
+const IGNORED: [&str; 8] = ["test", "--release", "-p", "setup", "-p", "failover-drill", "--test=live", "--test=drills"];
+
+/// What the names of those have in them, with that of their file, that need root; and of those that need a container engine.
+const AS_ROOT: [&str; 1] = ["as_root"];
+const OF_CONTAINERS: [&str; 2] = ["compose", "confined"];
+
 /// Arguments of `test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -39,8 +46,7 @@ fn as_root() -> Result<()> {
         eprintln!("\nWARNING: the tests of full disks and of other users did NOT run: they need root");
         return Ok(());
     }
-    let words = "test --release -p setup -p failover-drill --test live --test drills -- --ignored as_root";
-    ensure!(cargo_test(&words.split(' ').collect::<Vec<_>>())?, "tests as root failed");
+    ensure!(cargo_test(&[&IGNORED[..], &["--", "--ignored"], &AS_ROOT].concat())?, "tests as root failed");
     Ok(())
 }
 
@@ -55,9 +61,8 @@ fn of_containers(sh: &Shell) -> Result<()> {
     let has_image = to_its_end(setup, None)?.success();
     ensure!(has_image, "a Docker engine answers, and the tests of `--backend compose` need an image");
     // One after the other: they start a dozen servers as it is.
-    let words =
-        "test --release -p setup -p failover-drill --test live --test drills -- --ignored --test-threads 1 compose";
-    ensure!(cargo_test(&words.split(' ').collect::<Vec<_>>())?, "tests of `--backend compose` failed");
+    let words = [&IGNORED[..], &["--", "--ignored", "--test-threads", "1"], &OF_CONTAINERS].concat();
+    ensure!(cargo_test(&words)?, "tests of `--backend compose` failed");
     Ok(())
 }
 
@@ -70,4 +75,49 @@ fn cargo_test(words: &[&str]) -> Result<bool> {
         std::env::temp_dir().display()
     );
     Ok(explain_interrupt(to_its_end(cargo(words), None), &state)?.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{AS_ROOT, OF_CONTAINERS};
+    use crate::build::workspace;
+
+    /// Where `IGNORED` looks.
+    const DIRS: [&str; 2] = ["bins/setup/tests/live", "bins/failover-drill/tests/drills"];
+
+    fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+        for path in dir.read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+            match path.extension() {
+                None if path.is_dir() => sources(&path, found),
+                Some(ending) if ending == "rs" => found.push(path),
+                _ => {}
+            }
+        }
+    }
+
+    /// The names of the tests in a file that cargo passes by.
+    fn ignored(file: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(file).unwrap();
+        let stem = file.file_stem().unwrap().to_str().unwrap();
+        let name = |after: &str| Some(after.split_once("\nfn ")?.1.split_once('(')?.0.to_owned());
+        text.split("\n#[ignore").skip(1).map(|after| format!("{stem}::{}", name(after).unwrap())).collect()
+    }
+
+    #[test]
+    fn whatever_cargo_passes_by_is_run_by_us() {
+        let mut files = Vec::new();
+        ["bins", "xtask"].iter().for_each(|dir| sources(&workspace().join(dir), &mut files));
+        let mut count = 0;
+        for file in &files {
+            for test in ignored(file) {
+                let below = DIRS.iter().any(|dir| file.parent() == Some(&workspace().join(dir)));
+                let fitting = AS_ROOT.iter().chain(&OF_CONTAINERS).filter(|word| test.contains(**word)).count();
+                assert_eq!((below, fitting), (true, 1), "{} {test}", file.display());
+                count += 1;
+            }
+        }
+        assert!(count > 20, "{count} were found");
+    }
 }

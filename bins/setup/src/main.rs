@@ -92,8 +92,8 @@ Examples:
   setup --down                           removes all of it, and only it
 
 The cluster file names hosts, ports and the password file. The servers listen on 127.0.0.1
-only; as root they run as `postgres`, else `nobody`. Passwords are random and lie in the lab's
-`passfile` (0600). Exit codes: 0 it is as asked; 2 it could not be made so: of a new lab nothing
+only; as root they run as `pg-understudy`, else `postgres`, else `nobody`. Passwords are random
+and lie in the lab's `passfile` (0600). Exit codes: 0 it is as asked; 2 it could not be made so: of a new lab nothing
 is left then, and one that was there has the settings that it had.";
 
 /// How nodes are run.

@@ -111,7 +111,7 @@ impl Setting<'_> {
         let file = self.bed.dir.join(format!("{name}.sql"));
         std::fs::write(&file, sql).with_context(|| file.display().to_string())?;
         while !done.load(Ordering::Relaxed) {
-            let mut psql = self.server.psql("understudy");
+            let mut psql = self.server.psql("understudy")?;
             psql.args(["--set", "ON_ERROR_STOP=0", "--output", "/dev/null"]);
             let script = File::open(&file).with_context(|| file.display().to_string())?;
             tool::output_with_stdin(&mut psql, script.into(), ROUND_DEADLINE)?;

@@ -1,18 +1,23 @@
 //! `bench load`: `write-load --rate max` beside `pgbench -M prepared` with the same one-row INSERT on the same server.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use program::sink::Sink;
+use program::tool;
 use report::bench::LoadBenchRow;
 use report::load::LoadRow;
-use xshell::{Shell, cmd};
 
+use super::psql::client;
 use super::{Bed, mid, ports, rusage};
 use crate::step;
 
 /// How many clients write.
 const CLIENTS: [u64; 3] = [1, 8, 32];
+
+/// Time for pgbench beyond that of its load.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// The same INSERT as `sql/ledger_insert.sql`, with keys of pgbench's own.
 const SCRIPT: &str = "\
@@ -21,7 +26,7 @@ INSERT INTO understudy.ledger (run, worker, seq, payload)
 VALUES (:run, :client_id, :seq, '105ff92dd30f10e977b48611cb609ae3');
 ";
 
-pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
+pub(super) fn run(bed: &Bed<'_>) -> Result<String> {
     let mut sink = Sink::create_new(&bed.dir.join("bench-load.csv"))?;
     let port = ports::nine_free()?.to_string();
     bed.progress.step("setting up");
@@ -36,7 +41,7 @@ pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
             bed.progress.step(format!("{clients} clients, pair {pair} of {}", bed.args.pairs));
             let ours = ours(bed, &cluster, clients, pair)?;
             sink.row(&ours)?;
-            let peer = pgbench(sh, bed, &port, &script, &passfile, clients, pair)?;
+            let peer = pgbench(bed, &port, &script, &passfile, clients, pair)?;
             sink.row(&peer)?;
             rows.push((ours, peer));
         }
@@ -80,30 +85,17 @@ fn ours(bed: &Bed<'_>, cluster: &str, clients: u64, pair: u64) -> Result<LoadBen
     })
 }
 
-fn pgbench(
-    sh: &Shell,
-    bed: &Bed<'_>,
-    port: &str,
-    script: &Path,
-    passfile: &Path,
-    clients: u64,
-    pair: u64,
-) -> Result<LoadBenchRow> {
+fn pgbench(bed: &Bed<'_>, port: &str, script: &Path, passfile: &Path, clients: u64, pair: u64) -> Result<LoadBenchRow> {
     let (number, seconds) = (clients.to_string(), bed.args.duration.as_secs().max(1).to_string());
     let run = format!("run='pgbench-{}-{clients}-{pair}'", bed.run.name);
+    let mut command = client("pgbench")?;
     // One thread: write-load has one, too.
-    let command = cmd!(
-        sh,
-        "pgbench --no-vacuum --protocol prepared --client {number} --jobs 1 --time {seconds} --file {script}
-         --define {run} --define seq=0 --host 127.0.0.1 --port {port} --username understudy_app understudy"
-    );
+    command.args(["--no-vacuum", "--protocol", "prepared", "--client", &number, "--jobs", "1", "--time", &seconds]);
+    command.arg("--file").arg(script).args(["--define", &run, "--define", "seq=0"]);
+    command.args(["--host", "127.0.0.1", "--port", port, "--username", "understudy_app", "understudy"]);
+    command.env("PGPASSFILE", passfile);
     let before = rusage::children_us()?;
-    let said = command
-        .env("PGPASSFILE", passfile)
-        .quiet()
-        .ignore_stderr()
-        .read()
-        .context("pgbench failed; it comes with PostgreSQL's client or contrib package")?;
+    let said = tool::run(command, bed.args.duration + GRACE)?;
     let cpu_us = rusage::children_us()? - before;
     let word_after = |what: &str| said.lines().find_map(|line| line.strip_prefix(what)?.split_whitespace().next());
     let transactions = word_after("number of transactions actually processed:").and_then(|word| word.parse().ok());

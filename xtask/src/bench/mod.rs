@@ -114,10 +114,10 @@ pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
     let measured = |said: Result<String>| said.map(|said| (said, Verdict::Held));
     let done = match bench {
         Bench::Lag(_) => measured(lag::run(&bed)),
-        Bench::Load(_) => measured(load::run(sh, &bed)),
-        Bench::Verify(args) => verify::run(sh, &bed, args),
+        Bench::Load(_) => measured(load::run(&bed)),
+        Bench::Verify(args) => verify::run(&bed, args),
         Bench::Outage(_) => measured(outage::run(&bed)),
-        Bench::Witness(_) => measured(witness::run(sh, &bed)),
+        Bench::Witness(_) => measured(witness::run(&bed)),
         Bench::Backends(_) => measured(backends::run(&bed)),
     };
     let done = step::down(&bed.lab, &bed.run, done);

@@ -6,10 +6,23 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use program::tool;
+use program::{tool, trust};
 
 /// Time for one script.
 const DEADLINE: Duration = Duration::from_secs(180);
+
+/// One of PostgreSQL's programs for clients, run as ourselves, root if we are: it reads the lab's passwords. So it is one that
+/// nobody else could have put in the path; and from 16 on it tells nothing to whoever has taken the port of a node that is down.
+///
+/// # Errors
+/// If there is none.
+pub(super) fn client(name: &str) -> Result<Command> {
+    let program = trust::in_path(name, None)
+        .with_context(|| format!("{name} is needed, which comes with PostgreSQL's client or contrib package"))?;
+    let mut command = Command::new(program);
+    command.env("PGREQUIREAUTH", "scram-sha-256");
+    Ok(command)
+}
 
 /// A node of the lab, by its port.
 #[derive(Clone, Debug)]
@@ -31,11 +44,14 @@ impl Server {
     }
 
     /// A psql that stops at the first error, without anybody's start-up file.
-    pub(super) fn psql(&self, database: &str) -> Command {
-        let mut command = Command::new("psql");
+    ///
+    /// # Errors
+    /// As [`client`].
+    pub(super) fn psql(&self, database: &str) -> Result<Command> {
+        let mut command = client("psql")?;
         command.args(["-XqAt", "--set", "ON_ERROR_STOP=1"]);
         command.arg(self.conninfo(database, "understudy_admin")).env("PGOPTIONS", "-c client_min_messages=warning");
-        command
+        Ok(command)
     }
 
     /// Runs a statement, and returns what psql prints.
@@ -43,7 +59,7 @@ impl Server {
     /// # Errors
     /// If the server refuses it, or the deadline passes.
     pub(super) fn ask(&self, database: &str, sql: &str) -> Result<String> {
-        let mut command = self.psql(database);
+        let mut command = self.psql(database)?;
         command.args(["--command", sql]);
         tool::run(command, DEADLINE).with_context(|| format!("in the database {database}: {sql}"))
     }
@@ -58,7 +74,7 @@ impl Server {
         }
         fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
         let input = File::open(file).with_context(|| file.display().to_string())?;
-        let said = tool::output_with_stdin(&mut self.psql(database), input.into(), DEADLINE)?;
+        let said = tool::output_with_stdin(&mut self.psql(database)?, input.into(), DEADLINE)?;
         anyhow::ensure!(said.status.success(), "psql -d {database} -f {}: {}", file.display(), said.why());
         Ok(said.stdout)
     }

@@ -11,9 +11,8 @@ use program::sink::Sink;
 use report::bench::VerifyBenchRow;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
-use xshell::{Shell, cmd};
 
-use super::psql::Server;
+use super::psql::{Server, client};
 use super::{Bed, honest, mid, ports, truth};
 use crate::step;
 
@@ -82,15 +81,15 @@ impl Args {
     }
 }
 
-pub(super) fn run(sh: &Shell, bed: &Bed<'_>, args: &Args) -> Result<(String, Verdict)> {
+pub(super) fn run(bed: &Bed<'_>, args: &Args) -> Result<(String, Verdict)> {
     match (args.truth, args.honest) {
         (true, _) => truth::run(bed, args.seed, args.small),
         (_, Some(runs)) => honest::run(bed, runs),
-        _ => pairs(sh, bed, args.wide).map(|said| (said, Verdict::Held)),
+        _ => pairs(bed, args.wide).map(|said| (said, Verdict::Held)),
     }
 }
 
-fn pairs(sh: &Shell, bed: &Bed<'_>, wide: bool) -> Result<String> {
+fn pairs(bed: &Bed<'_>, wide: bool) -> Result<String> {
     let table = if wide { WIDE } else { ORDERS };
     let mut sink = Sink::create_new(&bed.dir.join("bench-verify.csv"))?;
     let port = ports::nine_free()?;
@@ -108,7 +107,7 @@ fn pairs(sh: &Shell, bed: &Bed<'_>, wide: bool) -> Result<String> {
     for pair in 0..=bed.args.pairs {
         bed.progress.step(format!("pair {pair} of {}", bed.args.pairs));
         let ours = ours(bed, &cluster, table, pair)?;
-        let scan = scans(sh, bed, [port, port + 1], &passfile, table, pair)?;
+        let scan = scans(bed, [port, port + 1], &passfile, table, pair)?;
         if pair == 0 {
             continue; // warms the caches, and sets the hint bits of a table that was just loaded
         }
@@ -144,34 +143,27 @@ fn compared(rows: &[VerifyRow], table: &str) -> Result<(u64, u64)> {
 }
 
 /// The raw scan of both nodes at once; the time is that of the slower one.
-fn scans(
-    sh: &Shell,
-    bed: &Bed<'_>,
-    ports: [u16; 2],
-    passfile: &Path,
-    table: &str,
-    pair: u64,
-) -> Result<VerifyBenchRow> {
-    let scan = &scan_of(table);
+fn scans(bed: &Bed<'_>, ports: [u16; 2], passfile: &Path, table: &str, pair: u64) -> Result<VerifyBenchRow> {
+    let scan = scan_of(table);
+    let mut psqls = Vec::new();
+    for port in ports {
+        let mut psql = client("psql")?;
+        psql.args(["-XqAt", "--host", "127.0.0.1", "--port", &port.to_string(), "--username", "understudy_admin"]);
+        psql.args(["--command", &scan, DATABASE]).env("PGPASSFILE", passfile).stdout(Stdio::piped());
+        psqls.push(psql);
+    }
     let begun = Instant::now();
-    let scanning = ports.map(|port| {
-        let port = port.to_string();
-        let psql = cmd!(
-            sh,
-            "psql --no-psqlrc --quiet --tuples-only --no-align --host 127.0.0.1 --port {port} --username understudy_admin
-             --command {scan} {DATABASE}"
-        );
-        Command::from(psql.env("PGPASSFILE", passfile)).stdout(Stdio::piped()).spawn()
-    });
-    let counts = scanning.map(|scan| {
+    let scanning: Vec<_> = psqls.iter_mut().map(Command::spawn).collect();
+    let mut counts = Vec::new();
+    for scan in scanning {
         let said = scan.and_then(Child::wait_with_output).context("psql cannot be run")?;
         ensure!(said.status.success(), "psql failed");
-        Ok(String::from_utf8_lossy(&said.stdout).split('|').next().and_then(|count| count.parse::<u64>().ok()))
-    });
+        counts
+            .push(String::from_utf8_lossy(&said.stdout).split('|').next().and_then(|count| count.parse::<u64>().ok()));
+    }
     let elapsed_us = begun.elapsed().as_micros() as u64;
-    let [one, other] = counts;
-    let rows = one?.context("psql printed no count")?;
-    ensure!(other? == Some(rows), "the two nodes have not as many rows");
+    let rows = counts[0].context("psql printed no count")?;
+    ensure!(counts.iter().all(|count| *count == Some(rows)), "the two nodes have not as many rows");
     Ok(figures(bed, pair, "raw scan", rows, elapsed_us))
 }
 

@@ -13,12 +13,13 @@ use anyhow::{Context as _, Result};
 use program::clock::Clock;
 use program::run::Run;
 use program::sink::Sink;
+use program::tool;
 use report::bench::WitnessBenchRow;
 use report::drill::DrillRow;
 use report::event::{EventRow, Mark};
 use report::show::us;
-use xshell::{Shell, cmd};
 
+use super::psql::client;
 use super::{Bed, ports};
 use crate::step;
 
@@ -41,7 +42,10 @@ const DONE: &str = "done";
 /// Longest time for a statement or a connection of the witness beyond what an outage may take.
 const GIVE_UP: &str = "120";
 
-pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
+/// Time for a question before and after a takeover.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+pub(super) fn run(bed: &Bed<'_>) -> Result<String> {
     let mut sink = Sink::create_new(&bed.dir.join("bench-witness.csv"))?;
     let port = ports::nine_free()?;
     let mut rows = Vec::new();
@@ -53,7 +57,7 @@ pub(super) fn run(sh: &Shell, bed: &Bed<'_>) -> Result<String> {
             for (clients, cut) in CLIENTS.into_iter().flat_map(|clients| [(clients, false), (clients, true)]) {
                 bed.progress.step(format!("{clients} clients, sync {sync}{}", if cut { ", cut off" } else { "" }));
                 let asked = Asked { pair, sync, clients, cut, number: rows.len() + 1 };
-                let row = takeover(sh, bed, &cluster, &psql, &asked)?;
+                let row = takeover(bed, &cluster, &psql, &asked)?;
                 sink.row(&row)?;
                 rows.push(row);
             }
@@ -70,8 +74,8 @@ struct Asked<'a> {
     number: usize,
 }
 
-fn takeover(sh: &Shell, bed: &Bed<'_>, cluster: &str, psql: &Psql, asked: &Asked<'_>) -> Result<WitnessBenchRow> {
-    psql.ask(sh, "CREATE TABLE IF NOT EXISTS public.witness (number bigint NOT NULL); TRUNCATE public.witness")?;
+fn takeover(bed: &Bed<'_>, cluster: &str, psql: &Psql, asked: &Asked<'_>) -> Result<WitnessBenchRow> {
+    psql.ask("CREATE TABLE IF NOT EXISTS public.witness (number bigint NOT NULL); TRUNCATE public.witness")?;
     let run = Run { name: format!("{}-{}", bed.run.name, asked.number), clock: bed.run.clock };
     let (out, half) = (bed.dir.join(format!("drill-{}", asked.number)), half(bed.args.duration));
     let (clients, file) = (asked.clients.to_string(), format!("drill-{}.csv", asked.number));
@@ -96,7 +100,7 @@ fn takeover(sh: &Shell, bed: &Bed<'_>, cluster: &str, psql: &Psql, asked: &Asked
     both.sort_unstable_by_key(|(_, at_us)| *at_us);
     let acks = both;
     let drill: DrillRow = step::rows(bed.dir, &file)?.pop().context("the drill left no row")?;
-    let there = psql.ask(sh, "SELECT number FROM public.witness")?;
+    let there = psql.ask("SELECT number FROM public.witness")?;
     let there: BTreeSet<u64> = there.lines().filter_map(|line| line.parse().ok()).collect();
     let lost = acks.iter().filter(|(number, _)| !there.contains(number)).count() as u64;
     let events: Vec<EventRow> = step::rows(&out, "events.csv")?;
@@ -158,23 +162,22 @@ struct Psql {
 }
 
 impl Psql {
-    fn ask(&self, sh: &Shell, sql: &str) -> Result<String> {
+    fn ask(&self, sql: &str) -> Result<String> {
         let (one, other) = (self.port, self.port + 1);
         let conninfo = format!("host=127.0.0.1,127.0.0.1 port={one},{other} target_session_attrs=read-write {LOGIN}");
-        let asking = cmd!(sh, "psql -XqAt --set ON_ERROR_STOP=1 --command {sql} {conninfo}");
-        asking
-            .env("PGPASSFILE", &self.passfile)
-            .env("PGOPTIONS", "-c client_min_messages=warning")
-            .quiet()
-            .read()
-            .context("psql failed; it comes with PostgreSQL's client")
+        let mut psql = client("psql")?;
+        psql.args(["-XqAt", "--set", "ON_ERROR_STOP=1", "--command", sql, &conninfo]);
+        psql.env("PGPASSFILE", &self.passfile).env("PGOPTIONS", "-c client_min_messages=warning");
+        tool::run(psql, DEADLINE)
     }
 
     /// A connection to the first (0) or the second (1) node, whatever it is now.
     fn open(&self, node: u16) -> Result<Talking> {
         let conninfo = format!("host=127.0.0.1 port={} {LOGIN}", self.port + node);
+        let psql = client("psql")?;
         let mut command = Command::new("timeout");
-        command.args([GIVE_UP, "psql", "-XqAt", &conninfo]);
+        command.arg(GIVE_UP).arg(psql.get_program()).args(["-XqAt", &conninfo]);
+        command.envs(psql.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.env("PGPASSFILE", &self.passfile).stderr(Stdio::null()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("cannot start psql")?;
         let answers = BufReader::new(child.stdout.take().context("psql has no stdout")?);

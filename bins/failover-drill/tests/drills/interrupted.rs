@@ -116,7 +116,13 @@ fn interrupted_by_the_keyboard_it_leaves_the_lab_as_it_was() {
     let primary = lab.primary();
     let mut drill = lab.start(&["--before", "60s"]);
     drill.wait_for("steady");
-    assert!(programs_of(&drill.run).len() >= 2, "the drill and its load are found by what this test looks for");
+    let programs = programs_of(&drill.run);
+    assert!(programs.len() >= 2, "the drill and its load are found by what this test looks for");
+    // The keyboard speaks to a group of processes: only the drill, which a shell has started, hears it.
+    let load = programs.iter().find(|program| program.ends_with("(write-load)")).expect("the load");
+    let pid = load.split(' ').next().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    assert_eq!(stat.rsplit_once(") ").unwrap().1.split(' ').nth(2), Some(pid), "a group of its own");
     let done = interrupt(drill, Signal::INT);
     assert_eq!((done.code, done.signal), (Some(130), None), "{}", done.stderr);
     assert!(check_files(&done).complete, "children are ended, rows are kept");

@@ -14,6 +14,7 @@ mod held;
 mod independent;
 mod interrupted;
 mod lossy;
+mod ordinary;
 mod refused;
 mod rejoin;
 mod soak;

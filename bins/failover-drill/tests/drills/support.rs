@@ -29,7 +29,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(5);
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Time for a whole drill: some ten seconds on two idle cores, and a promotion may take a minute on a busy one.
-const DRILL: Duration = Duration::from_secs(150);
+pub(crate) const DRILL: Duration = Duration::from_secs(150);
 
 /// Labs at the same time: times are measured here, and two cores are the least that somebody has.
 const LABS: u32 = 2;
@@ -38,10 +38,10 @@ static RUNNING: Mutex<u32> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
 
 /// A turn to have a lab, given back when dropped.
-struct Turn;
+pub(crate) struct Turn;
 
 impl Turn {
-    fn take() -> Turn {
+    pub(crate) fn take() -> Turn {
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         while *running >= LABS {
             running = ENDED.wait(running).unwrap_or_else(PoisonError::into_inner);

@@ -181,7 +181,11 @@ impl ClusterFile {
 /// # Errors
 /// If there is no home directory.
 pub fn labs_home(is_root: bool) -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    home_by(is_root, std::env::home_dir(), |name| std::env::var_os(name).map(PathBuf::from))
+}
+
+fn home_by(is_root: bool, own: Option<PathBuf>, variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.as_os_str().is_empty());
     if let Some(home) = set("UNDERSTUDY_HOME") {
         ensure!(home.is_absolute(), "UNDERSTUDY_HOME={}: it must be an absolute path", home.display());
         return Ok(home);
@@ -189,7 +193,7 @@ pub fn labs_home(is_root: bool) -> Result<PathBuf> {
     if is_root {
         return Ok(PathBuf::from("/var/lib/pg-understudy"));
     }
-    let state = set("XDG_STATE_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/state")));
+    let state = set("XDG_STATE_HOME").or_else(|| Some(own?.join(".local/state")));
     Ok(state.context("there is no home directory: set UNDERSTUDY_HOME")?.join("pg-understudy"))
 }
 
@@ -262,6 +266,23 @@ mod tests {
         file.require_auth = Some(RequireAuth::scram());
         assert_eq!(file.protection().require_auth, RequireAuth::scram());
         assert_eq!(example().protection(), Protection::of_lab(ServerUser::Lab(104)));
+    }
+
+    #[test]
+    fn labs_live_where_the_variable_says_or_where_the_users_state_does() {
+        let home = |is_root, set: &[(&str, &str)]| {
+            let value = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+            home_by(is_root, Some("/home/alice".into()), value).map_err(|error| error.to_string())
+        };
+        let is = |path: &str| Ok(PathBuf::from(path));
+        for is_root in [false, true] {
+            assert_eq!(home(is_root, &[("UNDERSTUDY_HOME", "/labs"), ("XDG_STATE_HOME", "/state")]), is("/labs"));
+            assert!(home(is_root, &[("UNDERSTUDY_HOME", "labs")]).unwrap_err().contains("absolute"));
+        }
+        assert_eq!(home(true, &[("UNDERSTUDY_HOME", ""), ("XDG_STATE_HOME", "/state")]), is("/var/lib/pg-understudy"));
+        assert_eq!(home(false, &[("XDG_STATE_HOME", "/state")]), is("/state/pg-understudy"));
+        assert_eq!(home(false, &[("XDG_STATE_HOME", "")]), is("/home/alice/.local/state/pg-understudy"));
+        assert!(home_by(false, None, |_| None).unwrap_err().to_string().contains("set UNDERSTUDY_HOME"));
     }
 
     #[test]

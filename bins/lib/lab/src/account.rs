@@ -62,21 +62,14 @@ impl Account {
         if !rustix::process::geteuid().is_root() {
             return Ok(Account::Own);
         }
-        let sh = Shell::new()?;
-        for user in CANDIDATES {
-            let id = |flag: &str| -> Result<u32> {
-                let text = tool::run(cmd!(sh, "id {flag} {user}").into(), ID_DEADLINE)?;
-                text.parse().with_context(|| format!("id {flag} {user} said {text:?}"))
-            };
-            if let (Ok(uid), Ok(gid)) = (id("-u"), id("-g")) {
-                let account = Account::Other { uid, gid };
-                let missing = "servers are started by setsid and setpriv of util-linux: install them";
-                tool::run(account.apply(Command::new("true")), ID_DEADLINE).context(missing)?;
-                return Ok(account);
-            }
-        }
-        program::stop::check()?; // it ended `id`
-        bail!("servers cannot run as root, and there is no user {}: make one", CANDIDATES.join(" or "))
+        let Some((uid, gid)) = first_of_candidates(ids) else {
+            program::stop::check()?; // it ended `id`
+            bail!("servers cannot run as root, and there is no user {}: make one", CANDIDATES.join(" or "))
+        };
+        let account = Account::Other { uid, gid };
+        let missing = "servers are started by setsid and setpriv of util-linux: install them";
+        tool::run(account.apply(Command::new("true")), ID_DEADLINE).context(missing)?;
+        Ok(account)
     }
 
     /// Its number.
@@ -201,6 +194,19 @@ impl Account {
     }
 }
 
+/// The first of the candidates that this machine has: user and group. Root, by whatever name, is none.
+fn first_of_candidates(ids: impl Fn(&str) -> Option<(u32, u32)>) -> Option<(u32, u32)> {
+    CANDIDATES.into_iter().filter_map(ids).find(|(uid, _)| *uid != 0)
+}
+
+/// The numbers of a user and of its group; `None` if there is none of that name.
+fn ids(user: &str) -> Option<(u32, u32)> {
+    let sh = Shell::new().ok()?;
+    let id =
+        |flag: &str| -> Option<u32> { tool::run(cmd!(sh, "id {flag} {user}").into(), ID_DEADLINE).ok()?.parse().ok() };
+    Some((id("-u")?, id("-g")?))
+}
+
 /// A command as another user, in a session of its own.
 fn in_own_session(command: &Command, uid: u32, gid: u32) -> Command {
     let mut own = Command::new(tool::SETSID);
@@ -229,12 +235,25 @@ mod tests {
     use program::tool;
     use rustix::process::getsid;
 
-    use super::Account;
+    use super::{Account, first_of_candidates};
 
-    /// What a tool as this account sees of itself: session, terminal (0: none), user, and its groups.
+    #[test]
+    fn the_labs_own_user_comes_first_and_root_is_none() {
+        let chosen = |users: &[(&str, u32)]| {
+            first_of_candidates(|name| users.iter().find(|(user, _)| *user == name).map(|(_, id)| (*id, id + 1)))
+        };
+        let (own, postgres, nobody) = (("pg-understudy", 998), ("postgres", 101), ("nobody", 65_534));
+        assert_eq!(chosen(&[nobody, postgres, own]), Some((998, 999)));
+        assert_eq!(chosen(&[nobody, postgres]), Some((101, 102)));
+        assert_eq!(chosen(&[nobody, ("postgres", 0)]), Some((65_534, 65_535)));
+        assert_eq!(chosen(&[("root", 0), ("somebody", 7)]), None);
+    }
+
+    /// What a tool as this account sees of itself: session, terminal (0: none), user, its groups, and what libpq is told.
     fn seen(account: Account) -> Vec<String> {
         let mut command = Command::new("sh");
-        command.args(["-c", "cut -d' ' -f6,7 /proc/$$/stat; id -u; id -G; echo $KEPT"]).env("KEPT", "kept");
+        let script = "cut -d' ' -f6,7 /proc/$$/stat; id -u; id -G; echo $KEPT $PGREQUIREAUTH";
+        command.args(["-c", script]).env("KEPT", "kept");
         let said = tool::run(account.apply(command), Duration::from_secs(10)).unwrap();
         said.split_whitespace().map(str::to_owned).collect()
     }
@@ -243,13 +262,16 @@ mod tests {
     fn as_root_tools_of_the_servers_user_have_a_session_without_our_terminal() {
         if !rustix::process::geteuid().is_root() {
             let own = getsid(None).unwrap().as_raw_nonzero().to_string();
-            assert_eq!(seen(Account::Own)[0], own, "as ourselves there is nobody to keep out");
+            let said = seen(Account::Own);
+            assert_eq!(said[0], own, "as ourselves there is nobody to keep out");
+            assert_eq!(said.last().unwrap(), "scram-sha-256");
             return;
         }
         let Account::Other { uid, gid } = Account::for_servers().unwrap() else { panic!("root runs no servers") };
         let said = seen(Account::Other { uid, gid });
         let own = getsid(None).unwrap().as_raw_nonzero().to_string();
         assert_ne!(said[0], own);
-        assert_eq!(said[1..], ["0".to_owned(), uid.to_string(), gid.to_string(), "kept".to_owned()]);
+        let numbers = ["0".to_owned(), uid.to_string(), gid.to_string()];
+        assert_eq!(said[1..], [&numbers[..], &["kept".to_owned(), "scram-sha-256".to_owned()]].concat());
     }
 }

@@ -139,12 +139,8 @@ fn ask(program: &Path, question: &str, account: Account) -> Result<String> {
 
 /// By the first `pg_config` of the path that may be trusted.
 fn by_pg_config() -> Option<Binaries> {
-    let path = std::env::var_os("PATH")?;
-    let mut found =
-        std::env::split_paths(&path).map(|dir| dir.join("pg_config")).filter(|file| file.is_file()).peekable();
-    found.peek()?;
     let account = Account::for_servers().ok()?;
-    let program = found.find(|file| trust::of_programs(file, Some(account.uid())).is_ok())?;
+    let program = trust::in_path("pg_config", Some(account.uid())).ok()?;
     let dir = ask(&program, "--bindir", account).ok()?;
     Binaries::at(Path::new(&dir), "pg_config --bindir").ok()
 }

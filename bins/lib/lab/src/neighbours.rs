@@ -68,11 +68,13 @@ mod tests {
         let is_seen = || foreign_servers(uid).unwrap().contains(&(pid, dir.path().to_owned()));
         let (limit, look) = (Duration::from_secs(10), Duration::from_millis(5));
         let seen = cluster::wait::until_true("it to be seen", limit, look, || Ok(is_seen()));
+        let told = warning(Account::Other { uid, gid }).unwrap();
         fs::write(dir.path().join(marker::FILE), "").unwrap();
         let seen_as_a_labs = is_seen();
         child.kill().unwrap();
         child.wait().unwrap();
         seen.unwrap();
+        assert!(told.is_some_and(|told| told.contains(&format!("(uid {uid})")) && told.contains("useradd --system")));
         assert!(!seen_as_a_labs);
         assert!(warning(Account::Own).unwrap().is_none());
     }

@@ -44,7 +44,7 @@ pub fn open(file: &ClusterFile) -> Result<OpenLab> {
     // Only now is something of it run, and that is what the lab's own state names.
     let backend: Box<dyn Backend> = match &state.bin {
         Some(bin) => Box::new(LocalLab::open(dir, Binaries::at(bin, "the lab's own")?)?),
-        None => Box::new(ComposeLab::open(dir, state.image()?, Engine::find()?)?),
+        None => Box::new(ComposeLab::open(dir, state.what_runs()?, Engine::find()?)?),
     };
     Ok(OpenLab {
         backend,

@@ -24,9 +24,12 @@ pub struct LabState {
     /// Where it was before: a server that has not been restarted since still runs from there (local).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_bins: Vec<PathBuf>,
-    /// Its image (compose).
+    /// The name of its image (compose).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// What that name led to when the lab was made, by the engine's id (compose); labs of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
     /// The first port.
     pub first_port: u16,
     /// How many standbys.
@@ -83,6 +86,15 @@ impl LabState {
     /// If it is no such lab.
     pub fn image(&self) -> Result<&str> {
         self.image.as_deref().context("lab.toml: `image` is missing: this is no lab of containers")
+    }
+
+    /// The image that its containers and steps are run from: by its id, for a name may be moved to another one.
+    ///
+    /// # Errors
+    /// As [`LabState::image`].
+    pub fn what_runs(&self) -> Result<&str> {
+        let name = self.image()?;
+        Ok(self.image_id.as_deref().unwrap_or(name))
     }
 
     /// Reads the state of the lab in `dir`, which only we or root could have written: what it names is run.

@@ -92,6 +92,7 @@ impl Wanted {
             bin: None,
             former_bins: Vec::new(),
             image: None,
+            image_id: None,
             first_port: FIRST_PORT,
             standbys: 1,
             sync: SyncMode::Async,

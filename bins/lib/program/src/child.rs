@@ -153,3 +153,41 @@ impl Drop for Program {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A program that stands for one of ours, once it has done what `first` says.
+    fn program(first: &str, script: &str) -> Program {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{first}; echo; {script}")).process_group(0);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        Program { name: "sh".to_owned(), child }
+    }
+
+    #[test]
+    fn it_is_asked_by_the_end_of_its_stdin_then_by_sigterm_and_then_killed() {
+        let (soon, long) = (Duration::from_millis(200), Duration::from_secs(60));
+        let begun = Instant::now();
+        assert_eq!(program(":", "cat >/dev/null; exit 7").finish(long).unwrap().code(), Some(7));
+        let deaf = |trap: &str| program(&format!("trap '{trap}' TERM"), "while :; do sleep 0.01; done");
+        assert_eq!(deaf("exit 8").finish(soon).unwrap().code(), Some(8));
+        assert!(begun.elapsed() < TERM_GRACE, "it was waited for: {:?}", begun.elapsed());
+        assert_eq!(deaf("").finish(soon).unwrap().signal(), Some(9));
+        assert!(begun.elapsed() > TERM_GRACE);
+    }
+
+    #[test]
+    fn dropped_it_is_ended() {
+        let program = program(":", "while :; do sleep 0.01; done");
+        let pid = Pid::from_child(&program.child);
+        drop(program);
+        assert!(rustix::process::test_kill_process(pid).is_err(), "it still runs");
+    }
+}

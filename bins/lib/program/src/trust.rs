@@ -86,6 +86,30 @@ pub fn of_programs(path: &Path, also: Option<u32>) -> Result<PathBuf> {
     follow(path, also)?.with_context(|| format!("{}: there is no such file or directory", path.display()))
 }
 
+/// The first program of this name in `PATH` that only we, root or `also` could have put there, by its name: some programs look at
+/// what they were called. One that somebody else could have put there is passed over as if it were not there.
+///
+/// # Errors
+/// If there is none; whose the first one is that was passed over.
+pub fn in_path(name: &str, also: Option<u32>) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    in_dirs(std::env::split_paths(&path), name, also)
+}
+
+fn in_dirs(dirs: impl Iterator<Item = PathBuf>, name: &str, also: Option<u32>) -> Result<PathBuf> {
+    let mut passed_over = None;
+    for file in dirs.map(|dir| dir.join(name)).filter(|file| file.is_file()) {
+        match of_programs(&file, also) {
+            Ok(_) => return Ok(file),
+            Err(error) => passed_over = passed_over.or(Some(error)),
+        }
+    }
+    match passed_over {
+        Some(error) => Err(error.context(format!("there is no {name} in PATH that may be run"))),
+        None => bail!("there is no {name} in PATH"),
+    }
+}
+
 /// Opens a file for reading, wherever it is, but no link, and nothing that blocks: what another user may have put there
 /// is then only looked at.
 ///
@@ -279,6 +303,58 @@ mod tests {
         fs::write(dir.path().join("long"), vec![b'x'; 2 << 20]).unwrap();
         assert!(said(&dir.path().join("long")).contains("bytes"));
     }
+
+    #[test]
+    fn a_program_that_others_could_have_put_there_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, ours, none) = (dir.path().join("theirs"), dir.path().join("ours"), dir.path().join("none"));
+        for dir in [&theirs, &ours] {
+            fs::create_dir(dir).unwrap();
+            fs::write(dir.join("psql"), "").unwrap();
+        }
+        let found = |dirs: &[&PathBuf]| in_dirs(dirs.iter().map(|dir| (*dir).clone()), "psql", None);
+        assert_eq!(found(&[&none, &theirs, &ours]).unwrap(), theirs.join("psql"));
+        mode(&theirs, 0o777);
+        assert_eq!(found(&[&none, &theirs, &ours]).unwrap(), ours.join("psql"));
+        let said = format!("{:#}", found(&[&theirs]).unwrap_err());
+        assert!(said.contains("no psql in PATH that may be run") && said.contains("can write"), "{said}");
+        // By the name that it is called by, though another file is run.
+        symlink(ours.join("psql"), none.with_extension("link")).unwrap();
+        fs::create_dir(&none).unwrap();
+        fs::rename(none.with_extension("link"), none.join("psql")).unwrap();
+        assert_eq!(found(&[&none]).unwrap(), none.join("psql"));
+    }
+
+    /// The owner of the file, of a directory above it, and of a link to it.
+    #[test]
+    fn as_root_what_another_user_owns_is_nothing_to_go_by() {
+        if !rustix::process::geteuid().is_root() {
+            return; // nothing can be given away
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (above, file, link) = (dir.path().join("above"), dir.path().join("above/file"), dir.path().join("link"));
+        fs::create_dir(&above).unwrap();
+        fs::write(&file, "text").unwrap();
+        mode(&file, 0o600);
+        symlink(&file, &link).unwrap();
+        let owned_by = |path: &Path, uid| std::os::unix::fs::lchown(path, Some(uid), None).unwrap();
+        for theirs in [&file, &above, &link] {
+            assert_eq!((read(&link).unwrap().as_str(), read_private(&link).unwrap().as_str()), ("text", "text"));
+            of_programs(&link, None).unwrap();
+            owned_by(theirs, NOBODY);
+            let words = format!("{} belongs to ", theirs.display());
+            assert!(said(&link).contains(&words), "{}", said(&link));
+            for refused in [read_private(&link).map(drop), of_programs(&link, None).map(drop)] {
+                assert!(format!("{:#}", refused.unwrap_err()).contains(&words), "{words}");
+            }
+            of_programs(&link, Some(NOBODY)).unwrap(); // who runs what is his own gives nothing away
+            owned_by(theirs, 0);
+        }
+        owned_by(&above, NOBODY);
+        assert!(format!("{:#}", check_dir(&above).unwrap_err()).contains("belongs to "), "a directory of theirs");
+    }
+
+    const NOBODY: u32 = 65_534;
 
     #[test]
     fn a_file_with_passwords_is_nobody_elses_to_read() {

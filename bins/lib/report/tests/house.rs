@@ -129,6 +129,69 @@ fn no_process_is_ended_by_its_name() {
     }
 }
 
+/// The part of a source file that is not its tests.
+fn without_tests(text: &str) -> &str {
+    text.split("\n#[cfg(test)]").next().unwrap_or(text)
+}
+
+/// What runs of ours: no tests, nor what helps them.
+fn running() -> impl Iterator<Item = (String, String)> {
+    let of_tests = |path: &str| path.contains("/tests/") || path.ends_with("_tests.rs") || path.contains("/scratch");
+    let files = sources().into_iter().filter(move |(path, _)| path.ends_with(".rs") && !of_tests(path));
+    files.map(|(path, text)| (path, without_tests(&text).to_owned()))
+}
+
+/// By its number only where it is a child of ours that nobody has reaped: the number is its own until then.
+#[test]
+fn no_process_is_signalled_by_a_bare_number() {
+    let own_children = ["bins/lib/program/src/child.rs", "bins/lib/program/src/tool.rs", "xtask/src/cargo.rs"];
+    let mut found = BTreeSet::new();
+    for (path, text) in running() {
+        for call in ["kill_process", "kill_current_process_group", "Command::new(\"kill\")", "cmd!(sh, \"kill "] {
+            if text.contains(call) {
+                assert!(own_children.contains(&path.as_str()), "{path} has {call}: signals go through a pidfd");
+                found.insert(path.clone());
+            }
+        }
+    }
+    assert_eq!(found.len(), own_children.len(), "{found:?}");
+}
+
+/// The one script is a constant, which gets its words as arguments.
+#[test]
+fn no_shell_is_between_us_and_a_tool() {
+    for (path, text) in running() {
+        let count = ["Command::new(\"sh\")", "Command::new(\"bash\")", "\"/bin/sh\"", "cmd!(sh, \"sh "]
+            .map(|shell| text.matches(shell).count())
+            .iter()
+            .sum::<usize>();
+        assert_eq!(count, usize::from(path == "bins/lib/lab/src/account.rs"), "{path}: arguments are a list");
+    }
+}
+
+/// What is read in the rooms where files are believed: by `program::trust`, but for what the kernel says and what was written by
+/// us in a directory of ours.
+#[test]
+fn no_file_is_opened_without_the_question_whose_it_is() {
+    let known = [
+        ("bins/lib/lab/src/compose/process.rs", 2), // /proc
+        ("bins/lib/lab/src/holder.rs", 2),
+        ("bins/lib/lab/src/local/postmaster.rs", 1),
+        ("bins/lib/lab/src/ports.rs", 1),
+        ("bins/lib/lab/src/process.rs", 3),
+        ("bins/lib/lab/src/local/data.rs", 1), // the script for single-user mode
+    ];
+    for (path, text) in running() {
+        let rooms = ["bins/lib/cluster/src", "bins/lib/lab/src", "bins/setup/src"];
+        if rooms.iter().any(|room| path.starts_with(room)) {
+            let ways = ["fs::read_to_string(", "fs::read(", "File::open(", "io::read_to_string("];
+            let count = ways.iter().map(|way| text.matches(way).count()).sum::<usize>();
+            let allowed = known.iter().find(|(file, _)| *file == path).map_or(0, |(_, count)| *count);
+            assert_eq!(count, allowed, "{path} opens files: is it known whose they are (program::trust)?");
+        }
+    }
+}
+
 #[test]
 fn postgresqls_own_words_win() {
     for (path, text) in sources().iter().filter(|(path, _)| !path.ends_with("house.rs")) {

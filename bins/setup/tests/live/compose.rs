@@ -265,6 +265,76 @@ pub(crate) fn images() -> Vec<String> {
     images
 }
 
+/// A name for an image, and another image that it is moved to; both go when they are dropped.
+struct Tag(String);
+
+impl Tag {
+    fn of(image: &str) -> Tag {
+        let tag = Tag(format!("understudy-test-{}:15", std::process::id()));
+        docker(&["tag", image, &tag.0]);
+        tag
+    }
+
+    fn id(&self) -> String {
+        docker(&["image", "inspect", "--format", "{{.Id}}", &self.0]).trim().to_owned()
+    }
+
+    /// Moves it, as a pull does where somebody has pushed a new one.
+    fn move_on(&self) {
+        let container = docker(&["create", &self.0, "true"]);
+        docker(&["commit", "--change", "LABEL understudy.test=newer", container.trim(), &self.0]);
+        docker(&["rm", container.trim()]);
+    }
+}
+
+impl Drop for Tag {
+    fn drop(&mut self) {
+        docker(&["rmi", &self.0]);
+    }
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_name_that_leads_to_another_image_by_now_changes_no_lab() {
+    let (home, tag) = (Home::new(), Tag::of(&images()[0]));
+    let (asked, made_of) = (["--backend", "compose", "--image", &tag.0], tag.id());
+    let lab = home.made(&asked);
+    let images = |home: &Home| {
+        let of = |node: &str| docker(&["inspect", "--format", "{{.Id}} {{.Image}}", &container(home, node)]);
+        ["primary", "standby_1"].map(of)
+    };
+    let before = images(&home);
+    assert!(before.iter().all(|shown| shown.contains(&made_of)), "{before:?}");
+    tag.move_on();
+    assert_ne!(tag.id(), made_of);
+    for args in [&asked[..], &COMPOSE] {
+        let said = home.setup(args);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(said.stderr.contains(&format!("{} is another image by now; lab lab stays", tag.0)), "{said:?}");
+        assert_eq!(images(&home), before, "another container, or of another image");
+    }
+    lab.is_whole("primary");
+    // Nor are the steps run from the new one: this node is made, and that one rewound.
+    docker(&["kill", "--signal", "KILL", &container(&home, "primary")]);
+    lab.admin("standby_1").script("SELECT pg_promote()").unwrap();
+    made(&home, &["--standbys", "2"]).is_whole("standby_1");
+    let run_from = made_from(&home);
+    assert!(run_from.lines().count() > 4, "containers of three nodes, and of steps: {run_from}");
+    assert!(run_from.contains(&made_of) && !run_from.contains(&tag.id()), "{run_from}");
+    // A new lab is made of what the name leads to now.
+    let other = Home::new();
+    other.made(&asked);
+    assert!(images(&other).iter().all(|shown| shown.contains(&tag.id())));
+}
+
+/// The images that the lab's containers were made from in the last ten minutes, a line each, as the engine remembers.
+fn made_from(home: &Home) -> String {
+    let format = "{{index .Actor.Attributes \"image\"}}";
+    let times = ["--since", "10m", "--until", "0s"];
+    let filters = ["--filter", "event=create", "--filter", "type=container", "--filter", &label(home)];
+    docker(&[&["events"], &times[..], &filters, &["--format", format]].concat())
+}
+
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn two_labs_and_somebody_elses_things_do_not_meet() {
@@ -450,6 +520,9 @@ fn passwords_are_nowhere_but_in_the_password_file() {
         // What a server reads belongs to it alone, and holds no more than it needs.
         let own = docker(&["exec", &id, "cat", &format!("/var/lib/postgresql/{node}/passfile")]);
         assert!(own.contains("understudy_rewind") && !own.contains("understudy_admin"), "{node}");
+        // And none for whatever address: by the names and the port that nodes have among themselves.
+        let of_node = |line: &str| line.starts_with("primary") || line.starts_with("standby_");
+        assert!(own.lines().all(|line| of_node(line) && line.contains(":5432:*:understudy_re")), "{node}");
         let mode = docker(&["exec", &id, "stat", "-c", "%a %U", &format!("/var/lib/postgresql/{node}/passfile")]);
         assert_eq!(mode.trim(), "600 postgres");
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
 
+mod addresses;
 mod command_line;
 mod compose;
 mod compose_by_hand;
@@ -9,10 +10,13 @@ mod confined;
 mod converge;
 mod down;
 mod fifos;
+mod install;
 mod interrupted;
 mod ports;
+mod room;
 mod secrets;
 mod settings;
 mod strangers;
 mod support;
 mod takeover;
+mod terminal;

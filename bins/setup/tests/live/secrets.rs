@@ -12,8 +12,8 @@ use crate::support::{Home, said};
 fn passwords_are_in_the_password_files_and_nowhere_else() {
     let home = Home::new();
     let over = AtomicBool::new(false);
-    let (lab, command_lines) = std::thread::scope(|scope| {
-        let watching = scope.spawn(|| command_lines_until(&over));
+    let (lab, seen) = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| seen_until(&over));
         let lab = home.made(&["--standbys", "2"]);
         // A rewind and a clone have command lines too.
         let open = lab::open::open(lab.file()).unwrap();
@@ -28,8 +28,8 @@ fn passwords_are_in_the_password_files_and_nowhere_else() {
     });
     let tools = ["initdb", "pg_basebackup", "pg_rewind"];
     for tool in tools {
-        let seen = command_lines.iter().any(|line| line.windows(tool.len()).any(|part| part == tool.as_bytes()));
-        assert!(seen, "{tool} was not seen: this test proves nothing");
+        let is_in = |text: &[u8]| text.windows(tool.len()).any(|part| part == tool.as_bytes());
+        assert!(seen.iter().any(|text| is_in(text)), "{tool} was not seen: this test proves nothing");
     }
 
     let passfile = lab.dir().join("passfile");
@@ -53,22 +53,32 @@ fn passwords_are_in_the_password_files_and_nowhere_else() {
     }
     assert_eq!(passfiles, 5, "the caller's, and one for each server");
     assert!(files.iter().filter(|file| file.ends_with("postgresql.log")).count() == 4 && files.len() > 4_000);
-    for line in &command_lines {
-        assert!(!holds_one(line, &passwords), "{}", String::from_utf8_lossy(line));
+    assert!(
+        seen.iter().any(|text| text.windows(16).any(|part| part == b"PGREQUIREAUTH=sc")),
+        "no environment was seen"
+    );
+    for text in &seen {
+        assert!(!holds_one(text, &passwords), "{}", String::from_utf8_lossy(text));
     }
+    // What servers have of them.
+    let verifiers = "SELECT count(*) FILTER (WHERE rolpassword LIKE 'SCRAM-SHA-256$%') || ' of ' || count(*)
+        FROM pg_authid WHERE rolcanlogin";
+    assert_eq!(lab.ask("node2", verifiers), "5 of 5");
     // A server's own file has no more than it needs: who reads the server's files is not yet the administrator.
     let of_server = fs::read_to_string(lab.dir().join("node1/passfile")).unwrap();
     assert!(!of_server.contains("understudy_admin") && !of_server.contains("understudy_app"));
 }
 
-/// Every command line that any process of this machine has had until then.
-fn command_lines_until(over: &AtomicBool) -> BTreeSet<Vec<u8>> {
+/// Every command line and every environment that any process of this machine has had until then.
+fn seen_until(over: &AtomicBool) -> BTreeSet<Vec<u8>> {
     let mut seen = BTreeSet::new();
     while !over.load(Ordering::Relaxed) {
         for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
             let is_process = entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
             if is_process {
-                seen.extend(fs::read(entry.path().join("cmdline")));
+                seen.extend(
+                    ["cmdline", "environ"].into_iter().filter_map(|file| fs::read(entry.path().join(file)).ok()),
+                );
             }
         }
         std::thread::sleep(std::time::Duration::from_millis(3));

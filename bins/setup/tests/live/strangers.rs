@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use lab::account::Account;
+
 use crate::support::{Home, names, refused, said, setup, wait_for};
 
 /// The attacker: a user who owns nothing of ours. (Servers run as `postgres` where there is one.)
@@ -141,6 +143,15 @@ fn as_root_the_version_is_asked_as_the_servers_user() {
     said(home.command(&["--install-only"]).env("PATH", path).env_remove("PG_BINDIR").spawn().unwrap());
     let who = fs::read_to_string(&trace).unwrap();
     assert!(who.lines().count() > 2 && who.lines().all(|uid| uid != "0"), "run as {who}");
+    // Who runs what is its own gives nothing away: programs may be the servers' user's.
+    let Account::Other { uid, gid } = Account::for_servers().unwrap() else { panic!("this is not root") };
+    for path in names(&bin).iter().map(|name| bin.join(name)).chain([bin.clone()]) {
+        chown(path, Some(uid), Some(gid)).unwrap();
+    }
+    fs::write(&trace, "").unwrap();
+    home.refused(&["--pg-bin", bin.to_str().unwrap()], &[]);
+    let who = fs::read_to_string(&trace).unwrap();
+    assert!(who.lines().count() > 2 && who.lines().all(|line| line == uid.to_string()), "run as {who}");
 }
 
 #[test]

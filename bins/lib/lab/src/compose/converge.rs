@@ -15,6 +15,7 @@ use program::trust;
 
 use super::engine::Engine;
 use super::file::{self, PRIMARY, STANDBY};
+use super::image::{self, Image};
 use super::process;
 use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, PORT, host};
 use crate::account::Account;
@@ -51,9 +52,9 @@ pub fn converge(wanted: &Wanted, engine: Engine, progress: &Progress) -> Result<
     wanted.check()?;
     let dir = wanted.dir();
     let old = wanted.old_state()?;
-    let image = choose_image(wanted, old.as_ref(), &engine, progress)?;
-    progress.say(&format!("image {image}; Docker {}, {}", engine.version, engine.compose_command()));
-    let state = LabState { image: Some(image.clone()), ..wanted.settle(old.clone())? };
+    let Image { name, id } = image::choose(wanted, old.as_ref(), &engine, progress)?;
+    progress.say(&format!("image {name}; Docker {}, {}", engine.version, engine.compose_command()));
+    let state = LabState { image: Some(name), image_id: id, ..wanted.settle(old.clone())? };
     let before = state.with_settings_of(old.as_ref());
     wanted::make_lab_dir(&wanted.home, &dir)?;
     let _lock = crate::lock::Lock::take(&dir)?;
@@ -66,28 +67,10 @@ fn make(dir: &Path, engine: Engine, state: &LabState, before: &LabState, progres
     before.write(dir)?;
     files::make_dir(&dir.join(DIR))?;
     files::make_dir(&dir.join(DIR).join("nodes"))?;
-    let lab = ComposeLab::open(dir, state.image()?, engine)?;
+    let lab = ComposeLab::open(dir, state.what_runs()?, engine)?;
     let converging = |state| Converging { lab: &lab, state, progress };
     converging(state).run().inspect_err(|_| converging(before).take_settings_back())?;
     state.write(dir)
-}
-
-fn choose_image(wanted: &Wanted, old: Option<&LabState>, engine: &Engine, progress: &Progress) -> Result<String> {
-    let Some(old) = old else {
-        return super::image::ensure(engine, wanted.image.as_deref(), wanted.binaries.major, progress);
-    };
-    let same = old.image()?;
-    if wanted.image.is_none() && wanted.binaries.major.is_none() {
-        return super::image::ensure(engine, Some(same), None, progress);
-    }
-    let asked = super::image::ensure(engine, wanted.image.as_deref(), wanted.binaries.major, progress)?;
-    ensure!(
-        asked == same,
-        "lab {} is made of {same}, not {asked}: take it down first (`setup --down --name {}`)",
-        wanted.name,
-        wanted.name
-    );
-    Ok(asked)
 }
 
 fn sort(names: &mut [String]) -> Result<()> {
@@ -243,6 +226,9 @@ impl Converging<'_> {
         let mut nodes = Vec::new();
         let mut ordered: Vec<String> = standbys.iter().cloned().chain([primary.to_owned()]).collect();
         sort(&mut ordered)?;
+        // First: who is told below to follow somebody needs the password for that node.
+        let hosts: Vec<String> = ordered.iter().flat_map(|name| [name.clone(), host(name)]).collect();
+        self.lab.secrets.write_for_containers(&dir.join(file::PASSFILE), &hosts, PORT)?;
         for name in &ordered {
             let node_dir = self.lab.node_dir(name)?;
             files::make_dir(&node_dir)?;
@@ -256,8 +242,6 @@ impl Converging<'_> {
             }
         }
         self.lab.secrets.write(&nodes.iter().map(|(_, port)| *port).collect::<Vec<_>>())?;
-        let hosts: Vec<String> = nodes.iter().flat_map(|(name, _)| [name.clone(), host(name)]).collect();
-        self.lab.secrets.write_for_containers(&dir.join(file::PASSFILE), &hosts, PORT)?;
         self.lab.secrets.write_verifiers(&dir.join(file::VERIFIERS))?;
         file::write(&dir.join("node.sh"), file::NODE_SH)?;
         file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;

@@ -182,7 +182,15 @@ impl Engine {
     /// Whether an image is on this machine.
     #[must_use]
     pub fn has_image(&self, image: &str) -> bool {
-        self.order(&["image", "inspect", "--format", "{{.Id}}", image]).is_ok()
+        self.image_id(image).is_ok()
+    }
+
+    /// The engine's id of an image on this machine.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub(super) fn image_id(&self, image: &str) -> Result<String> {
+        self.order(&["image", "inspect", "--format", "{{.Id}}", image])
     }
 
     /// Fetches an image.

@@ -162,6 +162,38 @@ mod tests {
     }
 
     #[test]
+    fn whatever_the_file_is_ports_are_published_on_loopback_only_and_nothing_comes_back_by_itself() {
+        let of_lab = render(&[("primary".to_owned(), 15432), ("standby_1".to_owned(), 15433)]).unwrap();
+        for text in [BY_HAND, &of_lab] {
+            let ports: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("ports: ")).collect();
+            assert!(ports.len() == 2 && ports.iter().all(|at| at.starts_with("[\"127.0.0.1:")), "{ports:?}");
+            assert!(text.contains("\n  restart: \"no\"") && !text.contains("restart: a"));
+        }
+    }
+
+    #[test]
+    fn what_compose_is_given_could_have_been_written_by_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        };
+        mode(dir.path(), 0o755);
+        for name in ["compose.yaml", "node.sh", ".env"] {
+            let path = dir.path().join(name);
+            fs::write(&path, "").unwrap();
+            mode(&path, 0o644);
+            check_trusted(dir.path()).unwrap();
+            mode(&path, 0o666);
+            let said = format!("{:#}", check_trusted(dir.path()).unwrap_err());
+            assert!(said.contains("can write") && said.contains(name), "{said}");
+            mode(&path, 0o644);
+        }
+        mode(dir.path(), 0o777);
+        assert!(check_trusted(dir.path()).is_err(), "one of them could be exchanged");
+        mode(dir.path(), 0o755);
+    }
+
+    #[test]
     fn a_node_of_a_lab_is_what_it_is_by_hand() {
         let text = render(&[("primary".to_owned(), 15432), ("standby_1".to_owned(), 15433)]).unwrap();
         let of_hand = BY_HAND.split_once("\n  primary:\n").unwrap().1.split_once("\n\n").unwrap().0;

@@ -62,7 +62,7 @@ impl NodeDir {
 
     /// Whether it holds a whole data directory.
     pub(super) fn has_data(&self) -> bool {
-        self.data().join("PG_VERSION").is_file()
+        std::fs::symlink_metadata(self.data().join("PG_VERSION")).is_ok_and(|metadata| metadata.is_file())
     }
 
     /// The end of its log.

@@ -209,6 +209,7 @@ fn recorded_pid(data: &Path) -> Result<Option<Pid>> {
 mod tests {
     use super::*;
     use crate::marker::{self, LabId};
+    use std::os::unix::process::CommandExt as _;
     use std::process::{Child, Command, Stdio};
 
     /// A data directory of a lab, the directory of its programs, and a program in it that waits for its stdin to end.
@@ -300,6 +301,26 @@ mod tests {
         refused("does not bear this lab's marker");
         marker::put(&lab.data(), &LabId::new()).unwrap();
         refused("another lab's marker");
+        end(child);
+    }
+
+    /// It runs the lab's own program there, and has a copy of its number in the file.
+    #[test]
+    fn as_root_a_process_of_another_user_is_left_alone() {
+        if !rustix::process::geteuid().is_root() {
+            return; // there is nobody else to be
+        }
+        let lab = Lab::new();
+        let open = || std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        for dir in [lab.dir.path(), &lab.data()] {
+            fs::set_permissions(dir, open()).unwrap();
+        }
+        let mut command = Command::new(lab.dir.path().join("bin/postgres"));
+        command.args(["-c", "read wait"]).uid(65_534).gid(65_534).current_dir(lab.data()).stdin(Stdio::piped());
+        let child = command.spawn().unwrap();
+        fs::write(lab.data().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
+        let said = Postmaster::of(&lab.data(), &lab.ours).err().expect("an error").to_string();
+        assert!(said.contains("it is not its owner's") && said.contains("left alone"), "{said}");
         end(child);
     }
 }

@@ -1,0 +1,111 @@
+//! What the servers' own user can do on this machine to root who works on the lab after it: nothing. `confined.rs` has the same
+//! for containers.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use lab::account::Account;
+
+use crate::support::{Home, Lab};
+
+/// A file of root's that nobody else can read.
+struct Target {
+    path: PathBuf,
+    _dir: Home,
+}
+
+const TEXT: &str = "years of work";
+
+impl Target {
+    fn new() -> Target {
+        let dir = Home::new();
+        let path = dir.path().join("thesis");
+        fs::write(&path, TEXT).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        Target { path, _dir: dir }
+    }
+
+    fn is_as_it_was(&self) {
+        let metadata = fs::metadata(&self.path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o7777), (0, 0, 0o600));
+        assert_eq!(fs::read_to_string(&self.path).unwrap(), TEXT);
+    }
+}
+
+/// What the servers' user says who runs a script in a node's directory.
+fn as_server(lab: &Lab, node: &str, script: &str) -> String {
+    let Account::Other { uid, gid } = Account::for_servers().unwrap() else { panic!("this is not root") };
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).uid(uid).gid(gid).current_dir(lab.dir().join(node)).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Lays links to the target in the place of files, and of those that they are first written as.
+fn plant(lab: &Lab, node: &str, target: &Target, names: &str) {
+    let target = target.path.display();
+    as_server(lab, node, &format!("for name in {names}; do rm -f $name; ln -s {target} $name; done"));
+}
+
+fn is_plain(path: &Path) -> bool {
+    fs::symlink_metadata(path).unwrap().is_file()
+}
+
+#[test]
+#[ignore = "plays another user: `cargo xtask test` runs it as root"]
+fn as_root_a_link_of_the_servers_user_leads_root_nowhere() {
+    let (home, target) = (Home::new(), Target::new());
+    let lab = home.made(&[]);
+    // Root's directories: no name can be planted there, and none moved away.
+    let names = "../cluster.new ../lab.new ../x passfile.new node.new pwfile single.sql data.new data.old x conf/x \
+                 conf/postgresql.new conf/pg_hba.new conf/follow.new conf/sync.new";
+    let to = target.path.display();
+    let planting = format!("for name in {names}; do ln -s {to} $name 2>/dev/null && echo $name; done; true");
+    assert_eq!(as_server(&lab, "node2", &planting), "", "planted");
+    let moving = "for name in data log socket conf; do mv $name mine 2>/dev/null && echo $name; done; true";
+    assert_eq!(as_server(&lab, "node2", moving), "", "moved");
+
+    // Its own: what is written there is written as that user.
+    let backend = || lab::open::open(lab.file()).unwrap().backend;
+    backend().stop("node2").unwrap();
+    let files = ["postgresql.conf", "postgresql.auto.conf", "standby.signal"].map(|name| format!("data/{name}"));
+    let news = "data/postgresql.new data/postgresql.auto.new data/standby.new data/pg-understudy.new";
+    plant(&lab, "node2", &target, &format!("{} {news}", files.join(" ")));
+    backend().make_standby("node2").unwrap();
+    target.is_as_it_was();
+    assert!(files.iter().all(|file| is_plain(&lab.dir().join("node2").join(file))));
+
+    // Its log, which an error shows the end of, and to which a start appends.
+    plant(&lab, "node2", &target, "log/postgresql.log");
+    let said = format!("{:#}", backend().start("node2").unwrap_err());
+    assert!(said.contains("symbolic link") && !said.contains(TEXT), "{said}");
+    target.is_as_it_was();
+    as_server(&lab, "node2", "rm log/postgresql.log");
+
+    // What says which process its server is.
+    plant(&lab, "node2", &target, "data/postmaster.pid");
+    for way in [&[][..], &["--down"]] {
+        let said = home.refused(way, &["postmaster.pid", "symbolic link"]);
+        assert!(!said.contains(TEXT), "{said}");
+    }
+    as_server(&lab, "node2", "rm data/postmaster.pid");
+    target.is_as_it_was();
+    home.made(&[]).is_whole("node1");
+
+    // The answer of single-user mode.
+    backend().stop("node1").unwrap();
+    plant(&lab, "node1", &target, "log/single.csv");
+    let rows = backend().query_alone("node1", "postgres", "SELECT 42");
+    assert_eq!(rows.unwrap().trim(), "42", "the link is taken away first");
+    target.is_as_it_was();
+    home.made(&[]).is_whole("node1");
+
+    // What is removed is the link.
+    plant(&lab, "node2", &target, "data/base/x log/x socket/x");
+    assert_eq!(home.setup(&["--down"]).code, Some(0));
+    target.is_as_it_was();
+}
