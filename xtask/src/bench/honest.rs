@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -59,7 +58,7 @@ pub(super) fn run(bed: &Bed<'_>, runs: u64) -> Result<(String, Verdict)> {
         bed.progress.step(format!("setting up, sync {sync}"));
         let delay = format!("recovery_min_apply_delay={}ms", delay_us / 1_000);
         let cluster = bed.setup(&["--port", &port.to_string(), "--sync", sync, "--set", &delay])?;
-        let server = Server { port, passfile: Path::new(&cluster).with_file_name("passfile") };
+        let server = Server::of(&cluster, port, 0);
         server.ask("understudy", TABLES)?;
         let setting = Setting { bed, cluster: &cluster, server: &server, sync, delay_us };
         *load = Some(setting.compare(wanted, &mut sink, &mut rows)?);
@@ -133,7 +132,9 @@ impl Setting<'_> {
                 if verdict != Verdict::Held {
                     self.keep(number, &output)?;
                 }
-                (rows, verdict, output.stderr)
+                // Who was killed says nothing.
+                let killed = output.status.code().is_none().then(|| format!("it ended by {}", output.status));
+                (rows, verdict, output.stderr + &killed.unwrap_or_default())
             }
             Err(error) if error.is::<tool::TimedOut>() => (Vec::new(), Verdict::Unknown, format!("{error:#}")),
             Err(error) => return Err(error),

@@ -12,7 +12,7 @@ use program::{tool, trust};
 const DEADLINE: Duration = Duration::from_secs(180);
 
 /// One of PostgreSQL's programs for clients, run as ourselves, root if we are: it reads the lab's passwords. So it is one that
-/// nobody else could have put in the path; and from 16 on it tells nothing to whoever has taken the port of a node that is down.
+/// nobody else could have put in the path.
 ///
 /// # Errors
 /// If there is none.
@@ -24,34 +24,49 @@ pub(super) fn client(name: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// A node of the lab, by its port.
+/// A psql that stops at the first error, without anybody's start-up file.
+///
+/// # Errors
+/// As [`client`].
+pub(super) fn psql_to(conninfo: &str) -> Result<Command> {
+    let mut command = client("psql")?;
+    command.args(["-XqAt", "--set", "ON_ERROR_STOP=1", conninfo]).env("PGOPTIONS", "-c client_min_messages=warning");
+    Ok(command)
+}
+
+/// A node of the lab.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    /// Its port on 127.0.0.1.
+    /// The port that its socket is named after.
     pub(super) port: u16,
+    /// The directory of its socket. Nobody else can enter it: on a port that is free for a moment anybody can listen, and before
+    /// version 16 libpq tells its password to whoever asks for it.
+    pub(super) socket: PathBuf,
     /// Where the lab's passwords are.
-    pub(super) passfile: PathBuf,
+    passfile: PathBuf,
 }
 
 impl Server {
-    /// How `user` connects, for libpq and for programs of ours.
-    pub(super) fn conninfo(&self, database: &str, user: &str) -> String {
-        let passfile = self.passfile.display();
-        format!(
-            "host=127.0.0.1 port={} dbname={database} user={user} connect_timeout=10 passfile={passfile}",
-            self.port
-        )
+    /// A node of the lab of a cluster file, whose first node, number 0, is at `first_port`.
+    pub(super) fn of(cluster: &str, first_port: u16, number: u16) -> Server {
+        let cluster = Path::new(cluster);
+        let socket = cluster.with_file_name(format!("node{}", number + 1)).join("socket");
+        Server { port: first_port + number, socket, passfile: cluster.with_file_name("passfile") }
     }
 
-    /// A psql that stops at the first error, without anybody's start-up file.
+    /// How `user` connects, for libpq and for programs of ours.
+    pub(super) fn conninfo(&self, database: &str, user: &str) -> String {
+        let Server { port, socket, passfile } = self;
+        let (socket, passfile) = (socket.display(), passfile.display());
+        format!("host={socket} port={port} dbname={database} user={user} connect_timeout=10 passfile={passfile}")
+    }
+
+    /// A psql of the administrator.
     ///
     /// # Errors
     /// As [`client`].
     pub(super) fn psql(&self, database: &str) -> Result<Command> {
-        let mut command = client("psql")?;
-        command.args(["-XqAt", "--set", "ON_ERROR_STOP=1"]);
-        command.arg(self.conninfo(database, "understudy_admin")).env("PGOPTIONS", "-c client_min_messages=warning");
-        Ok(command)
+        psql_to(&self.conninfo(database, "understudy_admin"))
     }
 
     /// Runs a statement, and returns what psql prints.

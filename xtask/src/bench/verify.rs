@@ -2,7 +2,6 @@
 //! the table the same way, and comparing nothing. The table is `understudy.orders`, seven narrow columns, or with `--wide`
 //! one of thirty. With `--truth` or `--honest`, what those modules say.
 
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use report::bench::VerifyBenchRow;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
-use super::psql::{Server, client};
+use super::psql::Server;
 use super::{Bed, honest, mid, ports, truth};
 use crate::step;
 
@@ -96,9 +95,9 @@ fn pairs(bed: &Bed<'_>, wide: bool) -> Result<String> {
     bed.progress.step("setting up");
     let cluster = bed.setup(&["--port", &port.to_string(), "--sync", "async"])?;
     bed.progress.step(format!("seeding {} rows", bed.args.rows));
-    let passfile = Path::new(&cluster).with_file_name("passfile");
+    let nodes = [0, 1].map(|number| Server::of(&cluster, port, number));
     if wide {
-        make_wide(&Server { port, passfile: passfile.clone() }, bed.args.rows)?;
+        make_wide(&nodes[0], bed.args.rows)?;
     } else {
         let rows = bed.args.rows.to_string();
         bed.step("seed-data", &["--cluster", &cluster, "--quiet", "--replace", "--rows", &rows], "seed.csv")?;
@@ -107,7 +106,7 @@ fn pairs(bed: &Bed<'_>, wide: bool) -> Result<String> {
     for pair in 0..=bed.args.pairs {
         bed.progress.step(format!("pair {pair} of {}", bed.args.pairs));
         let ours = ours(bed, &cluster, table, pair)?;
-        let scan = scans(bed, [port, port + 1], &passfile, table, pair)?;
+        let scan = scans(bed, &nodes, table, pair)?;
         if pair == 0 {
             continue; // warms the caches, and sets the hint bits of a table that was just loaded
         }
@@ -143,13 +142,12 @@ fn compared(rows: &[VerifyRow], table: &str) -> Result<(u64, u64)> {
 }
 
 /// The raw scan of both nodes at once; the time is that of the slower one.
-fn scans(bed: &Bed<'_>, ports: [u16; 2], passfile: &Path, table: &str, pair: u64) -> Result<VerifyBenchRow> {
+fn scans(bed: &Bed<'_>, nodes: &[Server], table: &str, pair: u64) -> Result<VerifyBenchRow> {
     let scan = scan_of(table);
     let mut psqls = Vec::new();
-    for port in ports {
-        let mut psql = client("psql")?;
-        psql.args(["-XqAt", "--host", "127.0.0.1", "--port", &port.to_string(), "--username", "understudy_admin"]);
-        psql.args(["--command", &scan, DATABASE]).env("PGPASSFILE", passfile).stdout(Stdio::piped());
+    for node in nodes {
+        let mut psql = node.psql(DATABASE)?;
+        psql.args(["--command", &scan]).stdout(Stdio::piped());
         psqls.push(psql);
     }
     let begun = Instant::now();

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +18,7 @@ use report::drill::DrillRow;
 use report::event::{EventRow, Mark};
 use report::show::us;
 
-use super::psql::client;
+use super::psql::{Server, client, psql_to};
 use super::{Bed, ports};
 use crate::step;
 
@@ -52,7 +51,7 @@ pub(super) fn run(bed: &Bed<'_>) -> Result<String> {
     for sync in ["on", "async"] {
         bed.progress.step(format!("setting up, sync {sync}"));
         let cluster = bed.setup(&["--port", &port.to_string(), "--sync", sync, "--set", "max_connections=400"])?;
-        let psql = Psql { port, passfile: Path::new(&cluster).with_file_name("passfile") };
+        let psql = Psql([0, 1].map(|number| Server::of(&cluster, port, number)));
         for pair in 1..=bed.args.pairs {
             for (clients, cut) in CLIENTS.into_iter().flat_map(|clients| [(clients, false), (clients, true)]) {
                 bed.progress.step(format!("{clients} clients, sync {sync}{}", if cut { ", cut off" } else { "" }));
@@ -152,33 +151,38 @@ fn write(psql: &Psql, node: u16, clock: Clock, stop: &AtomicBool) -> Result<Vec<
 }
 
 /// How psql comes in.
-const LOGIN: &str = "user=understudy_admin dbname=understudy connect_timeout=2 application_name=witness";
+const LOGIN: [&str; 2] = ["understudy", "understudy_admin"];
 
-/// How psql finds the nodes.
-struct Psql {
-    /// The port of the first node; the second one has the next.
-    port: u16,
-    passfile: PathBuf,
-}
+/// psql, and the two nodes.
+struct Psql([Server; 2]);
 
 impl Psql {
     fn ask(&self, sql: &str) -> Result<String> {
-        let (one, other) = (self.port, self.port + 1);
-        let conninfo = format!("host=127.0.0.1,127.0.0.1 port={one},{other} target_session_attrs=read-write {LOGIN}");
-        let mut psql = client("psql")?;
-        psql.args(["-XqAt", "--set", "ON_ERROR_STOP=1", "--command", sql, &conninfo]);
-        psql.env("PGPASSFILE", &self.passfile).env("PGOPTIONS", "-c client_min_messages=warning");
+        let [database, user] = LOGIN;
+        let [one, other] = &self.0;
+        // Of what is given twice, libpq takes the last.
+        let both = format!(
+            "host={},{} port={},{} target_session_attrs=read-write connect_timeout=2",
+            one.socket.display(),
+            other.socket.display(),
+            one.port,
+            other.port
+        );
+        let mut psql = psql_to(&format!("{} {both}", one.conninfo(database, user)))?;
+        psql.args(["--command", sql]);
         tool::run(psql, DEADLINE)
     }
 
     /// A connection to the first (0) or the second (1) node, whatever it is now.
     fn open(&self, node: u16) -> Result<Talking> {
-        let conninfo = format!("host=127.0.0.1 port={} {LOGIN}", self.port + node);
+        let [database, user] = LOGIN;
+        let own = self.0[usize::from(node)].conninfo(database, user);
         let psql = client("psql")?;
         let mut command = Command::new("timeout");
-        command.arg(GIVE_UP).arg(psql.get_program()).args(["-XqAt", &conninfo]);
+        command.arg(GIVE_UP).arg(psql.get_program());
+        command.args(["-XqAt", &format!("{own} connect_timeout=2 application_name=witness")]);
         command.envs(psql.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.env("PGPASSFILE", &self.passfile).stderr(Stdio::null()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(Stdio::null()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("cannot start psql")?;
         let answers = BufReader::new(child.stdout.take().context("psql has no stdout")?);
         Ok(Talking { child, answers })

@@ -124,7 +124,8 @@ pub const PG_HBA: &str = "\
 # Written by pg-understudy's setup.
 # TYPE  DATABASE     USER                    ADDRESS       METHOD
 local   replication  understudy_replication                scram-sha-256
-local   all          understudy_rewind                     scram-sha-256
+local   all          understudy_replication                reject
+local   all          all                                   scram-sha-256
 host    all          understudy_replication  127.0.0.1/32  reject
 host    all          understudy_rewind       127.0.0.1/32  reject
 host    all          all                     127.0.0.1/32  scram-sha-256

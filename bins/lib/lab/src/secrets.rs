@@ -74,13 +74,14 @@ impl Secrets {
         Ok(Secrets { file, passwords })
     }
 
-    /// Writes the caller's file: every role, at the nodes' ports and nowhere else. Whoever gives us another address gets no
-    /// password of this lab.
+    /// Writes the caller's file: every role, at the nodes' ports, in the directories of their sockets, and nowhere else.
+    /// Whoever gives us another address gets no password of this lab.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write(&self, ports: &[u16]) -> Result<()> {
-        let addresses: Vec<_> = ports.iter().map(|port| (Ipv4Addr::LOCALHOST.to_string(), port.to_string())).collect();
+    pub fn write(&self, ports: &[u16], sockets: &[PathBuf]) -> Result<()> {
+        let at_port = |port: &u16| (Ipv4Addr::LOCALHOST.to_string(), port.to_string());
+        let addresses: Vec<_> = ports.iter().map(at_port).chain(sockets.iter().map(at_socket)).collect();
         write(&self.file, Account::Own, &self.entries(&ROLES, &addresses)?)
     }
 
@@ -113,7 +114,7 @@ impl Secrets {
     /// # Errors
     /// If it cannot be written.
     pub fn write_for_server(&self, file: &Path, account: Account, sockets: &[PathBuf]) -> Result<()> {
-        let addresses: Vec<_> = sockets.iter().map(|dir| (dir.display().to_string(), "*".to_owned())).collect();
+        let addresses: Vec<_> = sockets.iter().map(at_socket).collect();
         write(file, account, &self.entries(&[REPLICATION, REWIND], &addresses)?)
     }
 
@@ -166,6 +167,11 @@ impl Secrets {
     }
 }
 
+/// The address of a server whose socket is in this directory, as libpq looks for it.
+fn at_socket(dir: impl AsRef<Path>) -> (String, String) {
+    (dir.as_ref().display().to_string(), "*".to_owned())
+}
+
 /// Writes a password file, unless it says that already.
 fn write(file: &Path, account: Account, entries: &[Entry]) -> Result<()> {
     let text = passfile::render(entries);
@@ -194,7 +200,7 @@ mod tests {
     fn made_once_kept_and_private() {
         let dir = tempfile::tempdir().unwrap();
         let first = Secrets::of_lab(dir.path()).unwrap();
-        first.write(&[15432]).unwrap();
+        first.write(&[15432], &[]).unwrap();
         let again = Secrets::of_lab(dir.path()).unwrap();
         assert_eq!(first.password(ADMIN).unwrap(), again.password(ADMIN).unwrap());
         assert_ne!(first.password(ADMIN).unwrap(), first.password(APPLICATION).unwrap());
@@ -206,20 +212,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let secrets = Secrets::of_lab(dir.path()).unwrap();
         let find = |host: &str, port| passfile::find(&secrets.file, host, port, "understudy", MONITOR).unwrap();
-        secrets.write(&[15432, 15433]).unwrap();
+        secrets.write(&[15432, 15433], &[]).unwrap();
         assert_eq!(find("127.0.0.1", 15433).as_ref(), Some(secrets.password(MONITOR).unwrap()));
         for (host, port) in [("127.0.0.1", 15434), ("localhost", 15433), ("10.0.0.1", 15433), ("/tmp", 15433)] {
             assert_eq!(find(host, port), None, "{host}:{port}");
         }
-        Secrets::of_lab(dir.path()).unwrap().write(&[15432, 15434]).unwrap();
+        Secrets::of_lab(dir.path()).unwrap().write(&[15432, 15434], &[]).unwrap();
         assert_eq!(find("127.0.0.1", 15433), None, "it has moved");
         assert_eq!(find("127.0.0.1", 15434).as_ref(), Some(secrets.password(MONITOR).unwrap()));
         // A file of before, with a line for anybody, holds the same passwords and loses that line.
         let everywhere = |role: &&str| format!("*:*:*:{role}:{}\n", secrets.password(role).unwrap().reveal());
         fs::write(&secrets.file, ROLES.iter().map(everywhere).collect::<String>()).unwrap();
-        Secrets::of_lab(dir.path()).unwrap().write(&[15432]).unwrap();
+        Secrets::of_lab(dir.path()).unwrap().write(&[15432], &["/lab/node1/socket".into()]).unwrap();
         assert_eq!(find("127.0.0.1", 15432).as_ref(), Some(secrets.password(MONITOR).unwrap()));
-        assert_eq!(find("10.0.0.1", 15432), None);
+        assert_eq!(find("/lab/node1/socket", 5432).as_ref(), Some(secrets.password(MONITOR).unwrap()));
+        assert_eq!((find("10.0.0.1", 15432), find("/lab/node2/socket", 5432)), (None, None));
     }
 
     #[test]

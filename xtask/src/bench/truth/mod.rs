@@ -80,8 +80,7 @@ pub(super) fn run(bed: &Bed<'_>, seed: u64, small: bool) -> Result<(String, Verd
     let mut asked = vec!["--port", &port, "--sync", "async", "--standbys", "2"];
     asked.extend(QUIET.iter().flat_map(|setting| ["--set", setting]));
     let cluster = bed.setup(&asked)?;
-    let passfile = Path::new(&cluster).with_file_name("passfile");
-    let server = |n: u16| Server { port: first + n, passfile: passfile.clone() };
+    let server = |number: u16| Server::of(&cluster, first, number);
     let (standby, copy) = (server(1), server(2));
     let nodes = Nodes { primary: server(0), dir: bed.dir };
     let mut dice = Dice::new(seed);

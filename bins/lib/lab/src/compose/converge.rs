@@ -241,7 +241,7 @@ impl Converging<'_> {
                 None => file::write(&node_dir.join("follow.conf"), &conf::follow_conf(upstream.as_ref()))?,
             }
         }
-        self.lab.secrets.write(&nodes.iter().map(|(_, port)| *port).collect::<Vec<_>>())?;
+        self.lab.secrets.write(&nodes.iter().map(|(_, port)| *port).collect::<Vec<_>>(), &[])?;
         self.lab.secrets.write_verifiers(&dir.join(file::VERIFIERS))?;
         file::write(&dir.join("node.sh"), file::NODE_SH)?;
         file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;

@@ -60,7 +60,7 @@ impl Converging<'_> {
         let ports: Vec<Option<u16>> = nodes.iter().map(port).collect::<Result<_>>()?;
         let ports: Vec<u16> = ports.into_iter().flatten().collect();
         let sockets: Vec<PathBuf> = nodes.iter().map(NodeDir::socket).collect();
-        self.secrets.write(&ports)?;
+        self.secrets.write(&ports, &sockets)?;
         nodes.iter().try_for_each(|node| self.secrets.write_for_server(&node.passfile(), self.lab.account, &sockets))
     }
 
