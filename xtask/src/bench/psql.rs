@@ -54,6 +54,11 @@ impl Server {
         Server { port: first_port + number, socket, passfile: cluster.with_file_name("passfile") }
     }
 
+    /// Its data directory.
+    pub(super) fn data(&self) -> PathBuf {
+        self.socket.with_file_name("data")
+    }
+
     /// How `user` connects, for libpq and for programs of ours.
     pub(super) fn conninfo(&self, database: &str, user: &str) -> String {
         let Server { port, socket, passfile } = self;

@@ -46,7 +46,9 @@ impl Token {
 
     /// The conninfo of the session that is to bear it.
     pub(crate) fn give(&self, info: &Conninfo) -> Conninfo {
-        info.with_setting(SETTING, &self.0)
+        // Before the first question: a database's owner can set where its names are looked for, and have his own functions
+        // called in the place of the system's.
+        info.with_setting("search_path", "pg_catalog").with_setting(SETTING, &self.0)
     }
 
     /// The question for it. Where the token is not there the question changes nothing; where it is, it is asked for as

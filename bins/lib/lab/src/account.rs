@@ -1,5 +1,6 @@
 //! The operating system's user that servers run as. PostgreSQL refuses to run as root.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
@@ -36,6 +37,9 @@ pub enum Account {
         gid: u32,
     },
 }
+
+/// What tools and servers get of our environment. What else is there may be secret, and is nothing to them.
+const PASSED_ON: [&str; 6] = ["PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "TZ", "TZDIR"];
 
 impl Account {
     /// Who the servers of the lab in `dir` run as: the user whose its data are; of a new lab, [`Account::for_servers`].
@@ -90,7 +94,7 @@ impl Account {
         tool::run(cmd!(sh, "id -un {uid}").into(), ID_DEADLINE).with_context(|| format!("user {uid} has no name"))
     }
 
-    /// The same command, run as this account, with none of our own PostgreSQL environment.
+    /// The same command, run as this account, with nothing of our environment but [`PASSED_ON`].
     ///
     /// As another user it runs in a session of its own, without our terminal: whoever shares a session with root can type
     /// into its terminal (`TIOCSTI`). The session is left while it is still root, so that no process of that user was
@@ -101,11 +105,12 @@ impl Account {
             Account::Own => command,
             Account::Other { uid, gid } => in_own_session(&command, uid, gid),
         };
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("PG") {
-                command.env_remove(name);
-            }
-        }
+        // A server keeps what it was started with, where its user can read it.
+        let own = |value: Option<&OsStr>| value.map(OsStr::to_owned);
+        let given: Vec<_> = command.get_envs().map(|(name, value)| (name.to_owned(), own(value))).collect();
+        command.env_clear();
+        command.envs(std::env::vars_os().filter(|(name, _)| PASSED_ON.iter().any(|passed| name == passed)));
+        command.envs(given.into_iter().filter_map(|(name, value)| Some((name, value?))));
         command.env("LC_ALL", "C");
         // Of libpq, where it knows it (16 and newer): no password, no WAL and no block from a server that does not know the
         // password itself. Older ones take no notice.
@@ -249,10 +254,12 @@ mod tests {
         assert_eq!(chosen(&[("root", 0), ("somebody", 7)]), None);
     }
 
-    /// What a tool as this account sees of itself: session, terminal (0: none), user, its groups, and what libpq is told.
+    /// What a tool as this account sees of itself: session, terminal (0: none), user, its groups, what cargo has told us, what
+    /// it is told itself, and what libpq is.
     fn seen(account: Account) -> Vec<String> {
         let mut command = Command::new("sh");
-        let script = "cut -d' ' -f6,7 /proc/$$/stat; id -u; id -G; echo $KEPT $PGREQUIREAUTH";
+        let script =
+            "cut -d' ' -f6,7 /proc/$$/stat; id -u; id -G; echo ${CARGO_MANIFEST_DIR:-cleared} $KEPT $PGREQUIREAUTH";
         command.args(["-c", script]).env("KEPT", "kept");
         let said = tool::run(account.apply(command), Duration::from_secs(10)).unwrap();
         said.split_whitespace().map(str::to_owned).collect()
@@ -272,6 +279,6 @@ mod tests {
         let own = getsid(None).unwrap().as_raw_nonzero().to_string();
         assert_ne!(said[0], own);
         let numbers = ["0".to_owned(), uid.to_string(), gid.to_string()];
-        assert_eq!(said[1..], [&numbers[..], &["kept".to_owned(), "scram-sha-256".to_owned()]].concat());
+        assert_eq!(said[1..], [&numbers[..], &["cleared", "kept", "scram-sha-256"].map(str::to_owned)].concat());
     }
 }

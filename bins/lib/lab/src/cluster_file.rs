@@ -65,7 +65,7 @@ fn made_of(dir: &Path, id: &LabId, state: &LabState, names: &[String]) -> Result
         _ => bail!("{}: it has either `bin` or `image`", dir.join("lab.toml").display()),
     };
     let server_uid = match backend {
-        BackendName::Local => Account::for_servers()?.uid(),
+        BackendName::Local => Account::of_lab(dir)?.uid(),
         _ => 0, // who listens for a container is the engine
     };
     let section = |name: &String| Ok(NodeState::read(&nodes_dir(dir, state).join(name))?.section(name, DATABASE));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,12 +24,15 @@ pub const SETSID: &str = "setsid";
 /// Time for a tool to end when it is asked to: a step of `initdb` takes half a second.
 const END_WHEN_ASKED: Duration = Duration::from_secs(10);
 
+/// Time for what a tool said to be read once it has ended. Whoever it has started and left behind may hold the pipe for ever.
+const PIPE_END: Duration = Duration::from_secs(10);
+
 /// How many bytes of a tool's stderr an error shows.
 const TAIL_BYTES: usize = 2_000;
 
 /// How much of what a tool says is kept; the rest is read and forgotten. The most that is asked for is the WAL of a drill
 /// as `pg_waldump` tells it, some 150 bytes a record.
-const MOST_BYTES: u64 = 256 << 20;
+const MOST_BYTES: usize = 256 << 20;
 
 /// What a tool said, and how it ended.
 pub struct Output {
@@ -100,7 +104,8 @@ pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration
     if !matches!(status, Ok(Some(_))) {
         end(&mut child);
     }
-    let (stdout, stderr) = (text(stdout), text(stderr));
+    let end_of_pipes = Instant::now() + PIPE_END;
+    let (stdout, stderr) = (text(stdout, end_of_pipes), text(stderr, end_of_pipes));
     match status? {
         Some(status) => Ok(Output { stdout, stderr, status }),
         None => {
@@ -142,23 +147,46 @@ pub fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>>
     }
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Option<JoinHandle<Vec<u8>>> {
+/// What a thread has read of a pipe.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reading: JoinHandle<()>,
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> Option<Collected> {
     pipe.map(|pipe| collect_most(pipe, MOST_BYTES))
 }
 
-/// Reads a pipe to its end on a thread, and keeps the first `most` bytes.
-fn collect_most(mut pipe: impl Read + Send + 'static, most: u64) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.by_ref().take(most).read_to_end(&mut bytes);
-        let _ = std::io::copy(&mut pipe, &mut std::io::sink()); // else it would wait for us
-        bytes
-    })
+/// Reads a pipe to its end on a thread, and keeps the first `most` bytes. What comes after them is read, too: else the tool
+/// would wait for us.
+fn collect_most(mut pipe: impl Read + Send + 'static, most: usize) -> Collected {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let kept = bytes.clone();
+    let reading = std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match pipe.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(count) => {
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    let room = most - kept.len();
+                    kept.extend_from_slice(&buffer[..count.min(room)]);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    });
+    Collected { bytes, reading }
 }
 
-fn text(collected: Option<JoinHandle<Vec<u8>>>) -> String {
-    let bytes = collected.and_then(|reading| reading.join().ok()).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+/// What was said until the pipe's end, or until `end`: then the thread goes on by itself.
+fn text(collected: Option<Collected>, end: Instant) -> String {
+    let Some(Collected { bytes, reading }) = collected else { return String::new() };
+    while !reading.is_finished() && Instant::now() < end {
+        std::thread::sleep(LOOK);
+    }
+    String::from_utf8_lossy(&bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
 }
 
 /// The end of what a tool said, on whole characters.
@@ -204,7 +232,7 @@ mod tests {
         let kept = collect_most(reader, 1_000);
         writer.write_all(&[b'x'; 100_000]).unwrap(); // more than a pipe holds: somebody goes on reading
         drop(writer);
-        assert_eq!(kept.join().unwrap().len(), 1_000);
+        assert_eq!(text(Some(kept), Instant::now() + PIPE_END).len(), 1_000);
     }
 
     #[test]
@@ -214,6 +242,17 @@ mod tests {
         let error = run(sh("sleep 60; true"), Duration::from_millis(100)).unwrap_err();
         assert!(error.is::<TimedOut>() && error.to_string().contains("not done"), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn who_is_left_behind_with_the_pipe_is_not_waited_for() {
+        let begun = Instant::now();
+        // In a session of its own it is in no group of ours: the end of its stdin is what ends it.
+        let (reader, _held) = std::io::pipe().unwrap();
+        let mut tool = sh("echo said; exec 3<&0; setsid cat <&3 & exit 0");
+        let said = output_with_stdin(&mut tool, reader.into(), Duration::from_secs(60)).unwrap();
+        assert_eq!((said.stdout.as_str(), said.status.success()), ("said\n", true));
+        assert!(begun.elapsed() < PIPE_END * 2, "{:?}", begun.elapsed());
     }
 
     #[test]

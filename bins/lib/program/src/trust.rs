@@ -96,6 +96,18 @@ pub fn in_path(name: &str, also: Option<u32>) -> Result<PathBuf> {
     in_dirs(std::env::split_paths(&path), name, also)
 }
 
+/// A program by its path, or by its name as [`in_path`] finds it.
+///
+/// # Errors
+/// If it is not there, or somebody else could have put it there.
+pub fn named(program: &str) -> Result<PathBuf> {
+    if !program.contains('/') {
+        return in_path(program, None);
+    }
+    of_programs(Path::new(program), None)?;
+    Ok(program.into())
+}
+
 fn in_dirs(dirs: impl Iterator<Item = PathBuf>, name: &str, also: Option<u32>) -> Result<PathBuf> {
     let mut passed_over = None;
     for file in dirs.map(|dir| dir.join(name)).filter(|file| file.is_file()) {

@@ -1,12 +1,10 @@
 //! One change of one file of a stopped standby.
 
-use std::fs;
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 
 use super::btree;
 use super::damage::{Edit, MARK};
+use super::data_dir::DataDir;
 use super::dice::Dice;
 use super::pages::{HEADER, PAGE, Pages};
 
@@ -20,14 +18,14 @@ const DEAD: u32 = 3 << 15;
 ///
 /// # Errors
 /// If the file is not what it should be: then nothing is changed.
-pub(super) fn edit(path: &Path, edit: Edit, dice: &mut Dice) -> Result<String> {
+pub(super) fn edit(data: &DataDir, file: &str, edit: Edit, dice: &mut Dice) -> Result<String> {
     if edit == Edit::Remove {
-        fs::remove_file(path).with_context(|| path.display().to_string())?;
+        data.remove(file)?;
         return Ok("the file is gone".to_owned());
     }
-    let mut pages = Pages::read(path)?;
-    let done = change(&mut pages, edit, dice).with_context(|| path.display().to_string())?;
-    pages.write()?;
+    let mut pages = Pages::of(file, data.read(file)?)?;
+    let done = change(&mut pages, edit, dice).with_context(|| file.to_owned())?;
+    data.write(file, pages.bytes())?;
     Ok(done)
 }
 

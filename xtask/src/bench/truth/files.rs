@@ -1,10 +1,7 @@
 //! What is planted in the files of a stopped standby.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,6 +11,7 @@ use program::tool;
 use super::Nodes;
 use super::count;
 use super::damage::{self, Damage, Edit, File};
+use super::data_dir::DataDir;
 use super::dice::Dice;
 use super::edit::edit;
 use super::plan::{Class, Expected, Plan, Truth};
@@ -85,7 +83,7 @@ impl Planted {
         dice: &mut Dice,
         start: impl FnOnce() -> Result<()>,
     ) -> Result<Plan> {
-        let data = PathBuf::from(standby.ask(DATABASE, "SHOW data_directory")?);
+        let data = DataDir::open(&standby.data())?;
         settle(&nodes.primary, standby, true)?;
         let before = self.before(nodes, &data)?;
         let run = |name: &str, text: &str| nodes.primary.script(DATABASE, &nodes.dir.join(name), text);
@@ -97,14 +95,14 @@ impl Planted {
         let files = self.files(nodes)?;
         stop(standby, &data)?;
         for (path, bytes) in before {
-            fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+            data.write(&path, &bytes)?;
         }
         let mut done = String::new();
         for one in self.damaged.iter().filter(|one| one.damage.edit != Edit::Left) {
             let path = files.get(&one.table).with_context(|| format!("{}: it has no such file", one.table))?;
-            done += &format!("{}: {}: {}\n", one.table, path, edit(&data.join(path), one.damage.edit, dice)?);
+            done += &format!("{}: {}: {}\n", one.table, path, edit(&data, path, one.damage.edit, dice)?);
         }
-        fs::write(nodes.dir.join("edits.txt"), done)?;
+        std::fs::write(nodes.dir.join("edits.txt"), done)?;
         start()?;
         self.plan(nodes, standby)
     }
@@ -117,7 +115,7 @@ impl Planted {
     }
 
     /// The files that stay as they are now.
-    fn before(&self, nodes: &Nodes<'_>, data: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    fn before(&self, nodes: &Nodes<'_>, data: &DataDir) -> Result<Vec<(String, Vec<u8>)>> {
         let tables = format!(
             "WITH kept AS (SELECT oid, reltoastrelid FROM pg_class WHERE relname LIKE '{LEFT}\\_\\_%' AND relkind IN ('r', 'm')
                            AND relpersistence = 'p')
@@ -129,12 +127,7 @@ impl Planted {
         let files = self.files(nodes)?;
         let left = self.damaged.iter().filter(|one| one.damage.edit == Edit::Left);
         paths.extend(left.filter_map(|one| files.get(&one.table).cloned()));
-        let read = |path: &String| {
-            let path = data.join(path);
-            let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
-            Ok((path, bytes))
-        };
-        paths.iter().map(read).collect()
+        paths.into_iter().map(|path| Ok((path.clone(), data.read(&path)?))).collect()
     }
 
     /// The file that is damaged, by table.
@@ -205,16 +198,18 @@ pub(super) fn catch_up(primary: &Server, standby: &Server) -> Result<()> {
     anyhow::bail!("the standby on port {} did not replay {mark} within a minute", standby.port)
 }
 
-/// Stops a standby, as its own user.
-fn stop(standby: &Server, data: &Path) -> Result<()> {
+/// Stops a standby, as its own user and in a session of its own: what it says of its programs is its own word.
+fn stop(standby: &Server, data: &DataDir) -> Result<()> {
     let programs = standby.ask("postgres", "SELECT setting FROM pg_config WHERE name = 'BINDIR'")?;
-    let owner = fs::metadata(data).with_context(|| data.display().to_string())?;
-    let mut command = Command::new(Path::new(&programs).join("pg_ctl"));
-    command.args(["stop", "--mode", "fast", "--wait", "--pgdata"]).arg(data).current_dir("/");
+    let mut command = Command::new(tool::SETSID);
     if rustix::process::geteuid().is_root() {
-        command.uid(owner.uid()).gid(owner.gid());
+        let (uid, gid) = data.owner;
+        command.arg("setpriv").args([format!("--reuid={uid}"), format!("--regid={gid}")]);
+        command.args(["--clear-groups", "--"]);
     }
+    command.arg(Path::new(&programs).join("pg_ctl"));
+    command.args(["stop", "--mode", "fast", "--wait", "--pgdata"]).arg(&data.path).current_dir("/");
     tool::run(command, STOP_DEADLINE)?;
-    ensure!(!data.join("postmaster.pid").exists(), "the standby on port {} still runs", standby.port);
+    ensure!(!data.path.join("postmaster.pid").exists(), "the standby on port {} still runs", standby.port);
     Ok(())
 }

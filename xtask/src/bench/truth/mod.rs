@@ -7,6 +7,7 @@
 mod btree;
 mod count;
 mod damage;
+mod data_dir;
 mod databases;
 mod dice;
 mod edit;

@@ -1,8 +1,5 @@
 //! Pages of PostgreSQL's files, changed from outside: with a checksum that is right, or one that is not.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::dice::Dice;
@@ -48,25 +45,24 @@ fn checksum(page: &[u8], block: u32) -> u16 {
 
 /// A file of pages. What is changed is written by [`Pages::write`], to the same file, which keeps its owner.
 pub(super) struct Pages {
-    path: PathBuf,
+    file: String,
     bytes: Vec<u8>,
 }
 
 impl Pages {
-    /// Reads a file, and proves that its checksums are what we think: else a page would be damaged that should not be.
+    /// Those of a file, whose checksums are proven to be what we think: else a page would be damaged that should not be.
     ///
     /// # Errors
-    /// If it cannot be read, or has other checksums.
-    pub(super) fn read(path: &Path) -> Result<Pages> {
-        let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-        let pages = Pages { path: path.to_owned(), bytes };
+    /// If it has other checksums.
+    pub(super) fn of(file: &str, bytes: Vec<u8>) -> Result<Pages> {
+        let pages = Pages { file: file.to_owned(), bytes };
         for block in 0..pages.blocks() {
             let page = pages.page(block);
             let stored = u16_at(page, CHECKSUM);
             ensure!(
                 is_zero(page) || stored == checksum(page, block as u32),
                 "{} block {block}: its checksum is {stored}: are data checksums off, or pages of another size?",
-                path.display()
+                pages.file
             );
         }
         Ok(pages)
@@ -103,7 +99,7 @@ impl Pages {
     /// The block and place of a text in it.
     pub(super) fn find(&self, text: &str) -> Result<(usize, usize)> {
         let found = self.bytes.windows(text.len()).position(|window| window == text.as_bytes());
-        let found = found.with_context(|| format!("{}: {text:?} is not in it", self.path.display()))?;
+        let found = found.with_context(|| format!("{}: {text:?} is not in it", self.file))?;
         Ok((found / PAGE, found % PAGE))
     }
 
@@ -113,16 +109,13 @@ impl Pages {
             (first..self.blocks().min(last.saturating_add(1))).filter(|block| !is_zero(self.page(*block))).collect();
         match used.get(dice.below(used.len() as u64) as usize) {
             Some(block) => Ok(*block),
-            None => bail!("{}: it has no page from {first} on", self.path.display()),
+            None => bail!("{}: it has no page from {first} on", self.file),
         }
     }
 
-    /// Writes the file.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub(super) fn write(&self) -> Result<()> {
-        fs::write(&self.path, &self.bytes).with_context(|| self.path.display().to_string())
+    /// All of them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use program::tool::{self, Output, TimedOut};
+use program::trust;
 
 use super::labels::Labels;
 use crate::marker::LabId;
@@ -86,7 +87,8 @@ impl Engine {
     /// If there is none, or compose is missing; the error says what to do. With [`TimedOut`] below, it is not known
     /// whether they are there: they did not answer in time.
     pub fn find() -> Result<Engine> {
-        let asked = tool::run(docker(&["version", "--format", "{{.Server.Version}}"]), ANSWER_DEADLINE);
+        let asked = docker(&["version", "--format", "{{.Server.Version}}"])
+            .and_then(|command| tool::run(command, ANSWER_DEADLINE));
         let version = asked.map_err(|error| {
             let why = match error.is::<TimedOut>() {
                 true => "the Docker engine is there or was, and does not answer in time",
@@ -103,10 +105,10 @@ impl Engine {
         Engine { dir: dir.to_owned(), lab: id.as_str().to_owned(), ..self }
     }
 
-    fn docker(&self, args: &[&str]) -> Command {
-        let mut command = docker(args);
+    fn docker(&self, args: &[&str]) -> Result<Command> {
+        let mut command = docker(args)?;
         command.current_dir(&self.dir).env("UNDERSTUDY_LAB", &self.lab);
-        command
+        Ok(command)
     }
 
     /// Gives the engine an order; its stdout.
@@ -114,7 +116,7 @@ impl Engine {
     /// # Errors
     /// What the engine says.
     pub fn order(&self, args: &[&str]) -> Result<String> {
-        tool::run(self.docker(args), ORDER_DEADLINE).with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
+        tool::run(self.docker(args)?, ORDER_DEADLINE).with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
     }
 
     /// Begins an order that somebody else can see the effect of before the engine says so.
@@ -122,7 +124,7 @@ impl Engine {
     /// # Errors
     /// If it cannot be begun.
     pub fn begin(&self, args: &[&str]) -> Result<Order> {
-        let mut command = self.docker(args);
+        let mut command = self.docker(args)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         Ok(Order { name: args.join(" "), child: command.spawn().context("cannot run docker")? })
     }
@@ -132,7 +134,7 @@ impl Engine {
     /// # Errors
     /// If it cannot be run or takes too long.
     pub fn output(&self, args: &[&str], deadline: Duration) -> Result<Output> {
-        tool::output(self.docker(args), deadline).with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
+        tool::output(self.docker(args)?, deadline).with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
     }
 
     /// Runs compose on the file in its directory.
@@ -141,7 +143,7 @@ impl Engine {
     /// What compose says.
     pub fn compose(&self, project: &str, env: &[(&str, &str)], args: &[&str], deadline: Duration) -> Result<()> {
         let (program, words) = self.compose.split_first().context("no compose command")?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(trust::named(program)?);
         command.args(words).args(["-p", project, "-f", "compose.yaml"]).args(args).current_dir(&self.dir);
         command.envs(env.iter().copied());
         tool::run(command, deadline).map(drop).with_context(|| format!("compose {}", args.join(" ")))
@@ -198,16 +200,17 @@ impl Engine {
     /// # Errors
     /// If no registry has it or none can be reached.
     pub fn pull(&self, image: &str) -> Result<()> {
-        tool::run(docker(&["pull", "--quiet", image]), PULL_DEADLINE)
+        tool::run(docker(&["pull", "--quiet", image])?, PULL_DEADLINE)
             .map(drop)
             .with_context(|| format!("image {image}"))
     }
 }
 
-fn docker(args: &[&str]) -> Command {
-    let mut command = Command::new("docker");
+/// The engine's client, run as ourselves: one that nobody else could have put in the path.
+fn docker(args: &[&str]) -> Result<Command> {
+    let mut command = Command::new(trust::in_path("docker", None)?);
     command.args(args);
-    command
+    Ok(command)
 }
 
 fn find_compose() -> Result<Vec<String>> {
@@ -233,6 +236,7 @@ fn first_that_runs(candidates: &[Vec<String>], deadline: Duration) -> Result<Opt
     let mut slow = None;
     for candidate in candidates {
         let (program, words) = candidate.split_first().context("no compose command")?;
+        let Ok(program) = trust::named(program) else { continue }; // it is not there, or may be anybody's
         let mut command = Command::new(program);
         command.args(words).arg("version");
         match tool::run(command, deadline) {
