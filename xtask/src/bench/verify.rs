@@ -15,7 +15,6 @@ use xshell::{Shell, cmd};
 
 use super::psql::Server;
 use super::{Bed, honest, mid, ports, truth};
-use crate::step;
 
 /// The database of a lab.
 const DATABASE: &str = "understudy";
@@ -129,7 +128,7 @@ fn pairs(sh: &Shell, bed: &Bed<'_>, wide: bool) -> Result<String> {
 fn ours(bed: &Bed<'_>, cluster: &str, table: &str, pair: u64) -> Result<VerifyBenchRow> {
     let file = format!("verify-{pair}.csv");
     bed.step("verify-replication", &["--cluster", cluster, "--quiet", "--table", table, "--indexes", "none"], &file)?;
-    let rows: Vec<VerifyRow> = step::rows(bed.dir, &format!("rows/{file}"))?;
+    let rows: Vec<VerifyRow> = program::folder::rows(bed.dir, &format!("rows/{file}"))?;
     let (counted, elapsed_us) = compared(&rows, table)?;
     Ok(figures(bed, pair, "verify-replication", counted, elapsed_us))
 }
