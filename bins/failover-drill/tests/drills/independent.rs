@@ -135,6 +135,19 @@ impl Ledger {
 /// The rows of the run that are there, by key: how many times, and whether each is what its key says.
 pub(crate) type Present = BTreeMap<Key, Vec<bool>>;
 
+/// What the final read found, from its stretches in `reads.csv`.
+pub(crate) fn final_read(path: &Path) -> Present {
+    let mut present = Present::new();
+    for row in rows(path).iter().filter(|row| row["read"] == "final") {
+        let figure = |column| number(row, column).unwrap();
+        for seq in figure("first_seq")..=figure("last_seq") {
+            let found = vec![row["intact"] == "true"; figure("times") as usize];
+            assert_eq!(present.insert((figure("worker"), seq), found), None, "twice in {row:?}");
+        }
+    }
+    present
+}
+
 /// The events of `events.csv`.
 #[derive(Debug)]
 pub(crate) struct Events(pub(crate) Vec<Fields>);

@@ -461,6 +461,7 @@ impl Done {
         assert_eq!(row.get("new_primary"), Some(&primary), "{}", self.stderr);
         assert!(row.values().chain(events.0.iter().flat_map(Fields::values)).all(|value| !value.contains('\n')));
         let present = lab.present(&primary, &self.run);
+        assert_eq!(independent::final_read(&self.out.join("reads.csv")), present, "what was read, and what is there");
         independent::check(&row, &ledger, &events, &present);
         let code = match row["verdict"].as_str() {
             "held" => 0,

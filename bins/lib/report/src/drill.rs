@@ -54,7 +54,7 @@ pub struct DrillRow {
     pub corrupt: Option<u64>,
     /// Keys in the old primary's data directory that the new primary lacks; empty if it was not read.
     pub divergent: Option<u64>,
-    /// T4 − T1 (without a promotion: the longest gap that ends after T0).
+    /// T4 − T1; without T4 from T1 to the end of the ledger.
     pub outage_us: Option<u64>,
     /// Shortest outage of a worker.
     pub outage_worker_min_us: Option<u64>,

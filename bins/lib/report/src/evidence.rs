@@ -68,19 +68,29 @@ impl Evidence {
     /// What the final read found; `None`: it was not done.
     ///
     /// # Errors
-    /// If its rows cannot be.
+    /// If its rows cannot be, or are not as many as the event of it says.
     pub fn final_read(&self) -> Result<Option<Present>> {
-        let rows = self.reads.iter().filter(|row| row.read == ReadKind::Final);
-        self.has(Mark::FinalReadDone).then(|| Present::from_rows(rows)).transpose().context(READS)
+        self.read_of(Mark::FinalReadDone, ReadKind::Final, None)
     }
 
-    /// What was found in the old primary's data directory in a step in which it was read.
+    /// What was found in the old primary's data directory in a step; `None`: it was not read.
     ///
     /// # Errors
-    /// If its rows cannot be.
-    pub fn old_primary(&self, step: u32) -> Result<Present> {
-        let of = |row: &&ReadRow| row.read == ReadKind::OldPrimary && row.step == Some(step);
-        Present::from_rows(self.reads.iter().filter(of)).context(READS)
+    /// As [`Evidence::final_read`].
+    pub fn old_primary(&self, step: u32) -> Result<Option<Present>> {
+        self.read_of(Mark::DivergentRead, ReadKind::OldPrimary, Some(step))
+    }
+
+    fn read_of(&self, done: Mark, read: ReadKind, step: Option<u32>) -> Result<Option<Present>> {
+        let of = |other: Option<u32>| step.is_none() || other == step;
+        let Some(event) = self.events.iter().find(|event| event.mark == done && of(event.step)) else {
+            return Ok(None);
+        };
+        let found =
+            Present::from_rows(self.reads.iter().filter(|row| row.read == read && of(row.step))).context(READS)?;
+        let (told, len) = (event.count.unwrap_or_default(), found.len());
+        ensure!(told == len as u64, "{READS} holds {len} writes of a read that found {told}");
+        Ok(Some(found))
     }
 
     fn of_one_run(&self) -> Result<()> {
@@ -205,7 +215,8 @@ pub(crate) mod tests {
         let mut files = Files::of_a_drill_that_held();
         let evidence = files.read().unwrap();
         assert_eq!((evidence.ledger.acks.len(), evidence.final_read().unwrap().unwrap().len()), (99, 99));
-        assert_eq!(evidence.old_primary(1).unwrap().len(), 49);
+        assert_eq!(evidence.old_primary(1).unwrap().unwrap().len(), 49);
+        assert!(evidence.old_primary(2).unwrap().is_none());
         *files.0.get_mut(EVENTS).unwrap() += "r,1240000,verdict,,unknown: why,1,,,,,,\n";
         assert_eq!(files.read().unwrap().events, evidence.events);
     }

@@ -153,9 +153,8 @@ impl Loss<'_> {
 
     /// Writes that only the old primary has; `None` if that, or what the new one has, was not read.
     fn divergent(&self) -> Result<Option<u64>> {
-        let Some((present, _)) = self.loss.filter(|_| self.takeover.divergent_read) else { return Ok(None) };
         let old = self.evidence.old_primary(self.takeover.step)?;
-        Ok(Some(old.without(|key| present.has(key)).len() as u64))
+        Ok(old.zip(self.loss).map(|(old, (present, _))| old.without(|key| present.has(key)).len() as u64))
     }
 }
 

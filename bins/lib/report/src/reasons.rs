@@ -121,6 +121,7 @@ mod tests {
     use crate::evidence::tests::Files;
     use crate::judge::judge;
     use crate::ledger::Outcome;
+    use crate::reads::ReadRow;
     use crate::words::{Rejoin, SyncMode};
 
     fn after(change: impl FnOnce(&mut Evidence)) -> (Verdict, Vec<String>) {
@@ -161,8 +162,14 @@ mod tests {
         e.ledger.acks.retain(|ack| ack.at_us < from_us || ack.timeline > 1);
     }
 
+    fn final_read(e: &mut Evidence, change: impl FnOnce(&mut ReadRow)) {
+        change(&mut e.reads[1]);
+        let ReadRow { first_seq, last_seq, .. } = e.reads[1];
+        of(e, Mark::FinalReadDone).count = Some(last_seq + 1 - first_seq);
+    }
+
     fn last_of_the_final_read(e: &mut Evidence, last_seq: u64) {
-        e.reads[1].last_seq = last_seq;
+        final_read(e, |row| row.last_seq = last_seq);
     }
 
     #[test]
@@ -177,7 +184,7 @@ mod tests {
         is(Broken, "never sent", |e| last_of_the_final_read(e, 100));
         is(Broken, "there twice", |e| e.reads[1].times = 2);
         is(Broken, "another payload", |e| e.reads[1].intact = false);
-        is(Broken, "later surviving", |e| e.reads[1].first_seq = 2);
+        is(Broken, "later surviving", |e| final_read(e, |row| row.first_seq = 2));
         is(Broken, "2 nodes are out of recovery", |e| of(e, Mark::PrimariesCounted).count = Some(2));
         is(Broken, "on the new timeline", |e| e.ledger.acks.retain(|ack| ack.timeline == 1));
         is(Broken, "could not rejoin", |e| of(e, Mark::Rejoined).rejoin = Some(Rejoin::Failed));

@@ -35,8 +35,6 @@ pub struct Takeover {
     pub fork: Option<Lsn>,
     /// Where the old timeline ends in the old primary's WAL.
     pub old_end: Option<Lsn>,
-    /// Whether it was read what rows the old primary had.
-    pub divergent_read: bool,
     /// How the old primary came back.
     pub rejoin: Option<Rejoin>,
     /// From the begin of that until it streamed.
@@ -132,7 +130,6 @@ impl Own<'_> {
             marks: marks(&load, seen),
             fork: self.lsn(Mark::ForkRead),
             old_end: self.lsn(Mark::OldEndRead),
-            divergent_read: self.has(Mark::DivergentRead),
             rejoin: self.0.iter().copied().find(rejoins).and_then(|event| event.rejoin),
             rejoin_us: self.between_us(Mark::RejoinBegun, Mark::Rejoined),
             port_taken: self.has(Mark::PortTaken),
