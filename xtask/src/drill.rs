@@ -4,19 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use program::duration;
 use program::progress::Progress;
 use program::run::Run;
-use program::sink;
+use program::sink::{self, Sink};
+use program::{duration, folder};
 use report::drill::DrillRow;
-use report::event::{EventRow, Mark};
-use report::fate::FateRow;
-use report::summary;
+use report::programs::ProgramRow;
+use report::seal::Seal;
 use report::verdict::Verdict;
 use xshell::Shell;
 
 use crate::cargo::explain_interrupt;
-use crate::{build, run_folder, step};
+use crate::{build, judge, run_folder, step};
 
 /// Time for `measure-lag` to finish: one last look at each standby.
 const LAG_GRACE: Duration = Duration::from_secs(10);
@@ -133,10 +132,12 @@ pub(crate) fn drill(sh: &Shell, args: &Args) -> Result<Verdict> {
     progress.finish();
     let verdict =
         held.inspect_err(|_| progress.warn(&format!("what there is of the run is in {}", run_folder::shown(&dir))))?;
-    progress.say(&summary_of(&dir)?);
+    // What anybody will find who judges these files later.
+    let (again, said) = judge::judged(&dir);
+    progress.say(&said);
     progress.say("\nthe run's folder (reports/latest points to it; reports/README.md explains each column):");
     sink::print_line(&run_folder::shown(&dir))?;
-    Ok(verdict)
+    Ok(verdict.join(again))
 }
 
 fn hold(args: &Args, lab: &str, run: &Run, dir: &Path, progress: &Progress) -> Result<Verdict> {
@@ -146,16 +147,20 @@ fn hold(args: &Args, lab: &str, run: &Run, dir: &Path, progress: &Progress) -> R
         [&["--cluster", &cluster, "--quiet"], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
 
+    let mut ended = Ended { sink: Sink::create_new(&dir.join(judge::PROGRAMS))?, run, dir };
     progress.step("seeding data");
     let (rows, seed) = (args.rows.to_string(), args.seed.to_string());
-    step::run("seed-data", &on(&["--replace", "--rows", &rows, "--seed", &seed]), run, dir, "seed.csv")?;
+    let seeded = step::run("seed-data", &on(&["--replace", "--rows", &rows, "--seed", &seed]), run, dir, "seed.csv")?;
+    ended.note("seed-data", seeded, "seed.csv")?;
 
     progress.step("drilling: load, a crash of the primary, a takeover, the way back");
     let mut lag = step::start("measure-lag", &on(&[]), run, dir, "lag.csv")?;
     let drilled = step::judge("failover-drill", &args.drill(&cluster, dir), run, dir, "drill.csv");
     let lag_ended = lag.finish(LAG_GRACE)?;
     let drilled = drilled?;
-    if step::rows::<DrillRow>(dir, "drill.csv")?.is_empty() {
+    ended.note("failover-drill", drilled, "drill.csv")?;
+    ended.note("measure-lag", Verdict::from_exit_code(lag_ended.code()), "lag.csv")?;
+    if folder::rows::<DrillRow>(dir, "drill.csv")?.is_empty() {
         bail!("failover-drill could not begin: {}", step::log_tail(dir, "failover-drill"));
     }
     if !lag_ended.success() {
@@ -164,20 +169,24 @@ fn hold(args: &Args, lab: &str, run: &Run, dir: &Path, progress: &Progress) -> R
 
     progress.step("comparing the standbys with the new primary");
     let verified = step::judge("verify-replication", &on(&[]), run, dir, "verify.csv")?;
+    ended.note("verify-replication", verified, "verify.csv")?;
     if verified == Verdict::Unknown {
         progress.warn(&format!("verify-replication could not find out: {}", step::log_tail(dir, "verify-replication")));
     }
     Ok(drilled.join(verified))
 }
 
-/// What was found, from the files of the run alone.
-fn summary_of(dir: &Path) -> Result<String> {
-    let drills: Vec<DrillRow> = step::rows(dir, "drill.csv")?;
-    let fates: Vec<FateRow> = step::rows(dir, "fates.csv")?;
-    let events: Vec<EventRow> = step::rows(dir, "events.csv")?;
-    let reasons: Vec<String> =
-        events.into_iter().filter(|event| event.mark == Mark::Verdict).filter_map(|event| event.detail).collect();
-    let mut parts = vec![summary::lag(&step::rows(dir, "lag.csv")?), summary::verify(&step::rows(dir, "verify.csv")?)];
-    parts.extend(drills.iter().map(|row| summary::drill(row, &fates, &reasons)));
-    Ok(parts.join("\n"))
+/// Notes how each program of the run ended, and what its rows are.
+struct Ended<'a> {
+    sink: Sink<ProgramRow>,
+    run: &'a Run,
+    dir: &'a Path,
+}
+
+impl Ended<'_> {
+    fn note(&mut self, program: &str, verdict: Verdict, file: &str) -> Result<()> {
+        let Seal { lines, md5 } = folder::seal(self.dir, file)?;
+        let (run, program, file) = (self.run.name.clone(), program.to_owned(), file.to_owned());
+        self.sink.row(&ProgramRow { run, program, verdict, file, count: lines, md5 })
+    }
 }

@@ -7,6 +7,7 @@ mod build;
 mod cargo;
 mod drill;
 mod image;
+mod judge;
 mod lab;
 mod run_folder;
 mod step;
@@ -33,6 +34,8 @@ struct Args {
 enum Command {
     /// A lab, data, load, a crash of the primary, a takeover, and a report of what it cost
     Drill(drill::Args),
+    /// Judges a run again, from the files in its folder alone
+    Judge(judge::Args),
     /// Benchmarks that leave CSV files: lag, load, verify, outage
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -64,6 +67,7 @@ fn run(command: Command) -> Result<Verdict> {
     }
     match command {
         Command::Drill(args) => drill::drill(&sh, &args),
+        Command::Judge(args) => judge::judge(&args),
         Command::Bench(bench) => bench::bench(&sh, &bench),
         Command::Up(args) => lab::up(&args),
         Command::Down(args) => lab::down(&args),

@@ -91,13 +91,6 @@ fn take_down(name: &str, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// The rows of a file in the run's folder.
-pub(crate) fn rows<Row: for<'de> serde::Deserialize<'de>>(dir: &Path, file: &str) -> Result<Vec<Row>> {
-    let path = dir.join(file);
-    let input = File::open(&path).with_context(|| path.display().to_string())?;
-    report::rows::read(input).with_context(|| path.display().to_string())
-}
-
 /// The log of a program: appended to, since a benchmark runs it more than once.
 fn log(dir: &Path, name: &str) -> Result<File> {
     let path = dir.join("log").join(format!("{name}.log"));

@@ -38,6 +38,7 @@ pub(crate) fn play(stage: &mut dyn Stage, plan: Plan) -> Result<()> {
 }
 
 fn cut_and_take_over(stage: &mut dyn Stage, plan: Plan) -> Result<()> {
+    stage.begin_step()?;
     stage.wait_flowing()?;
     if let Some(time) = plan.cut {
         stage.cut_standbys()?;
@@ -103,6 +104,9 @@ mod tests {
         }
         fn load_for(&mut self, _time: Duration) -> Result<()> {
             self.step("load_for")
+        }
+        fn begin_step(&mut self) -> Result<()> {
+            self.step("begin_step")
         }
         fn wait_flowing(&mut self) -> Result<()> {
             self.step("wait_flowing")
@@ -178,6 +182,7 @@ mod tests {
                 "check",
                 "begin_load",
                 "load_for",
+                "begin_step",
                 "wait_flowing",
                 "inject",
                 "choose",

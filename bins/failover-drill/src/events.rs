@@ -3,50 +3,98 @@
 use std::path::Path;
 
 use anyhow::Result;
+use program::folder;
 use program::run::Run;
-use program::sink::Sink;
 use report::event::{EventRow, Mark};
+use report::evidence::{EVENTS, SEALED};
 use report::foreign::one_line;
+use report::words::Fault;
 
-/// The events of one drill.
-///
-/// Setting a mark never fails: from T0 on nothing that only measures may keep the cluster from getting its primary back
-/// (a full disk did, between kill and proof). What could not be written is asked for at the end.
+use crate::kept::Kept;
+
+/// The events of one drill. Setting a mark never fails.
 pub(crate) struct Events {
     run: Run,
-    sink: Sink<EventRow>,
-    failed: Option<anyhow::Error>,
+    kept: Kept<EventRow>,
+    step: Option<u32>,
 }
 
 impl Events {
     pub(crate) fn create(dir: &Path, run: &Run) -> Result<Events> {
-        Ok(Events { run: run.clone(), sink: Sink::create_new(&dir.join("events.csv"))?, failed: None })
+        Ok(Events { run: run.clone(), kept: Kept::create(dir, EVENTS)?, step: None })
     }
 
-    /// Something happened now; returns when, in microseconds since the run's origin.
-    pub(crate) fn now(&mut self, mark: Mark, node: Option<&str>, detail: &str) -> u64 {
-        let at_us = self.run.clock.now_us();
-        self.at(at_us, mark, node, detail);
+    /// An event of now, for more to be put into it.
+    pub(crate) fn row(&self, mark: Mark, node: Option<&str>, detail: &str) -> EventRow {
+        EventRow {
+            run: self.run.name.clone(),
+            at_us: self.run.clock.now_us(),
+            mark,
+            node: node.map(str::to_owned),
+            detail: (!detail.is_empty()).then(|| one_line(detail).into_owned()),
+            step: self.step,
+            fault: None,
+            lsn: None,
+            count: None,
+            rejoin: None,
+            file: None,
+            md5: None,
+        }
+    }
+
+    /// Something happened; returns when, in microseconds since the run's origin.
+    pub(crate) fn put(&mut self, row: EventRow) -> u64 {
+        let at_us = row.at_us;
+        self.kept.push(row);
         at_us
+    }
+
+    /// Something happened now; returns when.
+    pub(crate) fn now(&mut self, mark: Mark, node: Option<&str>, detail: &str) -> u64 {
+        self.put(self.row(mark, node, detail))
     }
 
     /// Something happened at `at_us`.
     pub(crate) fn at(&mut self, at_us: u64, mark: Mark, node: Option<&str>, detail: &str) {
-        if self.failed.is_some() {
-            return; // the file ends with its last whole row
+        self.put(EventRow { at_us, ..self.row(mark, node, detail) });
+    }
+
+    /// The next step begins: all events from here on are of it.
+    pub(crate) fn begin_step(&mut self, fault: Fault, node: &str) {
+        self.step = Some(self.step.unwrap_or(0) + 1);
+        self.put(EventRow { fault: Some(fault), ..self.row(Mark::StepBegun, Some(node), "") });
+    }
+
+    pub(crate) fn step(&self) -> Option<u32> {
+        self.step
+    }
+
+    /// Whether something happened in this step.
+    pub(crate) fn has(&self, mark: Mark) -> bool {
+        self.rows().iter().any(|row| row.mark == mark && row.step == self.step)
+    }
+
+    /// Seals the files that the verdict follows from, this one last: only verdicts may come after that.
+    pub(crate) fn seal(&mut self, dir: &Path) {
+        for file in SEALED.into_iter().chain([EVENTS]) {
+            match folder::seal(dir, file) {
+                Ok(seal) => {
+                    let row = self.row(Mark::Sealed, None, "");
+                    let (count, file, md5) = (Some(seal.lines), Some(file.to_owned()), Some(seal.md5));
+                    self.put(EventRow { count, file, md5, ..row });
+                }
+                Err(error) => return self.kept.fail(error),
+            }
         }
-        let row = EventRow {
-            run: self.run.name.clone(),
-            at_us,
-            mark,
-            node: node.map(str::to_owned),
-            detail: (!detail.is_empty()).then(|| one_line(detail).into_owned()),
-        };
-        self.failed = self.sink.row(&row).err();
+    }
+
+    /// All events, also those that could not be written.
+    pub(crate) fn rows(&self) -> &[EventRow] {
+        self.kept.rows()
     }
 
     /// Why marks are missing from the file; `None`: all were written.
     pub(crate) fn failure(&self) -> Option<String> {
-        self.failed.as_ref().map(|error| format!("events.csv is not complete: {error:#}"))
+        self.kept.failure()
     }
 }

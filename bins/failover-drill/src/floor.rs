@@ -1,7 +1,7 @@
 //! The raw floor under a takeover: SIGKILL, `pg_ctl promote -w`, first write by a waiting client.
 //!
 //! No load, no choosing, no routing: what PostgreSQL itself needs on this machine. Measured on the nodes of the drill,
-//! right after it, and then the killed node is brought back.
+//! right after it, and then the killed node is brought back. It is found in the events, as every figure is.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -18,29 +18,22 @@ use crate::live::Live;
 /// Time for the promotion and the first write.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Measures the floor in microseconds; `None`, with a warning, if it cannot be measured.
-pub(crate) fn measure(live: &mut Live<'_>) -> Option<u64> {
-    if live.facts.standbys > 1 {
-        live.progress.say("the raw floor is measured with one standby only: nobody has to be chosen there");
-        return None;
+/// Measures the floor; says so if it cannot be measured.
+pub(crate) fn measure(live: &mut Live<'_>) {
+    if live.standbys > 1 {
+        return live.progress.say("the raw floor is measured with one standby only: nobody has to be chosen there");
     }
     live.progress.step("measuring the raw floor on the same nodes");
     live.events.now(Mark::FloorBegun, None, "");
     match try_measure(live) {
-        Ok(floor_us) => {
-            live.events.now(Mark::FloorDone, None, "");
-            Some(floor_us)
-        }
-        Err(error) => {
-            live.progress.warn(&format!("the raw floor was not measured: {error:#}"));
-            None
-        }
+        Ok(()) => _ = live.events.now(Mark::FloorDone, None, ""),
+        Err(error) => live.progress.warn(&format!("the raw floor was not measured: {error:#}")),
     }
 }
 
-fn try_measure(live: &mut Live<'_>) -> Result<u64> {
-    let primary = live.facts.new_primary.clone().context("nobody was promoted")?;
-    let standby = live.facts.old_primary.clone();
+fn try_measure(live: &mut Live<'_>) -> Result<()> {
+    let primary = live.new_primary.clone().context("nobody was promoted")?;
+    let standby = live.old_primary.clone();
     let open = |name: &str| -> Result<Session> {
         Session::open(name, &live.cluster.info(live.cluster.node(name)?, Role::Admin)?, "understudy floor")
     };
@@ -69,12 +62,13 @@ fn try_measure(live: &mut Live<'_>) -> Result<u64> {
     backend.kill(&primary, &mut || killed_us = Some(clock.now_us()))?;
     backend.pg_ctl_promote(&standby, DEADLINE)?;
     let written_us = first_write.recv_timeout(DEADLINE).map_err(|_| anyhow!("no write came through"))?;
+    live.events.at(killed_us.context("the kill was not timed")?, Mark::FloorKilled, Some(&primary), "");
+    live.events.at(written_us, Mark::FloorAcked, Some(&standby), "");
     let _ = waiting.join();
     let on_new = open(&standby)?;
     on_new.script("DELETE FROM understudy.heartbeat WHERE run = 'floor'")?;
     // Leave the lab as the drill left it but for the roles.
     let upstream = live.lab.upstream(&standby, &primary)?;
     rejoin(backend, &primary, &upstream, &on_new, &|| open(&primary))?;
-    live.restore_sync_on(&standby)?;
-    Ok(written_us - killed_us.context("the kill was not timed")?)
+    live.restore_sync_on(&standby)
 }

@@ -19,13 +19,18 @@ use lab::standby::{receiver, streams_from, timeline_of};
 use lab::{conf, old_timeline, slots};
 use program::progress::Progress;
 use program::run::Run;
-use report::event::Mark;
-use report::fate::Present;
+use program::sink::Sink;
+use report::event::{EventRow, Mark};
+use report::evidence::{PLAN, READS};
 use report::lsn::Lsn;
 use report::marks::silence_allowed_us;
+use report::plan::PlanRow;
+use report::reads::{Present, ReadKind, ReadRow};
+use report::words::{Fault, Rejoin};
 
 use crate::check;
 use crate::events::Events;
+use crate::kept::Kept;
 use crate::load::{Load, LoadPlan};
 use crate::read;
 use crate::stage::Stage;
@@ -57,37 +62,14 @@ const FIT_DEADLINE: Duration = Duration::from_secs(5);
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a drill found out; `None`: it did not.
-#[derive(Default)]
-pub(crate) struct Facts {
-    pub(crate) old_primary: String,
-    /// As the running server says it: the programs on the disk may be newer.
-    pub(crate) server_version: String,
-    pub(crate) new_primary: Option<String>,
-    pub(crate) standbys: u64,
-    /// When cutting the standbys off began.
-    pub(crate) cut_us: Option<u64>,
-    /// When all of them were seen to be cut off.
-    pub(crate) all_cut_us: Option<u64>,
-    pub(crate) t0_us: Option<u64>,
-    /// When no process of the old primary was left.
-    pub(crate) fault_proven_us: Option<u64>,
-    /// A standby took the order to promote.
-    pub(crate) promotion_ordered: bool,
-    pub(crate) out_of_recovery_us: Option<u64>,
-    pub(crate) redundant_us: Option<u64>,
-    pub(crate) fork: Option<Lsn>,
-    pub(crate) old_end: Option<Lsn>,
-    pub(crate) of_old_primary: Option<Present>,
-    pub(crate) rejoined: Option<Result<Rejoined, String>>,
-    pub(crate) rejoin_us: Option<u64>,
-    /// Somebody outside took the port of the node that was to rejoin: whether it can is not known.
-    pub(crate) port_taken: bool,
-    pub(crate) present: Option<Present>,
-    pub(crate) primaries: u64,
-    pub(crate) not_streaming: Vec<String>,
-    pub(crate) load_lived: bool,
-    pub(crate) could_not: Vec<String>,
+/// What is asked of a drill beside its load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) fault: Fault,
+    /// Time for the promotion, and again for the clients to be well.
+    pub(crate) promotion_limit: Duration,
+    /// How many acknowledged writes may be lost.
+    pub(crate) max_lost: u64,
 }
 
 /// A drill on a lab.
@@ -97,10 +79,14 @@ pub(crate) struct Live<'a> {
     pub(crate) run: &'a Run,
     pub(crate) dir: PathBuf,
     pub(crate) plan: LoadPlan,
-    pub(crate) promotion_limit: Duration,
+    pub(crate) asked: Asked,
     pub(crate) events: Events,
+    pub(crate) reads: Kept<ReadRow>,
     pub(crate) progress: Progress,
-    pub(crate) facts: Facts,
+    pub(crate) standbys: u64,
+    pub(crate) old_primary: String,
+    /// `None`: nobody was chosen yet.
+    pub(crate) new_primary: Option<String>,
     /// Sessions of the administrator, opened before T0, by node.
     sessions: BTreeMap<String, Session>,
     old_timeline: u32,
@@ -114,19 +100,22 @@ impl<'a> Live<'a> {
         run: &'a Run,
         dir: PathBuf,
         plan: LoadPlan,
-        promotion_limit: Duration,
+        asked: Asked,
         progress: Progress,
     ) -> Result<Live<'a>> {
         Ok(Live {
             events: Events::create(&dir, run)?,
+            reads: Kept::create(&dir, READS)?,
             lab,
             cluster,
             run,
             dir,
             plan,
-            promotion_limit,
+            asked,
             progress,
-            facts: Facts::default(),
+            standbys: 0,
+            old_primary: String::new(),
+            new_primary: None,
             sessions: BTreeMap::new(),
             old_timeline: 0,
             load: None,
@@ -147,13 +136,13 @@ impl<'a> Live<'a> {
     }
 
     fn new_primary(&self) -> Result<String> {
-        self.facts.new_primary.clone().context("nobody was promoted")
+        self.new_primary.clone().context("nobody was promoted")
     }
 
     /// The nodes that are neither the old nor the new primary.
     fn others(&self) -> Vec<String> {
         let names = self.cluster.nodes.iter().map(|node| node.name.clone());
-        names.filter(|n| *n != self.facts.old_primary && Some(n) != self.facts.new_primary.as_ref()).collect()
+        names.filter(|n| *n != self.old_primary && Some(n) != self.new_primary.as_ref()).collect()
     }
 
     fn load(&mut self) -> Result<&mut Load> {
@@ -181,9 +170,8 @@ impl<'a> Live<'a> {
             }
             looked.map(|()| missing.is_empty())
         });
-        if let (None, Some((at_us, standby))) = (self.facts.redundant_us, first) {
+        if let (false, Some((at_us, standby))) = (self.events.has(Mark::T6), first) {
             self.events.at(at_us, Mark::T6, Some(&standby), "");
-            self.facts.redundant_us = Some(at_us);
         }
         if let Err(error) = waited {
             program::stop::check()?;
@@ -202,7 +190,7 @@ impl<'a> Live<'a> {
     /// Waits until `standby` is seen to receive nothing more: it has no receiver, or after a cut of the network the
     /// primary is ahead and what has been received stays the same.
     fn wait_cut(&mut self, standby: &str, cut: Cut) -> Result<()> {
-        let (primary, mut before) = (self.facts.old_primary.clone(), None);
+        let (primary, mut before) = (self.old_primary.clone(), None);
         let pause = if cut == Cut::Network { SILENCE } else { LOOK };
         until_true(&format!("{standby} to be cut off"), CUT_DEADLINE, pause, || {
             let on_standby = self.session(standby)?;
@@ -233,7 +221,7 @@ impl<'a> Live<'a> {
     /// Sees once more, now that it matters, that the primary is one and the only one, and that a standby follows it, if they
     /// were not cut off: else the drill would tell of what somebody else did in between.
     fn wait_still_fit(&mut self, primary: &str) -> Result<()> {
-        let (lab, cut) = (self.lab, self.facts.cut_us.is_some());
+        let (lab, cut) = (self.lab, self.events.has(Mark::CutBegun));
         let waited = until_true("the cluster to be what it was when the drill began", FIT_DEADLINE, LOOK, || {
             let on_primary = self.session(primary)?;
             let mut fit = is_primary(on_primary)?;
@@ -251,11 +239,6 @@ impl<'a> Live<'a> {
         waited.context("somebody changed the cluster meanwhile; nothing was killed; `setup` mends it")
     }
 
-    /// The timeline that the drill began on.
-    pub(crate) fn old_timeline(&self) -> u32 {
-        self.old_timeline
-    }
-
     /// The rate in writes per second; `None` for `max`.
     fn rate_per_s(&self) -> Option<u64> {
         self.plan.rate.parse().ok()
@@ -267,10 +250,10 @@ impl Stage for Live<'_> {
         self.progress.step("checking the cluster");
         let fit = check::check(self.lab, self.cluster)?;
         self.old_timeline = fit.timeline;
-        self.facts.standbys = fit.standbys.len() as u64;
-        self.facts.old_primary = fit.primary;
-        self.facts.server_version = fit.server_version;
+        self.standbys = fit.standbys.len() as u64;
+        self.old_primary = fit.primary;
         self.sessions = fit.sessions;
+        self.write_plan(fit.server_version)?;
         read::settings(&self.dir, self.run, &self.sessions)
     }
 
@@ -287,6 +270,11 @@ impl Stage for Live<'_> {
         self.load()?.run_for(time, &dir)
     }
 
+    fn begin_step(&mut self) -> Result<()> {
+        self.events.begin_step(self.asked.fault, &self.old_primary);
+        Ok(())
+    }
+
     fn wait_flowing(&mut self) -> Result<()> {
         self.progress.step("seeing that the load flows");
         let (dir, clock, rate) = (self.dir.clone(), self.run.clock, self.rate_per_s());
@@ -296,18 +284,16 @@ impl Stage for Live<'_> {
     fn cut_standbys(&mut self) -> Result<()> {
         self.progress.step("cutting the standbys off");
         for standby in self.others() {
-            let begun_us = self.events.now(Mark::CutBegun, Some(&standby), "");
-            self.facts.cut_us.get_or_insert(begun_us);
+            self.events.now(Mark::CutBegun, Some(&standby), "");
             let cut = self.lab.backend.cut(&standby)?;
             self.wait_cut(&standby, cut)?;
-            let cut_us = self.events.now(Mark::Cut, Some(&standby), "it receives no more WAL");
-            self.facts.all_cut_us = Some(cut_us);
+            self.events.now(Mark::Cut, Some(&standby), "it receives no more WAL");
         }
         Ok(())
     }
 
     fn inject(&mut self) -> Result<()> {
-        let node = self.facts.old_primary.clone();
+        let node = self.old_primary.clone();
         if let Some(why) = self.events.failure() {
             bail!("{why}; nothing was killed");
         }
@@ -316,13 +302,11 @@ impl Stage for Live<'_> {
         self.progress.step(format!("killing {node}"));
         let (clock, mut t0_us) = (self.run.clock, None);
         let killed = self.lab.backend.kill(&node, &mut || t0_us = Some(clock.now_us()));
-        self.facts.t0_us = t0_us;
         if let Some(at_us) = t0_us {
             self.events.at(at_us, Mark::T0, Some(&node), "kill");
         }
         killed?;
-        let proven_us = self.events.now(Mark::FaultProven, Some(&node), "none of its processes is left");
-        self.facts.fault_proven_us = Some(proven_us);
+        self.events.now(Mark::FaultProven, Some(&node), "none of its processes is left");
         self.sessions.remove(&node);
         Ok(())
     }
@@ -349,8 +333,8 @@ impl Stage for Live<'_> {
             }
         }
         let (has, chosen) = best.context("there is no standby to promote")?;
-        self.events.now(Mark::Chosen, Some(&chosen), &format!("it has WAL up to {has}"));
-        self.facts.new_primary = Some(chosen);
+        self.put_lsn(Mark::Chosen, &chosen, has, &format!("it has WAL up to {has}"));
+        self.new_primary = Some(chosen);
         Ok(())
     }
 
@@ -358,11 +342,11 @@ impl Stage for Live<'_> {
         let chosen = self.new_primary()?;
         self.progress.step(format!("promoting {chosen}"));
         self.events.now(Mark::PromoteCalled, Some(&chosen), "");
-        let limit = self.promotion_limit;
+        let limit = self.asked.promotion_limit;
         // Not waited for: the function itself polls every 100 ms, and would tell up to that much too late.
         let accepted: bool = self.session(&chosen)?.value("SELECT pg_promote(false)", &[])?;
         ensure!(accepted, "{chosen} did not take the order to promote");
-        self.facts.promotion_ordered = true;
+        self.events.now(Mark::PromoteAccepted, Some(&chosen), "");
         let session = self.session(&chosen)?;
         until(&format!("{chosen} to be promoted"), limit, ASK_PROMOTED, || {
             Ok(match is_primary(session)? {
@@ -370,18 +354,18 @@ impl Stage for Live<'_> {
                 false => cluster::wait::Look::NotYet("in recovery".to_owned()),
             })
         })?;
-        self.facts.out_of_recovery_us = Some(self.events.now(Mark::T3, Some(&chosen), ""));
+        self.events.now(Mark::T3, Some(&chosen), "");
         Ok(())
     }
 
     fn wait_for_ack(&mut self) -> Result<()> {
         self.progress.step("waiting for the clients");
-        let (dir, limit, old) = (self.dir.clone(), self.promotion_limit, self.old_timeline);
+        let (dir, limit, old) = (self.dir.clone(), self.asked.promotion_limit, self.old_timeline);
         self.load()?.wait_for_timeline(old, limit, &dir)
     }
 
     fn wait_all_well(&mut self) -> Result<()> {
-        let (dir, limit, old) = (self.dir.clone(), self.promotion_limit, self.old_timeline);
+        let (dir, limit, old) = (self.dir.clone(), self.asked.promotion_limit, self.old_timeline);
         if self.load()?.newest_timeline() <= old {
             return Ok(()); // no ack came in time: that was said, and one time of waiting for it is enough
         }
@@ -391,7 +375,7 @@ impl Stage for Live<'_> {
     }
 
     fn read_old_end(&mut self) -> Result<()> {
-        let old = self.facts.old_primary.clone();
+        let old = self.old_primary.clone();
         // Unreadable: the column stays empty; the takeover does not depend on it.
         if let Err(error) = self.try_read_old_end(&old) {
             program::stop::check()?;
@@ -416,14 +400,11 @@ impl Stage for Live<'_> {
     }
 
     fn read_divergent(&mut self) -> Result<()> {
-        let old = self.facts.old_primary.clone();
+        let old = self.old_primary.clone();
         self.progress.step(format!("reading what {old} had"));
         let rows = read::alone(self.lab.backend.as_ref(), &old, self.cluster, self.run);
         match rows {
-            Ok(rows) => {
-                self.events.now(Mark::DivergentRead, Some(&old), &format!("{} rows of this run", rows.len()));
-                self.facts.of_old_primary = Some(rows);
-            }
+            Ok(rows) => self.put_read(Mark::DivergentRead, ReadKind::OldPrimary, &old, &rows),
             // Not read: the column stays empty.
             Err(error) => self.note(Mark::Note, &old, &format!("its rows were not read: {error:#}")),
         }
@@ -431,9 +412,9 @@ impl Stage for Live<'_> {
     }
 
     fn rejoin(&mut self) -> Result<()> {
-        let (old, new) = (self.facts.old_primary.clone(), self.new_primary()?);
+        let (old, new) = (self.old_primary.clone(), self.new_primary()?);
         self.progress.step(format!("making {old} a standby of {new}"));
-        let begun_us = self.events.now(Mark::RejoinBegun, Some(&old), "");
+        self.events.now(Mark::RejoinBegun, Some(&old), "");
         let upstream = self.lab.upstream(&new, &old)?;
         let node = self.cluster.node(&old)?;
         let try_once =
@@ -452,27 +433,24 @@ impl Stage for Live<'_> {
         }
         let rejoined = rejoined.and_then(|how| {
             let missing = self.wait_redundant(slice::from_ref(&old))?;
-            ensure!(missing.is_empty(), "after a {} it does not stream from {new}", how.as_str());
+            ensure!(missing.is_empty(), "after a {} it does not stream from {new}", how.word());
             Ok(how)
         });
         match rejoined {
             Ok(how) => {
-                let mut detail = how.as_str().to_owned();
+                let mut detail = how.word().to_string();
                 if let Rejoined::Clone { because } = &how {
                     self.progress.warn(&format!("{old} needed a fresh base backup: {because}"));
                     detail += &format!(": {because}");
                 }
-                let at_us = self.events.now(Mark::Rejoined, Some(&old), &detail);
-                self.facts.rejoin_us = Some(at_us - begun_us);
-                self.facts.rejoined = Some(Ok(how));
+                self.put_rejoin(Mark::Rejoined, how.word(), &detail);
             }
             Err(error) => {
                 program::stop::check()?;
                 self.progress.warn(&format!("{old} could not rejoin: {error:#}"));
-                self.note(Mark::RejoinFailed, &old, &format!("{error:#}"));
-                self.facts.rejoined = Some(Err(format!("{error:#}")));
+                self.put_rejoin(Mark::RejoinFailed, Rejoin::Failed, &format!("{error:#}"));
                 if error.is::<Taken>() {
-                    self.facts.port_taken = true;
+                    self.events.now(Mark::PortTaken, Some(&old), "");
                     self.could_not(&error.context(format!("whether {old} can rejoin was not seen")));
                 }
             }
@@ -487,9 +465,11 @@ impl Stage for Live<'_> {
 
     fn end_load(&mut self) -> Result<()> {
         self.progress.step("ending the load");
+        if self.load.as_mut().is_none_or(|load| !load.lives()) {
+            self.events.now(Mark::LoadDied, None, "");
+        }
         self.events.now(Mark::LoadEnding, None, "");
         if let Some(load) = &mut self.load {
-            self.facts.load_lived = load.lives();
             let ended = load.end();
             program::stop::check()?;
             if let Err(error) = ended {
@@ -503,7 +483,7 @@ impl Stage for Live<'_> {
     fn final_read(&mut self) -> Result<()> {
         self.progress.step("reading back what is there");
         let asked = topology::ask(self.cluster, Role::Admin, "understudy failover-drill");
-        self.facts.primaries = count_primaries(self.cluster);
+        self.put_count(Mark::PrimariesCounted, None, count_primaries(self.cluster), "");
         let (primary, session) = asked?.primary;
         let writers = format!("understudy {}", self.run.name);
         let drained = until_true("the load's backends to be gone", DRAINED_DEADLINE, LOOK, || {
@@ -516,28 +496,25 @@ impl Stage for Live<'_> {
         }
         self.events.now(Mark::FinalRead, Some(&primary.name), "");
         let present = read::present(&session, self.run)?;
-        self.events.now(Mark::FinalReadDone, Some(&primary.name), &format!("{} rows of this run", present.len()));
-        self.facts.present = Some(present);
+        self.put_read(Mark::FinalReadDone, ReadKind::Final, &primary.name, &present);
         Ok(())
     }
 
     fn final_check(&mut self) -> Result<()> {
-        let Some(new) = self.facts.new_primary.clone() else { return Ok(()) };
+        let Some(new) = self.new_primary.clone() else { return Ok(()) };
         // The old primary: if it did not rejoin that is said already, and if that was not tried it says nothing.
         let mut standbys = self.others();
-        if matches!(self.facts.rejoined, Some(Ok(_))) {
-            standbys.push(self.facts.old_primary.clone());
+        if self.events.has(Mark::Rejoined) {
+            standbys.push(self.old_primary.clone());
         }
-        self.facts.not_streaming = self.wait_redundant(&standbys)?;
-        for standby in self.facts.not_streaming.clone() {
+        for standby in self.wait_redundant(&standbys)? {
             self.note(Mark::Defect, &standby, &format!("it does not stream from {new}"));
         }
         Ok(())
     }
 
     fn could_not(&mut self, error: &anyhow::Error) {
-        self.facts.could_not.push(format!("{error:#}"));
-        self.events.now(Mark::Note, None, &format!("{error:#}"));
+        self.events.now(Mark::CouldNot, None, &format!("{error:#}"));
     }
 }
 
@@ -573,20 +550,20 @@ impl Live<'_> {
 
     /// Whether the lab is as it was before: nobody was hurt, or whoever was killed is a standby now.
     pub(crate) fn is_whole(&self) -> bool {
-        match self.facts.t0_us {
-            Some(_) => matches!(self.facts.rejoined, Some(Ok(_))),
-            None => self.facts.cut_us.is_none(),
+        match self.events.has(Mark::T0) {
+            true => self.events.has(Mark::Rejoined),
+            false => !self.events.has(Mark::CutBegun),
         }
     }
 
     /// What state the drill leaves, and what to type next.
     pub(crate) fn left_behind(&self) -> String {
-        let (facts, name) = (&self.facts, self.cluster.file.as_ref().map_or("", |file| file.name.as_str()));
-        let state = match (facts.t0_us, &facts.new_primary, facts.cut_us) {
-            (Some(_), Some(new), _) => format!("{} was killed and {new} was to take over", facts.old_primary),
-            (Some(_), None, _) => format!("{} was killed and nobody was promoted", facts.old_primary),
-            (None, _, Some(_)) => "the standbys were cut off".to_owned(),
-            (None, _, None) => return format!("nothing was done to lab {name} yet"),
+        let (old, name) = (&self.old_primary, self.cluster.file.as_ref().map_or("", |file| file.name.as_str()));
+        let state = match (self.events.has(Mark::T0), &self.new_primary) {
+            (true, Some(new)) => format!("{old} was killed and {new} was to take over"),
+            (true, None) => format!("{old} was killed and nobody was promoted"),
+            (false, _) if self.events.has(Mark::CutBegun) => "the standbys were cut off".to_owned(),
+            (false, _) => return format!("nothing was done to lab {name} yet"),
         };
         format!(
             "lab {name} is left as it is: {state}; `setup --name {name}` mends it, `setup --name {name} --down` removes it"
@@ -601,12 +578,43 @@ impl Live<'_> {
         let history: String = session.value(cluster::sql!("timeline_history"), &[&timeline])?;
         let fork = report::timeline::fork_lsn(&history, old_timeline);
         let fork = fork.with_context(|| format!("timeline {timeline} does not descend from {old_timeline}"))?;
-        self.facts.fork = Some(fork);
-        self.events.now(Mark::ForkRead, Some(&new), &format!("timeline {timeline} left {old_timeline} at {fork}"));
+        self.put_lsn(Mark::ForkRead, &new, fork, &format!("timeline {timeline} left {old_timeline} at {fork}"));
         let end = old_timeline::end(self.lab.backend.as_ref(), old, old_timeline, fork)?;
-        self.facts.old_end = Some(end);
-        self.events.now(Mark::OldEndRead, Some(old), &format!("it ends at {end}"));
+        self.put_lsn(Mark::OldEndRead, old, end, &format!("it ends at {end}"));
         Ok(())
+    }
+
+    /// Writes `plan.csv`.
+    fn write_plan(&self, pg_version: String) -> Result<()> {
+        Sink::create_new(&self.dir.join(PLAN))?.row(&PlanRow {
+            run: self.run.name.clone(),
+            backend: self.lab.backend.name(),
+            pg_version,
+            sync: self.lab.sync,
+            standbys: self.standbys,
+            clients: u64::from(self.plan.clients),
+            rate_per_s: self.rate_per_s(),
+            op_timeout_us: self.plan.op_timeout.as_micros() as u64,
+            max_lost: self.asked.max_lost,
+        })
+    }
+
+    fn put_lsn(&mut self, mark: Mark, node: &str, lsn: Lsn, detail: &str) {
+        self.events.put(EventRow { lsn: Some(lsn), ..self.events.row(mark, Some(node), detail) });
+    }
+
+    fn put_count(&mut self, mark: Mark, node: Option<&str>, count: u64, detail: &str) {
+        self.events.put(EventRow { count: Some(count), ..self.events.row(mark, node, detail) });
+    }
+
+    fn put_rejoin(&mut self, mark: Mark, rejoin: Rejoin, detail: &str) {
+        self.events.put(EventRow { rejoin: Some(rejoin), ..self.events.row(mark, Some(&self.old_primary), detail) });
+    }
+
+    /// What a read found, and then that it is done.
+    fn put_read(&mut self, mark: Mark, read: ReadKind, node: &str, found: &Present) {
+        self.reads.extend(found.to_rows(&self.run.name, read, node, self.events.step()));
+        self.put_count(mark, Some(node), found.len() as u64, &format!("{} rows of this run", found.len()));
     }
 
     fn note(&mut self, mark: Mark, node: &str, detail: &str) {

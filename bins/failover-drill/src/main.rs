@@ -2,8 +2,8 @@
 //!
 //! `failover-drill --out drill > drill.csv`
 //!
-//! stdout: one row is one drill (`drill.csv`). In the folder `--out`: `events.csv`, `ledger.csv`, `load.csv`,
-//! `fates.csv`, `settings.csv`, `log/`. Exit code 0: the takeover held; 1: commits were lost beyond `--max-lost`, or
+//! stdout: one row is one drill (`drill.csv`). In the folder `--out`: `plan.csv`, `events.csv`, `ledger.csv`, `reads.csv`,
+//! from which figures and verdict follow, and `load.csv`, `fates.csv`, `settings.csv`, `log/`. Exit code 0: the takeover held; 1: commits were lost beyond `--max-lost`, or
 //! something else broke; 2: it could not be found out.
 
 mod check;
@@ -11,6 +11,7 @@ mod drill;
 mod events;
 mod floor;
 mod judge;
+mod kept;
 mod live;
 mod load;
 mod read;
@@ -30,8 +31,9 @@ use program::{duration, stop};
 use report::drill::DrillRow;
 use report::event::Mark;
 use report::verdict::Verdict;
+use report::words;
 
-use crate::live::Live;
+use crate::live::{Asked, Live};
 use crate::load::LoadPlan;
 
 /// Kills the primary of a lab under load, promotes a standby, and measures outage and loss.
@@ -101,10 +103,10 @@ enum Fault {
     Kill,
 }
 
-impl Fault {
-    fn as_str(self) -> &'static str {
-        match self {
-            Fault::Kill => "kill",
+impl From<Fault> for words::Fault {
+    fn from(fault: Fault) -> words::Fault {
+        match fault {
+            Fault::Kill => words::Fault::Kill,
         }
     }
 }
@@ -142,31 +144,32 @@ fn run() -> Result<Verdict> {
         synchronous_commit: lab.sync.synchronous_commit(),
         op_timeout: args.op_timeout,
     };
-    let mut live = Live::new(&lab, &cluster, &run, dir.clone(), load, args.promotion_timeout, progress.clone())?;
+    let asked = Asked { fault: args.fault.into(), promotion_limit: args.promotion_timeout, max_lost: args.max_lost };
+    let mut live = Live::new(&lab, &cluster, &run, dir.clone(), load, asked, progress.clone())?;
     let played = drill::play(&mut live, plan);
     progress.finish();
     if let Err(error) = played {
         progress.warn(&live.left_behind());
         return Err(error);
     }
-    let mut judged = judge::judge(&live, &args.rate, args.fault.as_str(), args.max_lost)?;
+    if args.floor {
+        floor::measure(&mut live);
+        progress.finish();
+    }
+    let mut judged = judge::judge(&mut live)?;
     if let Err(error) = judge::write_fates(&dir, &judged.fates) {
-        judged.could_not(&error); // the row must come out all the same: stdout may lead elsewhere
+        judged.could_not(&format!("{error:#}")); // the row must come out all the same: stdout may lead elsewhere
     }
     for reason in &judged.reasons {
         live.events.now(Mark::Verdict, None, reason);
     }
-    if args.floor {
-        judged.row.floor_us = floor::measure(&mut live);
-        progress.finish();
-    }
-    let written = rows.write(&judged.row);
-    progress.say(&report::summary::drill(&judged.row, &judged.fates.named, &judged.reasons));
+    let written = judged.rows.iter().try_for_each(|row| rows.write(row));
+    progress.say(&report::summary::drills(&judged));
     if !live.is_whole() {
         progress.warn(&live.left_behind());
     }
     stop::check()?;
-    match judged.row.verdict {
+    match judged.verdict {
         // A reader that has gone must not turn what was found into a pass.
         Verdict::Held => written.map(|()| Verdict::Held),
         found => Ok(found),
@@ -221,7 +224,8 @@ fn out_dir_fits(dir: &Path, run: &Run) -> Result<()> {
     let names = names.with_context(|| format!("--out {}", dir.display()))?;
     let told = std::fs::read_to_string(dir.join("run.toml")).unwrap_or_default();
     let of_this_run = told.lines().any(|line| line == format!("run = {:?}", run.name));
-    let ours = ["cluster.toml", "events.csv", "ledger.csv", "load.csv", "fates.csv", "settings.csv"];
+    let ours =
+        ["cluster.toml", "plan.csv", "events.csv", "ledger.csv", "reads.csv", "load.csv", "fates.csv", "settings.csv"];
     let taken = names.iter().find(|name| !of_this_run || ours.iter().any(|ours| name == ours));
     if let Some(name) = taken {
         let (dir, name) = (dir.display(), name.display());

@@ -14,8 +14,8 @@ use futures_util::TryStreamExt as _;
 use lab::backend::Backend;
 use program::run::Run;
 use program::sink::Sink;
-use report::fate::Present;
 use report::ledger::Key;
+use report::reads::Present;
 use report::settings::SettingRow;
 
 /// Time for the final read: ten million rows take some ten seconds.

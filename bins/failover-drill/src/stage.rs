@@ -13,6 +13,8 @@ pub(crate) trait Stage {
     fn begin_load(&mut self) -> Result<()>;
     /// Lets the load run; fails if it ends by itself.
     fn load_for(&mut self, time: Duration) -> Result<()>;
+    /// A step of the run begins: from here on things happen because of a fault that is to come.
+    fn begin_step(&mut self) -> Result<()>;
     /// Waits until the load is being acknowledged, as it must be when the standbys are cut off or the fault comes: what
     /// is lost while the load is silent, nobody sees.
     fn wait_flowing(&mut self) -> Result<()>;

@@ -1,4 +1,4 @@
-//! What the client knows of one write, from what the server answered (DESIGN: "The outcome of one write").
+//! What the client knows of one write, from what the server answered (docs/figures.md, "The outcome of one write").
 
 use report::ledger::Outcome;
 use tokio_postgres::error::{DbError, Severity, SqlState};

@@ -54,7 +54,7 @@ fn measure(bed: &Bed<'_>, backend: &str, pair: u64) -> Result<BackendBenchRow> {
     let args = ["--cluster", &cluster, "--out", &out, "--before", &half, "--after", &half, "--floor", "--quiet"];
     let run = program::run::Run { name: format!("{}-{backend}-{pair}", bed.run.name), clock: bed.run.clock };
     step::run("failover-drill", &args, &run, bed.dir, &file)?;
-    let drill: DrillRow = step::rows(bed.dir, &file)?.pop().context("the drill left no row")?;
+    let drill: DrillRow = program::folder::rows(bed.dir, &file)?.pop().context("the drill left no row")?;
     let begun = Instant::now();
     step::down(&bed.lab, &bed.run, Ok(()))?;
     Ok(BackendBenchRow {

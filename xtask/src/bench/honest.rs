@@ -100,7 +100,7 @@ impl Setting<'_> {
         })?;
         let status = load.finish(GRACE)?;
         ensure!(status.success(), "write-load did not do its work: {}", step::log_tail(bed.dir, "write-load"));
-        let seconds: Vec<LoadRow> = step::rows(bed.dir, &file)?;
+        let seconds: Vec<LoadRow> = program::folder::rows(bed.dir, &file)?;
         Ok(seconds.iter().map(|second| second.acked).sum::<u64>() / (seconds.len() as u64).max(1))
     }
 

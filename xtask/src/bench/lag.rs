@@ -70,7 +70,7 @@ fn one(bed: &Bed<'_>, cluster: &str, mode: &str, rate: &str) -> Result<LagBenchR
     step::run("write-load", &load_args, &run, bed.dir, &format!("rows/{}", name("load")))?;
     lag.finish(GRACE)?;
     let ledger = report::ledger::Ledger::read(std::io::BufReader::new(std::fs::File::open(&ledger)?))?;
-    let lag_rows: Vec<LagRow> = step::rows(bed.dir, &format!("rows/{}", name("lag")))?;
+    let lag_rows: Vec<LagRow> = program::folder::rows(bed.dir, &format!("rows/{}", name("lag")))?;
     let mut summary = LagSummary::default();
     lag_rows.iter().for_each(|row| summary.add(row));
     let (visible, _) = summary.finish();

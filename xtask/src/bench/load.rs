@@ -71,7 +71,7 @@ fn ours(bed: &Bed<'_>, cluster: &str, clients: u64, pair: u64) -> Result<LoadBen
     let before = rusage::children_us()?;
     step::run("write-load", &args, &run, bed.dir, &format!("rows/{rows}"))?;
     let cpu_us = rusage::children_us()? - before;
-    let seconds: Vec<LoadRow> = step::rows(bed.dir, &format!("rows/{rows}"))?;
+    let seconds: Vec<LoadRow> = program::folder::rows(bed.dir, &format!("rows/{rows}"))?;
     let acked: u64 = seconds.iter().map(|row| row.acked).sum();
     let cpu_per_write_us = per_write(cpu_us, acked).context("write-load")?;
     std::fs::remove_file(&ledger)?; // tens of megabytes, and it has done its work

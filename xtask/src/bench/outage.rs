@@ -24,7 +24,7 @@ pub(super) fn run(bed: &Bed<'_>) -> Result<String> {
         let run = program::run::Run { name: format!("{}-{pair}", bed.run.name), clock: bed.run.clock };
         let file = format!("drill-{pair}.csv");
         step::run("failover-drill", &args, &run, bed.dir, &file)?;
-        let row: DrillRow = step::rows(bed.dir, &file)?.pop().context("the drill left no row")?;
+        let row: DrillRow = program::folder::rows(bed.dir, &file)?.pop().context("the drill left no row")?;
         sink.row(&row)?;
         rows.push(row);
     }

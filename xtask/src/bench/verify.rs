@@ -13,7 +13,6 @@ use report::verify::VerifyRow;
 
 use super::psql::Server;
 use super::{Bed, honest, mid, ports, truth};
-use crate::step;
 
 /// The database of a lab.
 const DATABASE: &str = "understudy";
@@ -127,7 +126,7 @@ fn pairs(bed: &Bed<'_>, wide: bool) -> Result<String> {
 fn ours(bed: &Bed<'_>, cluster: &str, table: &str, pair: u64) -> Result<VerifyBenchRow> {
     let file = format!("verify-{pair}.csv");
     bed.step("verify-replication", &["--cluster", cluster, "--quiet", "--table", table, "--indexes", "none"], &file)?;
-    let rows: Vec<VerifyRow> = step::rows(bed.dir, &format!("rows/{file}"))?;
+    let rows: Vec<VerifyRow> = program::folder::rows(bed.dir, &format!("rows/{file}"))?;
     let (counted, elapsed_us) = compared(&rows, table)?;
     Ok(figures(bed, pair, "verify-replication", counted, elapsed_us))
 }

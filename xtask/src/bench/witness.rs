@@ -98,11 +98,11 @@ fn takeover(bed: &Bed<'_>, cluster: &str, psql: &Psql, asked: &Asked<'_>) -> Res
     }
     both.sort_unstable_by_key(|(_, at_us)| *at_us);
     let acks = both;
-    let drill: DrillRow = step::rows(bed.dir, &file)?.pop().context("the drill left no row")?;
+    let drill: DrillRow = program::folder::rows(bed.dir, &file)?.pop().context("the drill left no row")?;
     let there = psql.ask("SELECT number FROM public.witness")?;
     let there: BTreeSet<u64> = there.lines().filter_map(|line| line.parse().ok()).collect();
     let lost = acks.iter().filter(|(number, _)| !there.contains(number)).count() as u64;
-    let events: Vec<EventRow> = step::rows(&out, "events.csv")?;
+    let events: Vec<EventRow> = program::folder::rows(&out, "events.csv")?;
     let t0 = events.iter().find(|event| event.mark == Mark::T0).map(|event| event.at_us);
     let gap_us = t0.and_then(|t0| gap_around(&acks, t0, t0 + drill.promotion_us? + drill.reroute_us?));
     Ok(WitnessBenchRow {

@@ -1,7 +1,7 @@
-//! A second judge, written from DESIGN's section "What the figures mean" alone.
+//! A second judge, written from `docs/figures.md` alone.
 //!
 //! It shares no code with the judge inside the drill: it reads the files as text and the servers by SQL of its own, and
-//! recomputes every figure that can be recomputed from outside. Where the two differ, one of them reads DESIGN wrongly.
+//! recomputes every figure that can be recomputed from outside. Where the two differ, one of them reads that page wrongly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -53,7 +53,7 @@ pub(crate) struct Ack {
     pub(crate) timeline: u64,
 }
 
-/// A ledger, read by the rules of DESIGN 5.1: one key, one attempt, one outcome.
+/// A ledger, read by the rules of docs/figures.md, "The outcome of one write": one key, one attempt, one outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) writes: BTreeMap<Key, Write>,
@@ -121,7 +121,7 @@ impl Ledger {
             }
             "failed" | "unknown" => self.failures_us.push(at_us),
             "skipped" => {}
-            _ => panic!("no event of DESIGN: {event}"),
+            _ => panic!("no event of docs/figures.md: {event}"),
         }
         self.writes.insert(key, Write { outcome: event.to_owned(), sent_us, known_us: Some(at_us), timeline });
     }
@@ -134,6 +134,19 @@ impl Ledger {
 
 /// The rows of the run that are there, by key: how many times, and whether each is what its key says.
 pub(crate) type Present = BTreeMap<Key, Vec<bool>>;
+
+/// What the final read found, from its stretches in `reads.csv`.
+pub(crate) fn final_read(path: &Path) -> Present {
+    let mut present = Present::new();
+    for row in rows(path).iter().filter(|row| row["read"] == "final") {
+        let figure = |column| number(row, column).unwrap();
+        for seq in figure("first_seq")..=figure("last_seq") {
+            let found = vec![row["intact"] == "true"; figure("times") as usize];
+            assert_eq!(present.insert((figure("worker"), seq), found), None, "twice in {row:?}");
+        }
+    }
+    present
+}
 
 /// The events of `events.csv`.
 #[derive(Debug)]
@@ -156,7 +169,7 @@ impl Events {
     }
 }
 
-/// The fates of all writes (DESIGN 5.2).
+/// The fates of all writes (docs/figures.md, "The fate of one write").
 #[derive(Debug, Default)]
 pub(crate) struct Fates {
     pub(crate) lost: BTreeSet<Key>,
@@ -203,7 +216,7 @@ impl Fates {
             .count()
     }
 
-    /// The span of the loss (DESIGN 5.4).
+    /// The span of the loss (docs/figures.md, "Loss").
     fn span_us(&self, ledger: &Ledger) -> u64 {
         let known = |key: &Key| ledger.writes[key].known_us.unwrap();
         let (Some(first), Some(last)) = (self.lost.iter().map(known).min(), self.lost.iter().map(known).max()) else {
@@ -215,7 +228,7 @@ impl Fates {
     }
 }
 
-/// The marks of a drill (DESIGN 5.3).
+/// The marks of a takeover (docs/figures.md, "Outage").
 #[derive(Debug)]
 pub(crate) struct Marks {
     pub(crate) t0: u64,
@@ -273,7 +286,7 @@ impl Marks {
         Some((after.iter().copied().max().unwrap_or(0), after.len() as u64))
     }
 
-    /// What DESIGN 5.3 guarantees of a takeover, and nothing else.
+    /// What docs/figures.md guarantees of the marks of a takeover, and nothing else.
     fn check_order(&self) {
         let [t1, t2, t3, t4, t5, t6] = [self.t1, self.t2, self.t3, self.t4, self.t5, self.t6].map(Option::unwrap);
         assert!(self.t0 <= t3 && t3 <= t4 && t4 <= t5, "T0 ≤ T3 ≤ T4 ≤ T5: {self:?}");
@@ -304,7 +317,7 @@ pub(crate) fn lower_median(mut figures: Vec<u64>) -> u64 {
 }
 
 /// Holds a drill with a takeover against its files and what is there: every figure that can be recomputed must be the
-/// one in `drill.csv`, and what DESIGN guarantees of the marks must hold.
+/// one in `drill.csv`, and what docs/figures.md guarantees of the marks must hold.
 pub(crate) fn check(drill: &Fields, ledger: &Ledger, events: &Events, present: &Present) {
     assert!(ledger.complete, "a drill that was not disturbed leaves a whole ledger");
     let (marks, fates) = (Marks::of(ledger, events), Fates::judge(ledger, present));
@@ -364,7 +377,7 @@ pub(crate) fn check(drill: &Fields, ledger: &Ledger, events: &Events, present: &
     check_verdict(drill, &fates);
 }
 
-/// A takeover that did its work is broken by what DESIGN 5.2 names, and by nothing else.
+/// A takeover that did its work is broken by what docs/figures.md names ("Verdict"), and by nothing else.
 fn check_verdict(drill: &Fields, fates: &Fates) {
     let never = [&fates.phantom, &fates.unexpected, &fates.duplicate, &fates.corrupt];
     if never.iter().any(|keys| !keys.is_empty()) || drill["rejoin"] == "failed" {

@@ -13,6 +13,7 @@ mod compose;
 mod held;
 mod independent;
 mod interrupted;
+mod judged_again;
 mod lossy;
 mod ordinary;
 mod refused;

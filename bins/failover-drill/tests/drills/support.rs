@@ -21,6 +21,7 @@ use program::clock::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::independent::{self, Events, Fields, Ledger, Present};
+use crate::judged_again::judged_again;
 
 /// How often something is looked at.
 pub(crate) const LOOK: Duration = Duration::from_millis(5);
@@ -250,7 +251,8 @@ impl Lab {
 
     /// Runs a drill into a pipe: what came out of it, and whether the pipe was closed when the drill had ended.
     pub(crate) fn drill_piped(&self, more: &[&str]) -> (String, bool) {
-        let mut command = self.command(more, &format!("test-{}-piped", std::process::id()));
+        let run = format!("test-{}-piped", std::process::id());
+        let mut command = self.command(more, &run);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut pipe = child.stdout.take().unwrap();
         let (send, read) = std::sync::mpsc::channel();
@@ -258,11 +260,8 @@ impl Lab {
             let mut text = String::new();
             let _ = std::io::Read::read_to_string(&mut pipe, &mut text).map(|_| send.send(text));
         });
-        let begun = Instant::now();
-        while child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < DRILL, "the drill does not end");
-            std::thread::sleep(LOOK);
-        }
+        let status = wait(&mut child);
+        judged_again(&self.out.path().join(run), status.code());
         read.recv_timeout(SOON).map_or((String::new(), false), |text| (text, true))
     }
 
@@ -283,19 +282,26 @@ impl Lab {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(begun.elapsed() < DRILL, "the drill does not end");
-            std::thread::sleep(LOOK);
-        }
+        let status = wait(&mut child);
+        judged_again(&self.out.path().join(run), status.code());
+        status.code()
     }
 
     /// Runs a drill to its end.
     pub(crate) fn drill(&self, more: &[&str]) -> Done {
         self.start(more).end()
+    }
+}
+
+/// Waits for a drill that nobody watches.
+fn wait(child: &mut Child) -> ExitStatus {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(begun.elapsed() < DRILL, "the drill does not end");
+        std::thread::sleep(LOOK);
     }
 }
 
@@ -411,7 +417,9 @@ impl Drill<'_> {
         self.done(status)
     }
 
+    /// All drills end here: none is left out of being judged again.
     fn done(&self, status: ExitStatus) -> Done {
+        judged_again(&self.out, status.code());
         Done {
             code: status.code(),
             signal: status.signal(),
@@ -453,6 +461,7 @@ impl Done {
         assert_eq!(row.get("new_primary"), Some(&primary), "{}", self.stderr);
         assert!(row.values().chain(events.0.iter().flat_map(Fields::values)).all(|value| !value.contains('\n')));
         let present = lab.present(&primary, &self.run);
+        assert_eq!(independent::final_read(&self.out.join("reads.csv")), present, "what was read, and what is there");
         independent::check(&row, &ledger, &events, &present);
         let code = match row["verdict"].as_str() {
             "held" => 0,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use program::trust;
+pub use report::words::Backend as BackendName;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::RequireAuth;
@@ -36,18 +37,6 @@ pub struct ClusterFile {
     pub roles: Roles,
     /// The nodes.
     pub node: Vec<NodeSection>,
-}
-
-/// How the nodes of a cluster are run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BackendName {
-    /// As servers of a lab on this machine.
-    Local,
-    /// As containers of a lab.
-    Compose,
-    /// By somebody else.
-    External,
 }
 
 /// What the local backend needs to act on its nodes.

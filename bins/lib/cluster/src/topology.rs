@@ -29,8 +29,7 @@ pub struct Topology {
 /// Asks all nodes of `cluster` what they are, as `role`.
 ///
 /// # Errors
-/// If not exactly one is out of recovery, the nodes do not belong together, or a pooler is before one of them (DESIGN:
-/// exit 2, nothing touched).
+/// If not exactly one is out of recovery, the nodes do not belong together, or a pooler is before one of them.
 pub fn ask(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
     let (mut primaries, mut standbys, mut unreachable) = (Vec::new(), Vec::new(), Vec::new());
     for node in &cluster.nodes {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use cluster::file::NodeSection;
+use cluster::file::{BackendName, NodeSection};
 use report::foreign;
 
 use crate::standby::Upstream;
@@ -40,8 +40,8 @@ pub enum Cut {
 
 /// What can be done to the nodes of a lab from outside of PostgreSQL.
 pub trait Backend: Sync {
-    /// `local`, `compose`, …: the column `backend`.
-    fn name(&self) -> &'static str;
+    /// The word for it in rows and files.
+    fn name(&self) -> BackendName;
 
     /// Whether the node's server runs.
     ///

@@ -7,57 +7,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+pub use report::words::SyncMode;
 
 use crate::standby::Upstream;
 
 /// `postgresql.conf` of every data directory.
 pub const INCLUDE: &str = "# Everything is in the directory conf beside this data directory.\n\
     include '../conf/postgresql.conf'\n";
-
-/// How commits wait for standbys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SyncMode {
-    /// They do not.
-    Async,
-    /// Until a standby has received them.
-    RemoteWrite,
-    /// Until a standby has flushed them.
-    On,
-    /// Until a standby has applied them.
-    RemoteApply,
-}
-
-impl SyncMode {
-    /// All of them, weakest first.
-    pub const ALL: [SyncMode; 4] = [SyncMode::Async, SyncMode::RemoteWrite, SyncMode::On, SyncMode::RemoteApply];
-
-    /// The word on the command line and in `drill.csv`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            SyncMode::Async => "async",
-            SyncMode::RemoteWrite => "remote_write",
-            SyncMode::On => "on",
-            SyncMode::RemoteApply => "remote_apply",
-        }
-    }
-
-    /// The value of `synchronous_commit`. In `async` it stays `on`: the local flush is not what is given up.
-    #[must_use]
-    pub fn synchronous_commit(self) -> &'static str {
-        if self == SyncMode::Async { "on" } else { self.as_str() }
-    }
-}
-
-impl std::str::FromStr for SyncMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<SyncMode, String> {
-        let found = SyncMode::ALL.into_iter().find(|mode| mode.as_str() == text);
-        found.ok_or_else(|| format!("`{text}`: use async, remote_write, on or remote_apply"))
-    }
-}
 
 /// What `postgresql.conf` of a node depends on.
 pub struct Node<'a> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use cluster::session::Session;
+use report::words::Rejoin;
 
 use crate::backend::Backend;
 use crate::ports::Taken;
@@ -29,12 +30,12 @@ pub enum Rejoined {
 }
 
 impl Rejoined {
-    /// The word in `drill.csv`.
+    /// The word for it in rows.
     #[must_use]
-    pub fn as_str(&self) -> &'static str {
+    pub fn word(&self) -> Rejoin {
         match self {
-            Rejoined::Rewind => "rewind",
-            Rejoined::Clone { .. } => "clone",
+            Rejoined::Rewind => Rejoin::Rewind,
+            Rejoined::Clone { .. } => Rejoin::Clone,
         }
     }
 }

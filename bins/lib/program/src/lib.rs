@@ -8,6 +8,7 @@ pub mod child;
 pub mod clock;
 pub mod duration;
 pub mod entry;
+pub mod folder;
 pub mod progress;
 pub mod run;
 pub mod sink;

@@ -113,22 +113,22 @@ pub fn print_line(line: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::Sink;
-    use report::event::EventRow;
+    use report::settings::SettingRow;
 
     #[test]
     fn the_header_is_there_even_when_no_row_is() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("events.csv");
-        let _sink = Sink::<EventRow>::create_new(&path).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "run,at_us,mark,node,detail\n");
+        let path = dir.path().join("settings.csv");
+        let _sink = Sink::<SettingRow>::create_new(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "run,node,name,value,source\n");
     }
 
     #[test]
     fn nothing_is_overwritten() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("events.csv");
+        let path = dir.path().join("settings.csv");
         std::fs::write(&path, "mine").unwrap();
-        let error = Sink::<EventRow>::create_new(&path).err().unwrap().to_string();
+        let error = Sink::<SettingRow>::create_new(&path).err().unwrap().to_string();
         assert!(error.contains("exists"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }

@@ -47,6 +47,6 @@ impl<'de> Deserializer<'de> for FieldNames<'_> {
 mod tests {
     #[test]
     fn columns_come_in_the_order_of_the_struct() {
-        assert_eq!(super::columns::<crate::event::EventRow>(), ["run", "at_us", "mark", "node", "detail"]);
+        assert_eq!(super::columns::<crate::settings::SettingRow>(), ["run", "node", "name", "value", "source"]);
     }
 }

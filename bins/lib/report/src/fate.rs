@@ -1,11 +1,11 @@
-//! What became of each write: the ledger held against one final read (DESIGN: "The fate of one write").
+//! What became of each write: the ledger held against one final read (docs/figures.md, "The fate of one write").
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Key, Ledger, Outcome, Write};
-use crate::payload::payload;
+use crate::reads::{Found, Present};
 
 /// The fate of one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,52 +48,6 @@ pub struct FateRow {
     pub fate: Fate,
     /// Whether a later acknowledged write of the same worker and timeline is there: a loss that no takeover explains.
     pub hole: bool,
-}
-
-/// The rows of one run that a node holds.
-#[derive(Clone, Debug, Default)]
-pub struct Present {
-    rows: HashMap<Key, Row>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    times: u32,
-    intact: bool,
-}
-
-impl Present {
-    /// Takes in one row of the final read. `run` is the run whose rows are read.
-    pub fn add(&mut self, run: &str, key: Key, found_payload: &str) {
-        let intact = found_payload == payload(run, key.worker, key.seq);
-        let row = self.rows.entry(key).or_insert(Row { times: 0, intact: true });
-        row.times += 1;
-        row.intact &= intact;
-    }
-
-    /// Whether a row with this key was read.
-    #[must_use]
-    pub fn has(&self, key: Key) -> bool {
-        self.rows.contains_key(&key)
-    }
-
-    /// How many different keys were read.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether no row was read.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// The keys that are here and not in `other`.
-    #[must_use]
-    pub fn without(&self, other: &Present) -> BTreeSet<Key> {
-        self.rows.keys().filter(|key| !other.has(**key)).copied().collect()
-    }
 }
 
 /// The fates of all writes of a run.
@@ -139,12 +93,11 @@ pub fn judge(ledger: &Ledger, present: &Present) -> Fates {
         }
     };
     for (key, write) in &ledger.writes {
-        add(*key, Some(write), fate(write.outcome, present.rows.get(key)));
+        add(*key, Some(write), fate(write.outcome, present.get(*key)));
     }
     if ledger.complete {
-        let unexpected: BTreeSet<_> = present.rows.keys().filter(|key| !ledger.writes.contains_key(key)).collect();
-        for key in unexpected {
-            add(*key, None, Fate::Unexpected);
+        for key in present.without(|key| ledger.writes.contains_key(&key)) {
+            add(key, None, Fate::Unexpected);
         }
     }
     fates.named.sort_by_key(|row| (row.worker, row.seq));
@@ -152,7 +105,7 @@ pub fn judge(ledger: &Ledger, present: &Present) -> Fates {
 }
 
 /// The verdict matrix. Twice present and another payload outweigh what the client knew.
-fn fate(outcome: Outcome, row: Option<&Row>) -> Fate {
+fn fate(outcome: Outcome, row: Option<Found>) -> Fate {
     match (outcome, row) {
         (Outcome::Skipped, Some(_)) => Fate::Unexpected,
         (_, Some(row)) if row.times > 1 => Fate::Duplicate,
@@ -178,10 +131,11 @@ fn last_surviving_acks(ledger: &Ledger, present: &Present) -> HashMap<(u32, Opti
     last
 }
 
-/// Time from the last surviving ack before the first lost one to the last lost one, in microseconds; 0 if none is lost.
+/// Time from the last surviving ack before the first lost one to the last lost one, in microseconds; 0 if none is lost. Of
+/// the writes that `of` takes.
 #[must_use]
-pub fn rpo_span_us(ledger: &Ledger, present: &Present) -> u64 {
-    let acked = || ledger.writes.iter().filter(|(_, write)| write.outcome == Outcome::Acked);
+pub fn rpo_span_us(ledger: &Ledger, present: &Present, of: impl Fn(&Write) -> bool) -> u64 {
+    let acked = || ledger.writes.iter().filter(|(_, write)| write.outcome == Outcome::Acked && of(write));
     let lost = || acked().filter(|(key, _)| !present.has(**key)).map(|(_, write)| write.at_us);
     let (Some(first), Some(last)) = (lost().min(), lost().max()) else { return 0 };
     let surviving = acked().filter(|(key, write)| present.has(**key) && write.at_us <= first);
@@ -191,6 +145,7 @@ pub fn rpo_span_us(ledger: &Ledger, present: &Present) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::payload::payload;
 
     const RUN: &str = "r";
 
@@ -260,9 +215,9 @@ mod tests {
     fn the_span_of_a_loss_begins_at_the_last_surviving_ack_before_it() {
         let writes: Vec<_> = (1..=4).map(|seq| (0, seq, Outcome::Acked, seq * 10)).collect();
         let ledger = ledger(&writes, true);
-        assert_eq!(rpo_span_us(&ledger, &present(&[(0, 1), (0, 2)])), 20);
-        assert_eq!(rpo_span_us(&ledger, &present(&[])), 30);
-        assert_eq!(rpo_span_us(&ledger, &present(&[(0, 1), (0, 2), (0, 3), (0, 4)])), 0);
+        assert_eq!(rpo_span_us(&ledger, &present(&[(0, 1), (0, 2)]), |_| true), 20);
+        assert_eq!(rpo_span_us(&ledger, &present(&[]), |_| true), 30);
+        assert_eq!(rpo_span_us(&ledger, &present(&[(0, 1), (0, 2), (0, 3), (0, 4)]), |_| true), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Range;
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,7 @@ pub enum Event {
     End,
 }
 
-/// What the client knows of one write (DESIGN: "The outcome of one write").
+/// What the client knows of one write (docs/figures.md, "The outcome of one write").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -144,6 +145,19 @@ pub struct Connect {
     pub took_us: Option<u64>,
 }
 
+/// What the clients saw from one moment of the run to another.
+#[derive(Clone, Debug, Default)]
+pub struct Stretch {
+    /// Acknowledgements in the order of time.
+    pub acks: Vec<Ack>,
+    /// Failures in the order of the file.
+    pub failures: Vec<Failure>,
+    /// Sessions in the order of the file.
+    pub connects: Vec<Connect>,
+    /// The end of it, or of the ledger if that comes first.
+    pub last_us: u64,
+}
+
 /// A whole ledger, read back.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -178,7 +192,26 @@ impl Ledger {
     /// Counts the writes with this outcome.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> u64 {
-        self.writes.values().filter(|write| write.outcome == outcome).count() as u64
+        self.count_within(outcome, &(0..u64::MAX))
+    }
+
+    /// Counts the writes with this outcome, where it became known within these moments.
+    #[must_use]
+    pub fn count_within(&self, outcome: Outcome, moments: &Range<u64>) -> u64 {
+        self.writes.values().filter(|write| write.outcome == outcome && moments.contains(&write.at_us)).count() as u64
+    }
+
+    /// What the clients saw within these moments.
+    #[must_use]
+    pub fn within(&self, moments: &Range<u64>) -> Stretch {
+        let mut acks: Vec<Ack> = self.acks.iter().filter(|ack| moments.contains(&ack.at_us)).copied().collect();
+        acks.sort_by_key(|ack| ack.at_us);
+        Stretch {
+            acks,
+            failures: self.failures.iter().filter(|failure| moments.contains(&failure.at_us)).copied().collect(),
+            connects: self.connects.iter().filter(|connect| moments.contains(&connect.at_us)).copied().collect(),
+            last_us: self.last_us.min(moments.end),
+        }
     }
 
     fn add(&mut self, row: &LedgerRow) -> anyhow::Result<()> {
@@ -292,10 +325,15 @@ impl<R: Read> Read for LastByte<R> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const HEADER: &str = "run,at_us,worker,seq,event,scheduled_us,latency_us,sqlstate,node,timeline\n";
+
+    /// A ledger of run `r` with these rows, without their first field.
+    pub(crate) fn ledger(rows: &[String]) -> Ledger {
+        read(&rows.iter().map(|row| format!("r,{row}\n")).collect::<String>()).unwrap()
+    }
 
     fn read(rows: &str) -> anyhow::Result<Ledger> {
         Ledger::read(format!("{HEADER}{rows}").as_bytes())

@@ -1,6 +1,6 @@
 //! What the figures mean, and nothing else.
 //!
-//! One file per CSV schema, the ledger and its judge, marks, verdicts and percentiles. Everything here is a pure
+//! One file per CSV schema, the ledger, fates, marks, takeovers, the judge and percentiles. Everything here is a pure
 //! function of its arguments: no clock, no network, no file but a reader that is handed in. That is what makes each
 //! figure testable without a server, and recomputable years later from the CSV files of a run.
 
@@ -9,9 +9,12 @@ pub mod columns;
 pub mod diff;
 pub mod drill;
 pub mod event;
+pub mod evidence;
 pub mod fate;
+pub mod flow;
 pub mod foreign;
 pub mod glance;
+pub mod judge;
 pub mod lag;
 pub mod ledger;
 pub mod load;
@@ -19,11 +22,18 @@ pub mod lsn;
 pub mod marks;
 pub mod payload;
 pub mod percentiles;
+pub mod plan;
+pub mod programs;
+pub mod reads;
+pub mod reasons;
 pub mod rows;
+pub mod seal;
 pub mod seed;
 pub mod settings;
 pub mod show;
 pub mod summary;
+pub mod takeovers;
 pub mod timeline;
 pub mod verdict;
 pub mod verify;
+pub mod words;

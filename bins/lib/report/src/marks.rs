@@ -1,9 +1,9 @@
-//! The marks of a drill and the outage between them (DESIGN: "Outage (RTO)"), from the acks of the ledger and the few
+//! The marks of a takeover and the outage between them (docs/figures.md, "Outage"), from the acks of the ledger and the few
 //! events that only the drill itself can see.
 
 use std::collections::BTreeMap;
 
-use crate::ledger::{Ack, Ledger};
+use crate::ledger::{Ack, Stretch};
 use crate::percentiles::median;
 
 /// How many acks in a row make a worker well again (T5).
@@ -23,11 +23,13 @@ pub struct Seen {
     pub redundant_us: Option<u64>,
 }
 
-/// All marks of a drill, in microseconds since the run's origin. `None`: it did not happen, or was not seen.
+/// All marks of a takeover, in microseconds since the run's origin. `None`: it did not happen, or was not seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// Just before the first act of the fault.
     pub t0_us: Option<u64>,
+    /// The old timeline: the newest one that was acknowledged on before T0.
+    pub old_timeline: Option<u32>,
     /// Last ack of the old timeline before T4.
     pub t1_us: Option<u64>,
     /// First failure that a client saw after T0.
@@ -81,12 +83,11 @@ impl Marks {
     }
 }
 
-/// Computes the marks of a run.
+/// Computes the marks of the takeover in a stretch of the run.
 #[must_use]
-pub fn marks(ledger: &Ledger, seen: Seen) -> Marks {
-    let mut acks = ledger.acks.clone();
-    acks.sort_by_key(|ack| ack.at_us);
-    // Without a fault all of the run lies before it.
+pub fn marks(load: &Stretch, seen: Seen) -> Marks {
+    let acks = &load.acks;
+    // Without a fault all of it lies before it.
     let t0_us = seen.t0_us.unwrap_or(u64::MAX);
     let old = acks.iter().filter(|ack| ack.at_us < t0_us).map(|ack| ack.timeline).max();
     let is_new = |ack: &&Ack| old.is_some_and(|old| ack.timeline > old);
@@ -97,24 +98,25 @@ pub fn marks(ledger: &Ledger, seen: Seen) -> Marks {
         None => Vec::new(),
     };
     let t3_us = seen.out_of_recovery_us.map(|t3| t4_us.map_or(t3, |t4| t4.min(t3)));
-    let (worker_outages_us, workers_stranded) = worker_outages(&acks, old, t0_us);
+    let (worker_outages_us, workers_stranded) = worker_outages(acks, old, t0_us);
     let gaps: Vec<(u64, u64)> = acks.windows(2).map(|pair| (pair[1].at_us, pair[1].at_us - pair[0].at_us)).collect();
     let longest = |after: bool| gaps.iter().filter(|(end, _)| (*end >= t0_us) == after).map(|(_, gap)| *gap).max();
     Marks {
         t0_us: seen.t0_us,
+        old_timeline: old,
         t1_us: acks.iter().filter(before_t4).map(|ack| ack.at_us).max(),
-        t2_us: ledger.failures.iter().map(|failure| failure.at_us).filter(|at| *at >= t0_us).min(),
+        t2_us: load.failures.iter().map(|failure| failure.at_us).filter(|at| *at >= t0_us).min(),
         t3_us,
         t4_us,
-        t5_us: t4_us.and_then(|_| all_well(ledger, &acks, old)),
+        t5_us: t4_us.and_then(|_| all_well(load, old)),
         t6_us: seen.redundant_us,
         worker_outages_us,
         workers_stranded,
         longest_gap_us: gaps.iter().map(|(_, gap)| *gap).max(),
         longest_gap_after_us: longest(true),
-        longest_gap_before_us: longest(false).max(seen.t0_us.and_then(|t0| silence_us(&acks, t0))),
-        connecting_us: connecting_us(ledger, &acks, t3_us, old),
-        recover90_us: recover90_us(&acks, t0_us, t4_us, ledger.last_us),
+        longest_gap_before_us: longest(false).max(seen.t0_us.and_then(|t0| silence_us(acks, t0))),
+        connecting_us: connecting_us(load, t3_us, old),
+        recover90_us: recover90_us(acks, t0_us, t4_us, load.last_us),
         split_us: split.last().zip(t4_us).map_or(0, |(last, t4)| last - t4),
         split_acked: split.len() as u64,
     }
@@ -122,8 +124,8 @@ pub fn marks(ledger: &Ledger, seen: Seen) -> Marks {
 
 /// For how long nothing had been acknowledged at the moment `at_us`, in microseconds; `None`: nothing ever was.
 #[must_use]
-pub fn silence_us(acks: &[Ack], at_us: u64) -> Option<u64> {
-    let last = acks.iter().map(|ack| ack.at_us).filter(|ack| *ack <= at_us).max()?;
+pub fn silence_us<'a>(acks: impl IntoIterator<Item = &'a Ack>, at_us: u64) -> Option<u64> {
+    let last = acks.into_iter().map(|ack| ack.at_us).filter(|ack| *ack <= at_us).max()?;
     Some(at_us - last)
 }
 
@@ -136,9 +138,9 @@ pub fn silence_allowed_us(rate_per_s: Option<u64>) -> u64 {
 }
 
 /// The part of T3 → T4 that the client with the first ack spent on getting its session.
-fn connecting_us(ledger: &Ledger, acks: &[Ack], t3_us: Option<u64>, old: Option<u32>) -> Option<u64> {
-    let (t3_us, first) = (t3_us?, acks.iter().find(|ack| old.is_some_and(|old| ack.timeline > old))?);
-    let mut own = ledger.connects.iter().filter(|c| c.worker == first.worker && c.at_us <= first.at_us);
+fn connecting_us(load: &Stretch, t3_us: Option<u64>, old: Option<u32>) -> Option<u64> {
+    let (t3_us, first) = (t3_us?, load.acks.iter().find(|ack| old.is_some_and(|old| ack.timeline > old))?);
+    let mut own = load.connects.iter().filter(|c| c.worker == first.worker && c.at_us <= first.at_us);
     let connect = own.next_back()?;
     let begun_us = connect.at_us.saturating_sub(connect.took_us?);
     Some(connect.at_us.saturating_sub(begun_us.max(t3_us)))
@@ -164,8 +166,9 @@ fn worker_outages(acks: &[Ack], old: Option<u32>, t0_us: u64) -> (BTreeMap<u32, 
 }
 
 /// When the last of the workers had five acks in a row on the new timeline; `None` if one of them never had.
-fn all_well(ledger: &Ledger, acks: &[Ack], old: Option<u32>) -> Option<u64> {
-    let mut steps: Vec<(u64, u32, bool)> = ledger.failures.iter().map(|f| (f.at_us, f.worker, false)).collect();
+fn all_well(load: &Stretch, old: Option<u32>) -> Option<u64> {
+    let acks = &load.acks;
+    let mut steps: Vec<(u64, u32, bool)> = load.failures.iter().map(|f| (f.at_us, f.worker, false)).collect();
     steps.extend(
         acks.iter().filter(|ack| old.is_some_and(|old| ack.timeline > old)).map(|ack| (ack.at_us, ack.worker, true)),
     );
@@ -204,23 +207,29 @@ mod tests {
     use crate::ledger::{Connect, Failure};
 
     /// Two workers, an ack each per 10 ms, a kill at 1 s, acks of timeline 2 from 1.2 s on.
-    fn drill() -> (Ledger, Seen) {
-        let mut ledger = Ledger { run: "r".into(), last_us: 4_000_000, ..Ledger::default() };
+    fn drill() -> (Stretch, Seen) {
+        let mut load = Stretch { last_us: 4_000_000, ..Stretch::default() };
         for at_ms in (0..1_000_u64).step_by(10).chain((1_200..4_000).step_by(10)) {
             let timeline = if at_ms < 1_000 { 1 } else { 2 };
-            ledger.acks.push(Ack { at_us: at_ms * 1_000, worker: 0, timeline });
-            ledger.acks.push(Ack { at_us: at_ms * 1_000 + 3_000, worker: 1, timeline });
+            load.acks.push(Ack { at_us: at_ms * 1_000, worker: 0, timeline });
+            load.acks.push(Ack { at_us: at_ms * 1_000 + 3_000, worker: 1, timeline });
         }
-        ledger.failures.push(Failure { at_us: 1_001_000, worker: 0 });
+        load.failures.push(Failure { at_us: 1_001_000, worker: 0 });
         let seen = Seen { t0_us: Some(1_000_000), out_of_recovery_us: Some(1_150_000), redundant_us: Some(2_500_000) };
-        (ledger, seen)
+        (load, seen)
+    }
+
+    /// Puts an ack where it belongs: they come in the order of time.
+    fn insert(load: &mut Stretch, ack: Ack) {
+        load.acks.push(ack);
+        load.acks.sort_by_key(|ack| ack.at_us);
     }
 
     #[test]
     fn a_takeover() {
-        let (ledger, seen) = drill();
-        let marks = marks(&ledger, seen);
-        assert_eq!(marks.t1_us, Some(993_000));
+        let (load, seen) = drill();
+        let marks = marks(&load, seen);
+        assert_eq!((marks.old_timeline, marks.t1_us), (Some(1), Some(993_000)));
         assert_eq!(marks.t2_us, Some(1_001_000));
         assert_eq!(marks.t3_us, Some(1_150_000));
         assert_eq!(marks.t4_us, Some(1_200_000));
@@ -237,61 +246,61 @@ mod tests {
 
     #[test]
     fn an_ack_just_after_the_kill_belongs_to_the_old_timeline() {
-        let (mut ledger, seen) = drill();
-        ledger.acks.push(Ack { at_us: 1_001_500, worker: 1, timeline: 1 });
-        let marks = marks(&ledger, seen);
+        let (mut load, seen) = drill();
+        insert(&mut load, Ack { at_us: 1_001_500, worker: 1, timeline: 1 });
+        let marks = marks(&load, seen);
         assert_eq!((marks.t1_us, marks.outage_us(true)), (Some(1_001_500), Some(198_500)));
     }
 
     #[test]
     fn acks_of_the_old_timeline_after_t4_are_split_and_never_outage() {
-        let (mut ledger, seen) = drill();
-        ledger.acks.push(Ack { at_us: 1_300_000, worker: 1, timeline: 1 });
-        let marks = marks(&ledger, seen);
+        let (mut load, seen) = drill();
+        insert(&mut load, Ack { at_us: 1_300_000, worker: 1, timeline: 1 });
+        let marks = marks(&load, seen);
         assert_eq!((marks.split_us, marks.split_acked), (100_000, 1));
         assert_eq!(marks.outage_us(true), Some(207_000));
     }
 
     #[test]
     fn promoted_is_no_later_than_the_first_ack() {
-        let (ledger, mut seen) = drill();
+        let (load, mut seen) = drill();
         seen.out_of_recovery_us = Some(1_200_400);
-        assert_eq!(marks(&ledger, seen).t3_us, Some(1_200_000));
+        assert_eq!(marks(&load, seen).t3_us, Some(1_200_000));
     }
 
     #[test]
     fn without_a_promotion_the_outage_is_the_longest_gap_after_t0() {
-        let (mut ledger, mut seen) = drill();
-        ledger.acks.iter_mut().for_each(|ack| ack.timeline = 1);
+        let (mut load, mut seen) = drill();
+        load.acks.iter_mut().for_each(|ack| ack.timeline = 1);
         seen.out_of_recovery_us = None;
-        let marks = marks(&ledger, seen);
+        let marks = marks(&load, seen);
         assert_eq!((marks.t3_us, marks.t4_us), (None, None));
         assert_eq!(marks.outage_us(false), Some(207_000));
     }
 
     #[test]
     fn a_worker_that_never_comes_back_is_stranded_and_there_is_no_t5() {
-        let (mut ledger, seen) = drill();
-        ledger.acks.retain(|ack| ack.worker == 0 || ack.timeline == 1);
-        let marks = marks(&ledger, seen);
+        let (mut load, seen) = drill();
+        load.acks.retain(|ack| ack.worker == 0 || ack.timeline == 1);
+        let marks = marks(&load, seen);
         assert_eq!((marks.workers_stranded, marks.t5_us), (1, None));
     }
 
     #[test]
     fn a_failure_breaks_the_row_of_five() {
-        let (mut ledger, seen) = drill();
-        ledger.failures.push(Failure { at_us: 1_235_000, worker: 0 });
-        assert_eq!(marks(&ledger, seen).t5_us, Some(1_280_000));
+        let (mut load, seen) = drill();
+        load.failures.push(Failure { at_us: 1_235_000, worker: 0 });
+        assert_eq!(marks(&load, seen).t5_us, Some(1_280_000));
     }
 
     #[test]
     fn a_silence_that_is_open_at_t0_counts_before_it() {
-        let (mut ledger, seen) = drill();
-        ledger.acks.retain(|ack| ack.at_us < 600_000 || ack.at_us > 1_000_000);
-        let marks = marks(&ledger, seen);
+        let (mut load, seen) = drill();
+        load.acks.retain(|ack| ack.at_us < 600_000 || ack.at_us > 1_000_000);
+        let marks = marks(&load, seen);
         assert_eq!((marks.t1_us, marks.outage_us(true)), (Some(593_000), Some(607_000)));
         assert_eq!((marks.outage_before_us(), marks.longest_gap_before_us), (Some(407_000), Some(407_000)));
-        assert_eq!(silence_us(&ledger.acks, 1_000_000), Some(407_000));
+        assert_eq!(silence_us(&load.acks, 1_000_000), Some(407_000));
         assert_eq!(silence_us(&[], 1_000_000), None, "nothing ever was acknowledged");
     }
 
@@ -304,19 +313,19 @@ mod tests {
 
     #[test]
     fn the_share_of_connecting_lies_between_promotion_and_first_ack() {
-        let (mut ledger, seen) = drill();
+        let (mut load, seen) = drill();
         let connect = |at_us, worker, took_us| Connect { at_us, worker, took_us };
-        assert_eq!(marks(&ledger, seen).connecting_us, None, "nobody connected: nothing is known");
-        ledger.connects =
+        assert_eq!(marks(&load, seen).connecting_us, None, "nobody connected: nothing is known");
+        load.connects =
             vec![connect(1_000, 0, Some(900)), connect(1_190_000, 0, Some(30_000)), connect(1_195_000, 1, Some(1))];
-        assert_eq!(marks(&ledger, seen).connecting_us, Some(30_000));
-        ledger.connects[1].took_us = Some(100_000); // begun before the promotion
-        assert_eq!(marks(&ledger, seen).connecting_us, Some(40_000));
+        assert_eq!(marks(&load, seen).connecting_us, Some(30_000));
+        load.connects[1].took_us = Some(100_000); // begun before the promotion
+        assert_eq!(marks(&load, seen).connecting_us, Some(40_000));
     }
 
     #[test]
     fn no_acks_no_marks() {
-        let marks = marks(&Ledger::default(), Seen { t0_us: Some(5), ..Seen::default() });
+        let marks = marks(&Stretch::default(), Seen { t0_us: Some(5), ..Seen::default() });
         assert_eq!((marks.t1_us, marks.t4_us, marks.outage_us(true), marks.outage_us(false)), (None, None, None, None));
     }
 }

@@ -2,12 +2,21 @@
 
 use crate::drill::DrillRow;
 use crate::fate::{Fate, FateRow};
+use crate::judge::Judged;
 use crate::lag::{LagRow, LagSummary};
 use crate::show::{count, us};
 use crate::verify::VerifyRow;
+use crate::words::{OutageKind, Rejoin};
 
 /// How many lost writes are named; the rest is in `fates.csv`.
 const NAMED: usize = 5;
+
+/// A drill that was judged: each of its takeovers.
+#[must_use]
+pub fn drills(judged: &Judged) -> String {
+    let drills = judged.rows.iter().map(|row| drill(row, &judged.fates, &judged.reasons));
+    drills.collect::<Vec<_>>().join("\n")
+}
 
 /// A drill: outage, writes, loss, rejoin, verdict and its reasons.
 #[must_use]
@@ -29,9 +38,9 @@ pub fn drill(row: &DrillRow, fates: &[FateRow], reasons: &[String]) -> String {
     ));
     lines.push(loss(row));
     lines.extend(lost_by_name(fates));
-    if let Some(how) = &row.rejoin {
-        lines.push(match how.as_str() {
-            "failed" => format!("rejoin    {} failed", row.old_primary),
+    if let Some(how) = row.rejoin {
+        lines.push(match how {
+            Rejoin::Failed => format!("rejoin    {} failed", row.old_primary),
             how => format!("rejoin    {} by {how} in {}", row.old_primary, seen(row.rejoin_us)),
         });
     }
@@ -46,7 +55,7 @@ fn some(text: String, before: &str, after: &str) -> String {
 }
 
 fn outage(row: &DrillRow) -> Vec<String> {
-    let at_least = if row.outage_kind.as_deref() == Some("at_least") { "at least " } else { "" };
+    let at_least = if row.outage_kind == Some(OutageKind::AtLeast) { "at least " } else { "" };
     let resolution = |writes: u64| {
         row.rate_per_s.map_or(String::new(), |rate| format!("resolution {}", us(writes * 1_000_000 / rate)))
     };

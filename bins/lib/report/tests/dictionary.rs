@@ -14,6 +14,9 @@ use report::fate::{Fate, FateRow};
 use report::lag::{LagRow, LagStatus};
 use report::ledger::{Event, LedgerRow, Outcome};
 use report::load::LoadRow;
+use report::plan::PlanRow;
+use report::programs::ProgramRow;
+use report::reads::{ReadKind, ReadRow};
 use report::seed::SeedRow;
 use report::settings::SettingRow;
 use report::verdict::Verdict;
@@ -89,6 +92,9 @@ fn every_column_has_its_entry_in_its_order_and_no_entry_is_without_a_column() {
     let dictionary = Dictionary::read();
     for (file, columns) in [
         ("drill.csv", columns::<DrillRow>()),
+        ("plan.csv", columns::<PlanRow>()),
+        ("reads.csv", columns::<ReadRow>()),
+        ("programs.csv", columns::<ProgramRow>()),
         ("events.csv", columns::<EventRow>()),
         ("ledger.csv", columns::<LedgerRow>()),
         ("load.csv", columns::<LoadRow>()),
@@ -117,6 +123,7 @@ fn every_value_has_its_entry() {
         ("Events of the ledger", values::<Event>()),
         ("Outcomes", values::<Outcome>()),
         ("Fates", values::<Fate>()),
+        ("Reads", values::<ReadKind>()),
         ("Marks", values::<Mark>()),
         ("Status of a sample", values::<LagStatus>()),
         ("Verdicts", values::<Verdict>()),
@@ -150,6 +157,9 @@ fn every_row_type_is_in_the_dictionary() {
         "Ledger",
         "Load",
         "LoadBench",
+        "Plan",
+        "Program",
+        "Read",
         "Seed",
         "Setting",
         "TruthBench",

@@ -1,5 +1,5 @@
 //! The files of `reports/samples/` stay readable: columns are only ever appended, and the figures of a run can be
-//! computed again from its ledger and its events, years later.
+//! computed again from its evidence, years later.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -7,13 +7,17 @@ use std::path::{Path, PathBuf};
 
 use report::bench::{BackendBenchRow, HonestBenchRow, LagBenchRow, LoadBenchRow, TruthBenchRow, VerifyBenchRow};
 use report::columns::columns;
-use report::drill::DrillRow;
+use report::drill::{DrillRow, differences};
 use report::event::{EventRow, Mark};
-use report::fate::{Fate, FateRow};
+use report::evidence::Evidence;
+use report::fate::FateRow;
+use report::judge::judge;
 use report::lag::LagRow;
-use report::ledger::{Ledger, LedgerRow, Outcome};
+use report::ledger::LedgerRow;
 use report::load::LoadRow;
-use report::marks::{Seen, marks};
+use report::plan::PlanRow;
+use report::programs::ProgramRow;
+use report::reads::ReadRow;
 use report::seed::SeedRow;
 use report::settings::SettingRow;
 use report::verdict::Verdict;
@@ -50,6 +54,9 @@ fn every_sample_still_parses_into_todays_rows() {
         assert!(!rows::<LagRow>(folder, "lag.csv").is_empty());
         assert!(!rows::<LedgerRow>(folder, "ledger.csv").is_empty());
         assert!(!rows::<LoadRow>(folder, "load.csv").is_empty());
+        assert_eq!(rows::<PlanRow>(folder, "plan.csv").len(), 1);
+        assert!(!rows::<ReadRow>(folder, "reads.csv").is_empty());
+        assert_eq!(rows::<ProgramRow>(folder, "programs.csv").len(), 4);
         assert!(!rows::<SettingRow>(folder, "settings.csv").is_empty());
         assert_eq!(rows::<SeedRow>(folder, "seed.csv").len(), 3);
         assert!(rows::<VerifyRow>(folder, "verify.csv").iter().all(|row| row.verdict == Verdict::Held));
@@ -73,6 +80,9 @@ fn every_file_of_the_samples_is_one_that_the_test_above_reads() {
         "lag.csv",
         "ledger.csv",
         "load.csv",
+        "plan.csv",
+        "programs.csv",
+        "reads.csv",
         "seed.csv",
         "settings.csv",
         "verify.csv",
@@ -95,53 +105,19 @@ fn every_file_of_the_samples_is_one_that_the_test_above_reads() {
 }
 
 #[test]
-fn the_figures_follow_from_the_ledger_and_the_events() {
+fn figures_fates_verdict_and_reasons_follow_from_the_evidence() {
     for folder in DRILLS {
-        let row = rows::<DrillRow>(folder, "drill.csv").remove(0);
+        let evidence = Evidence::read(|file| Ok(open(folder, file))).unwrap();
+        let judged = judge(&evidence).unwrap();
+        let differing = differences(open(folder, "drill.csv"), &judged.rows).unwrap();
+        assert!(differing.is_empty(), "{folder}: {differing:#?}");
+        assert_eq!(judged.fates, rows::<FateRow>(folder, "fates.csv"), "{folder}");
         let events = rows::<EventRow>(folder, "events.csv");
-        let ledger = Ledger::read(open(folder, "ledger.csv")).unwrap();
-        assert!(ledger.complete, "{folder}");
-
-        let at = |mark: Mark| events.iter().find(|event| event.mark == mark).map(|event| event.at_us);
-        let seen = Seen { t0_us: at(Mark::T0), out_of_recovery_us: at(Mark::T3), redundant_us: at(Mark::T6) };
-        let marks = marks(&ledger, seen);
-        let t0 = seen.t0_us.unwrap();
-        let workers = marks.worker_outage_us().unwrap();
-        assert_eq!(marks.outage_us(true), row.outage_us, "{folder}");
-        assert_eq!(Some(workers.0), row.outage_worker_min_us, "{folder}");
-        assert_eq!(Some(workers.1), row.outage_worker_p50_us, "{folder}");
-        assert_eq!(Some(workers.2), row.outage_worker_max_us, "{folder}");
-        assert_eq!(marks.longest_gap_us, row.longest_gap_us, "{folder}");
-        assert_eq!(marks.longest_gap_before_us, row.longest_gap_before_us, "{folder}");
-        assert_eq!(marks.outage_before_us(), row.outage_before_us, "{folder}");
-        assert_eq!(marks.t5_us.map(|t5| t5 - t0), row.well_us, "{folder}");
-        assert_eq!(Some(marks.workers_stranded), row.stranded, "{folder}");
-        assert_eq!(marks.connecting_us, row.connecting_us, "{folder}");
-        assert_eq!(marks.t2_us.map(|t2| t2 - t0), row.detection_us, "{folder}");
-        assert_eq!(marks.t3_us.map(|t3| t3 - t0), row.promotion_us, "{folder}");
-        assert_eq!(marks.t4_us.zip(marks.t3_us).map(|(t4, t3)| t4 - t3), row.reroute_us, "{folder}");
-        assert_eq!(marks.t6_us.map(|t6| t6 - t0), row.redundancy_us, "{folder}");
-        assert_eq!(marks.recover90_us, row.recover90_us, "{folder}");
-        assert_eq!(Some(marks.split_acked), row.split_acked, "{folder}");
-
-        for (outcome, count) in [
-            (Outcome::Acked, row.acked),
-            (Outcome::AckedLocal, row.acked_local),
-            (Outcome::Failed, row.failed),
-            (Outcome::Unknown, row.unknown),
-            (Outcome::Skipped, row.skipped),
-        ] {
-            assert_eq!(ledger.count(outcome), count, "{folder}: {outcome:?}");
-        }
+        let said = events.into_iter().filter(|event| event.mark == Mark::Verdict).filter_map(|event| event.detail);
+        assert_eq!(judged.reasons, said.collect::<Vec<_>>(), "{folder}");
         // load.csv counts the same writes, second by second.
         let seconds = rows::<LoadRow>(folder, "load.csv");
-        assert_eq!(seconds.iter().map(|second| second.acked).sum::<u64>(), row.acked, "{folder}");
-
-        let fates = rows::<FateRow>(folder, "fates.csv");
-        let count = |fate: Fate| Some(fates.iter().filter(|row| row.fate == fate).count() as u64);
-        assert_eq!(count(Fate::Lost), row.lost, "{folder}");
-        assert_eq!(count(Fate::Recovered), row.recovered, "{folder}");
-        assert_eq!(count(Fate::Phantom), row.phantom, "{folder}");
+        assert_eq!(seconds.iter().map(|second| second.acked).sum::<u64>(), judged.rows[0].acked, "{folder}");
     }
 }
 

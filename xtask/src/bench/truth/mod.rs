@@ -163,7 +163,7 @@ impl Verify<'_> {
         std::fs::create_dir_all(self.bed.dir.join("rows"))?;
         let file = file.to_string_lossy();
         step::judge("verify-replication", &args, &self.bed.run, self.bed.dir, &file)?;
-        let rows: Vec<VerifyRow> = step::rows(self.bed.dir, &file)?;
+        let rows: Vec<VerifyRow> = program::folder::rows(self.bed.dir, &file)?;
         anyhow::ensure!(!rows.is_empty(), "{database}: {}", step::log_tail(self.bed.dir, "verify-replication"));
         Ok(rows)
     }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use cluster::args::login_info;
 use cluster::connect::is_refused;
-use cluster::file::NodeSection;
+use cluster::file::{BackendName, NodeSection};
 use cluster::ident::check_node_name;
 use cluster::peer::ServerUser;
 use cluster::protection::Protection;
@@ -270,8 +270,8 @@ fn host(node: &str) -> String {
 }
 
 impl Backend for ComposeLab {
-    fn name(&self) -> &'static str {
-        "compose"
+    fn name(&self) -> BackendName {
+        BackendName::Compose
     }
 
     fn power(&self, node: &str) -> Result<Power> {

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use cluster::file::NodeSection;
+use cluster::file::{BackendName, NodeSection};
 use cluster::wait::until_true;
 use program::tool;
 use report::lsn::Lsn;
@@ -152,8 +152,8 @@ impl LocalLab {
 }
 
 impl Backend for LocalLab {
-    fn name(&self) -> &'static str {
-        "local"
+    fn name(&self) -> BackendName {
+        BackendName::Local
     }
 
     fn power(&self, node: &str) -> Result<Power> {

@@ -1,0 +1,43 @@
+//! The folder of a run, read back.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use report::evidence::Evidence;
+use report::seal::Seal;
+use serde::de::DeserializeOwned;
+
+/// A file of the folder.
+///
+/// # Errors
+/// If it cannot be opened.
+pub fn open(dir: &Path, file: &str) -> Result<BufReader<File>> {
+    let path = dir.join(file);
+    Ok(BufReader::new(File::open(&path).with_context(|| path.display().to_string())?))
+}
+
+/// The rows of a file of the folder.
+///
+/// # Errors
+/// If it cannot be read, or holds other rows.
+pub fn rows<Row: DeserializeOwned>(dir: &Path, file: &str) -> Result<Vec<Row>> {
+    report::rows::read(open(dir, file)?).with_context(|| dir.join(file).display().to_string())
+}
+
+/// The lines and the MD5 of a file of the folder.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn seal(dir: &Path, file: &str) -> Result<Seal> {
+    Seal::of(open(dir, file)?).with_context(|| dir.join(file).display().to_string())
+}
+
+/// What the folder holds of a drill, to be judged.
+///
+/// # Errors
+/// If a file is not there, cannot be read, or is not what it was when the drill ended.
+pub fn evidence(dir: &Path) -> Result<Evidence> {
+    Evidence::read(|file| open(dir, file))
+}

@@ -1,0 +1,233 @@
+//! The takeovers of a run, from its events and its ledger: one for each step that began, however many there are.
+
+use std::ops::Range;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::event::{EventRow, Mark};
+use crate::ledger::{Ledger, Write};
+use crate::lsn::Lsn;
+use crate::marks::{Marks, Seen, marks};
+use crate::words::{Fault, Rejoin};
+
+/// One step of a run: what came upon a primary, and what followed. `None`: it did not happen, or was not seen.
+#[derive(Clone, Debug)]
+pub struct Takeover {
+    /// Which step, from 1.
+    pub step: u32,
+    /// What was to happen to the primary.
+    pub fault: Fault,
+    /// The primary.
+    pub old_primary: String,
+    /// The standby that was chosen to take over.
+    pub new_primary: Option<String>,
+    /// When cutting the standbys off began.
+    pub cut_begun_us: Option<u64>,
+    /// When the last of them was seen to be cut off.
+    pub cut_us: Option<u64>,
+    /// When the fault was seen to have fired.
+    pub fault_proven_us: Option<u64>,
+    /// Whether a standby took the order to promote.
+    pub promote_accepted: bool,
+    /// T0 to T6 and what lies between them.
+    pub marks: Marks,
+    /// Where the new timeline left the old one.
+    pub fork: Option<Lsn>,
+    /// Where the old timeline ends in the old primary's WAL.
+    pub old_end: Option<Lsn>,
+    /// How the old primary came back.
+    pub rejoin: Option<Rejoin>,
+    /// From the begin of that until it streamed.
+    pub rejoin_us: Option<u64>,
+    /// Somebody outside had its port: whether it can rejoin was not seen.
+    pub port_taken: bool,
+    /// Standbys that do not stream from the new primary at the end.
+    pub not_streaming: Vec<String>,
+    /// The raw floor of the same nodes.
+    pub floor_us: Option<u64>,
+    /// The part of the run that is looked at: from the beginning of this step to that of the next one.
+    pub moments: Range<u64>,
+    /// The last moment of that in the ledger.
+    pub last_us: u64,
+    /// The timelines whose writes this takeover puts to the test.
+    timelines: Range<u32>,
+}
+
+impl Takeover {
+    /// Whether this is the takeover that could lose a write: the one that ended its timeline. What is newer than the last
+    /// takeover, or not known, belongs to the last.
+    #[must_use]
+    pub fn tests(&self, write: Option<&Write>) -> bool {
+        self.timelines.contains(&write.and_then(|write| write.timeline).unwrap_or(u32::MAX - 1))
+    }
+}
+
+/// The takeovers of a run, in order.
+///
+/// # Errors
+/// If the steps are not numbered from 1, or one of them does not say what came upon whom.
+pub fn takeovers(ledger: &Ledger, events: &[EventRow]) -> Result<Vec<Takeover>> {
+    let begun: Vec<&EventRow> = events.iter().filter(|event| event.mark == Mark::StepBegun).collect();
+    let mut takeovers: Vec<Takeover> = Vec::new();
+    for (index, begins) in begun.iter().enumerate() {
+        let step = index as u32 + 1;
+        ensure!(begins.step == Some(step), "`step_begun` number {step} is not of step {step}");
+        let from_us = if step == 1 { 0 } else { begins.at_us };
+        let to_us = begun.get(index + 1).map_or(u64::MAX, |next| next.at_us);
+        let own = Own(events.iter().filter(|event| event.step == Some(step)).collect());
+        let mut takeover = own.takeover(step, begins, ledger, from_us..to_us)?;
+        let older = takeovers.last().map_or(0, |last: &Takeover| last.timelines.end);
+        let is_last = index + 1 == begun.len();
+        let end = if is_last { u32::MAX } else { takeover.marks.old_timeline.map_or(older, |old| old + 1) };
+        takeover.timelines = older..end.max(older);
+        takeovers.push(takeover);
+    }
+    Ok(takeovers)
+}
+
+/// The events of one step.
+struct Own<'a>(Vec<&'a EventRow>);
+
+impl Own<'_> {
+    fn all(&self, mark: Mark) -> impl DoubleEndedIterator<Item = &EventRow> {
+        self.0.iter().copied().filter(move |event| event.mark == mark)
+    }
+
+    fn first_us(&self, mark: Mark) -> Option<u64> {
+        self.all(mark).next().map(|event| event.at_us)
+    }
+
+    fn has(&self, mark: Mark) -> bool {
+        self.first_us(mark).is_some()
+    }
+
+    /// From the first of one mark to the first of another.
+    fn between_us(&self, from: Mark, to: Mark) -> Option<u64> {
+        Some(self.first_us(to)?.saturating_sub(self.first_us(from)?))
+    }
+
+    fn lsn(&self, mark: Mark) -> Option<Lsn> {
+        self.all(mark).next()?.lsn
+    }
+
+    fn takeover(&self, step: u32, begins: &EventRow, ledger: &Ledger, moments: Range<u64>) -> Result<Takeover> {
+        let seen = Seen {
+            t0_us: self.first_us(Mark::T0),
+            out_of_recovery_us: self.first_us(Mark::T3),
+            redundant_us: self.first_us(Mark::T6),
+        };
+        let load = ledger.within(&moments);
+        let rejoins = |event: &&EventRow| matches!(event.mark, Mark::Rejoined | Mark::RejoinFailed);
+        Ok(Takeover {
+            step,
+            fault: begins.fault.with_context(|| format!("`step_begun` of step {step} names no fault"))?,
+            old_primary: begins.node.clone().with_context(|| format!("`step_begun` of step {step} names no node"))?,
+            new_primary: self.all(Mark::Chosen).next().and_then(|event| event.node.clone()),
+            cut_begun_us: self.first_us(Mark::CutBegun),
+            cut_us: self.all(Mark::Cut).next_back().map(|event| event.at_us),
+            fault_proven_us: self.first_us(Mark::FaultProven),
+            promote_accepted: self.has(Mark::PromoteAccepted),
+            marks: marks(&load, seen),
+            fork: self.lsn(Mark::ForkRead),
+            old_end: self.lsn(Mark::OldEndRead),
+            rejoin: self.0.iter().copied().find(rejoins).and_then(|event| event.rejoin),
+            rejoin_us: self.between_us(Mark::RejoinBegun, Mark::Rejoined),
+            port_taken: self.has(Mark::PortTaken),
+            not_streaming: self.all(Mark::Defect).filter_map(|event| event.node.clone()).collect(),
+            floor_us: self.between_us(Mark::FloorKilled, Mark::FloorAcked).filter(|_| self.has(Mark::FloorDone)),
+            last_us: load.last_us,
+            moments,
+            timelines: 0..0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::tests::events;
+    use crate::ledger::tests::ledger;
+
+    /// Three takeovers back and forth, each with an outage of its own; one client, an ack every 10 ms.
+    fn three() -> (Ledger, Vec<EventRow>) {
+        let mut rows = Vec::new();
+        let (mut seq, mut at_us) = (0, 0);
+        for (timeline, outage_us) in [(1_u32, 0_u64), (2, 100_000), (3, 200_000), (4, 300_000)] {
+            at_us += outage_us;
+            for _ in 0..50 {
+                seq += 1;
+                rows.push(format!("{at_us},0,{seq},sent,,,,n,{timeline}"));
+                rows.push(format!("{},0,{seq},acked,,,,n,{timeline}", at_us + 1_000));
+                at_us += 10_000;
+            }
+        }
+        rows.push(format!("{at_us},,{seq},end,,,,,"));
+        let mut marks = Vec::new();
+        for (step, t0_us, old, new) in [(1, 495_000, "a", "b"), (2, 1_095_000, "b", "a"), (3, 1_795_000, "a", "b")] {
+            for (at, mark, node, more) in [
+                (t0_us - 50_000, "step_begun", old, "kill,,,,,"),
+                (t0_us, "t0", old, ",,,,,"),
+                (t0_us + 1_000, "fault_proven", old, ",,,,,"),
+                (t0_us + 2_000, "chosen", new, ",0/100,,,,"),
+                (t0_us + 3_000, "promote_accepted", new, ",,,,,"),
+                (t0_us + 50_000, "t3", new, ",,,,,"),
+                (t0_us + 350_000, "t6", old, ",,,,,"),
+            ] {
+                marks.push(format!("{at},{mark},{node},,{step},{more}"));
+            }
+        }
+        (ledger(&rows), events(&marks))
+    }
+
+    #[test]
+    fn three_takeovers_back_and_forth_each_have_their_own_figures() {
+        let (ledger, events) = three();
+        let takeovers = takeovers(&ledger, &events).unwrap();
+        let outages: Vec<_> = takeovers.iter().map(|t| t.marks.outage_us(true).unwrap()).collect();
+        assert_eq!(outages, [110_000, 210_000, 310_000]);
+        let nodes: Vec<_> = takeovers.iter().map(|t| (&*t.old_primary, t.new_primary.as_deref().unwrap())).collect();
+        assert_eq!(nodes, [("a", "b"), ("b", "a"), ("a", "b")]);
+        for takeover in &takeovers {
+            assert_eq!(takeover.marks.old_timeline, Some(takeover.step));
+            assert_eq!(takeover.marks.longest_gap_before_us, Some(10_000), "the outage before is none of this step's");
+            assert_eq!(takeover.marks.t6_us, Some(takeover.marks.t0_us.unwrap() + 350_000));
+            assert!(takeover.promote_accepted && takeover.fault_proven_us.is_some());
+        }
+    }
+
+    #[test]
+    fn each_write_is_counted_in_one_step_and_put_to_the_test_by_one_takeover() {
+        let (ledger, events) = three();
+        let takeovers = takeovers(&ledger, &events).unwrap();
+        let acked = |t: &Takeover| ledger.count_within(crate::ledger::Outcome::Acked, &t.moments);
+        assert_eq!(takeovers.iter().map(acked).sum::<u64>(), 200);
+        for write in ledger.writes.values() {
+            let of: Vec<u32> = takeovers.iter().filter(|t| t.tests(Some(write))).map(|t| t.step).collect();
+            assert_eq!(of, [write.timeline.unwrap().min(3)]);
+        }
+        let unsent: Vec<u32> = takeovers.iter().filter(|t| t.tests(None)).map(|t| t.step).collect();
+        assert_eq!(unsent, [3]);
+    }
+
+    #[test]
+    fn a_step_without_a_fault_is_a_takeover_without_marks() {
+        let (ledger, mut events) = three();
+        events.truncate(1);
+        let takeovers = takeovers(&ledger, &events).unwrap();
+        assert_eq!((takeovers.len(), takeovers[0].marks.t0_us, takeovers[0].marks.outage_us(true)), (1, None, None));
+        assert!(super::takeovers(&ledger, &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn steps_are_numbered_and_name_what_comes_upon_whom() {
+        let (ledger, events) = three();
+        let broken = |change: fn(&mut EventRow)| {
+            let mut events = events.clone();
+            change(&mut events[0]);
+            takeovers(&ledger, &events).unwrap_err().to_string()
+        };
+        assert!(broken(|event| event.step = Some(2)).contains("number 1"));
+        assert!(broken(|event| event.fault = None).contains("no fault"));
+        assert!(broken(|event| event.node = None).contains("no node"));
+    }
+}
