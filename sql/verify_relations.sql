@@ -12,7 +12,8 @@ SELECT c.oid,
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE CASE WHEN $1::oid IS NULL
             THEN c.relkind IN ('r', 'm', 'f', 'S')
-                 AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+                 -- the tables there are catalogs, and compared with them
+                 AND (c.relkind <> 'r' OR n.nspname NOT IN ('pg_catalog', 'information_schema'))
                  AND n.nspname !~ '^pg_toast'
             ELSE c.oid = $1
                  OR c.relkind <> 'p'

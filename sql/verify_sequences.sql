@@ -1,4 +1,4 @@
--- The definitions of sequences, and who wrote them last. Where a sequence stands is read from itself: its log_cnt says how far
+-- The definitions of sequences, who wrote them last, and what they are called by now. Where a sequence stands is read from itself: its log_cnt says how far
 -- ahead a standby may be, and neither pg_sequences nor pg_sequence_last_value() shows it.
 -- psql: PREPARE verify_sequences (oid[]) AS
 -- psql: EXECUTE verify_sequences (ARRAY['understudy.customers_id_seq'::regclass]);
@@ -11,7 +11,10 @@ SELECT s.seqrelid,
        s.seqcycle,
        pg_catalog.format_type(s.seqtypid, NULL),
        s.xmin,
-       c.xmin
+       c.xmin,
+       n.nspname::text,
+       c.relname::text
   FROM pg_catalog.pg_sequence AS s
   JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE s.seqrelid = ANY ($1)

@@ -11,6 +11,7 @@ SELECT c.oid,
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p', 'm', 'f', 'S')
-   AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+   -- what is there by itself is below the first oid that is given to anything of a user's
+   AND (n.nspname NOT IN ('pg_catalog', 'information_schema') OR c.oid >= 16384)
    AND n.nspname !~ '^pg_toast'
  ORDER BY n.nspname, c.relname

@@ -18,6 +18,8 @@ pub(crate) enum Otherwise {
     OnlyThere,
     /// As these words say; its rows were not compared.
     Defined(String),
+    /// A partitioned one, as these words say; the partitions that the primary has were compared.
+    Parted(String),
 }
 
 impl std::fmt::Display for Otherwise {
@@ -26,6 +28,7 @@ impl std::fmt::Display for Otherwise {
             Otherwise::Absent => f.write_str("it is not there: it was dropped, or its schema was"),
             Otherwise::OnlyThere => f.write_str("it is only there: the primary has none of that name"),
             Otherwise::Defined(how) => write!(f, "{how}; its rows were not compared"),
+            Otherwise::Parted(how) => f.write_str(how),
         }
     }
 }
@@ -39,8 +42,11 @@ pub(crate) fn otherwise(table: &Subject, primary: &mut Node, copy: &mut Node) ->
     }
 }
 
-/// Whether the table is there under its name, and is the same one.
-fn by_name(table: &Subject, copy: &Session) -> Result<Option<Otherwise>> {
+/// Whether the table is there under its name, and is the same one; `None`: it is.
+///
+/// # Errors
+/// If that cannot be asked.
+pub(crate) fn by_name(table: &Subject, copy: &Session) -> Result<Option<Otherwise>> {
     let sql = "SELECT (SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class AS c WHERE c.oid = $1),
                       (SELECT c.oid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
                         WHERE n.nspname = $2::text AND c.relname = $3::text)";

@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use crate::fingerprint::Fingerprint;
 use crate::layout::Layout;
 use crate::reader::{Reader, Trouble, column};
+use crate::text::Text;
 use crate::tid::Tid;
 
 /// One row of one node.
@@ -37,7 +38,10 @@ pub(crate) fn texts(
     layout: &Layout,
     places: &[Tid],
 ) -> Result<HashMap<Tid, Seen<Option<String>>>, Trouble> {
-    read(reader, &layout.texts_sql(), places)
+    let rows = read::<Option<Text>>(reader, &layout.texts_sql(), places)?;
+    let shown = |texts: Vec<Option<Text>>| texts.into_iter().map(|text| text.map(|text| text.0)).collect();
+    let seen = |(place, Seen { hash, bytes, columns })| (place, Seen { hash, bytes, columns: shown(columns) });
+    Ok(rows.into_iter().map(seen).collect())
 }
 
 /// The rows that are in these places by now, by a statement of [`Layout::places_sql`].

@@ -17,6 +17,9 @@ pub(crate) fn explained(error: Error, standby: &Session) -> Error {
 
 /// What keeps the standby from replaying, the surest first.
 fn causes(standby: &Session) -> Result<Vec<String>> {
+    if !standby.value::<bool>("SELECT pg_catalog.pg_is_in_recovery()", &[])? {
+        return Ok(vec!["it was promoted meanwhile, and is a standby no more".to_owned()]);
+    }
     let rows = standby.rows(cluster::sql!("verify_hindered"), &[])?;
     let Some(row) = rows.first() else { return Ok(Vec::new()) };
     let (paused, delay, receives): (String, String, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);

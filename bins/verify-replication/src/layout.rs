@@ -47,9 +47,9 @@ impl Blocks {
         self.to.unwrap_or(end).saturating_sub(self.from)
     }
 
-    /// The condition on `t.ctid`; none for the whole table.
+    /// A further condition on `t.ctid`; none for the whole table.
     fn condition(self) -> String {
-        if self == Blocks::ALL { String::new() } else { format!("WHERE {}", self.holds()) }
+        if self == Blocks::ALL { String::new() } else { format!("AND {}", self.holds()) }
     }
 
     /// The condition that a row `t` lies in it.
@@ -74,7 +74,7 @@ impl fmt::Display for Blocks {
 /// How one table is read.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    /// The table.
+    /// The table, as it was called when this was read.
     pub(crate) table: Subject,
     /// The bytes of a row `t`.
     bytes: String,
@@ -128,10 +128,10 @@ impl Layout {
         }
         key.sort_by_key(|(place, _)| *place);
         let key = key.into_iter().map(|(_, column)| column).collect();
-        let Extent { blocks, file } = Extent::of(&extent, reader, table)?;
+        let Extent { blocks, file, table } = Extent::of(&extent, reader, table)?;
         let shape = Shape { file, columns: parts };
         let bytes = row_bytes(&values);
-        Ok(Layout { table: table.clone(), bytes, values, hash, has_text, key, blocks, columns, shape })
+        Ok(Layout { table, bytes, values, hash, has_text, key, blocks, columns, shape })
     }
 
     /// A layout of these values, hashed alike by servers of whatever version; `key`: quoted columns.
@@ -206,10 +206,10 @@ impl Layout {
 
     /// The statement that shows some rows by their places: ctid, the two halves of the fingerprint, the length, and an array.
     pub(crate) fn places_sql(&self, columns: &str) -> String {
-        let (fingerprint, bytes, table) = (self.fingerprint(), &self.bytes, self.table.quoted());
+        let (fingerprint, bytes, table) = (self.fingerprint(), &self.bytes, self.table.rows());
         format!(
             "SELECT t.ctid, {fingerprint}, pg_catalog.octet_length({bytes}), {columns} \
-               FROM ONLY {table} AS t WHERE t.ctid = ANY ($1::text[]::tid[])"
+               FROM {table} AND t.ctid = ANY ($1::text[]::tid[])"
         )
     }
 
@@ -237,8 +237,8 @@ impl Layout {
     /// The bytes of each row of a range, with more columns before them. `OFFSET 0` keeps the planner from putting the
     /// expression in the place of each of its uses: the row would be sent once for each half of its hash.
     fn bytes_sql(&self, range: Blocks, more: &str) -> String {
-        let (bytes, table, condition) = (&self.bytes, self.table.quoted(), range.condition());
-        format!("SELECT {more}{bytes} AS bytes FROM ONLY {table} AS t {condition} OFFSET 0")
+        let (bytes, rows, condition) = (&self.bytes, self.table.rows(), range.condition());
+        format!("SELECT {more}{bytes} AS bytes FROM {rows} {condition} OFFSET 0")
     }
 
     /// The key of a row `t` as text: what the output functions of its types say. A cast to text could be anybody's function,
@@ -255,11 +255,12 @@ impl Layout {
     }
 }
 
-/// How large a table is on a node, and in which file.
+/// How large a table is on a node, in which file, and what it is called there.
 pub(crate) struct Extent {
     /// Blocks.
     pub(crate) blocks: u64,
     file: Option<u32>,
+    table: Subject,
 }
 
 impl Extent {
@@ -271,9 +272,12 @@ impl Extent {
         let row = rows.first();
         let blocks = row.map(|row| column::<Option<i64>>(row, 0)).transpose()?.flatten();
         let file = row.map(|row| column::<Option<u32>>(row, 1)).transpose()?.flatten();
-        match blocks.and_then(|blocks| u64::try_from(blocks).ok()) {
-            Some(blocks) => Ok(Extent { blocks, file }),
-            None => Err(Trouble::Lost(format!("node {}: {} is gone", reader.node(), table.title()))),
+        match (row, blocks.and_then(|blocks| u64::try_from(blocks).ok())) {
+            (Some(row), Some(blocks)) => {
+                let table = Subject { oid: table.oid, schema: column(row, 2)?, name: column(row, 3)? };
+                Ok(Extent { blocks, file, table })
+            }
+            _ => Err(Trouble::Lost(format!("node {}: {} is gone", reader.node(), table.title()))),
         }
     }
 }
@@ -314,6 +318,6 @@ mod tests {
     #[test]
     fn the_whole_table_has_no_condition() {
         assert_eq!(Blocks::ALL.condition(), "");
-        assert_eq!(Blocks { from: 3, to: None }.condition(), "WHERE t.ctid >= '(3,0)'");
+        assert_eq!(Blocks { from: 3, to: None }.condition(), "AND t.ctid >= '(3,0)'");
     }
 }

@@ -1,4 +1,4 @@
-//! A table that is rewritten or altered while it is compared is looked at anew, with its layout read anew.
+//! A table that is rewritten, altered or renamed while it is compared is looked at anew, with its layout read anew.
 //!
 //! A rewrite (CLUSTER, VACUUM FULL, ALTER TABLE) moves rows and keeps who wrote them: what lies in a place, and which
 //! rows lie in a chunk, can only be compared as long as both nodes have the table in the same file.
@@ -113,6 +113,6 @@ fn why(changed: Option<Changed>, looks: u32) -> String {
     match changed {
         Some(Changed::There) if looks == 1 => "it has other columns than on the primary".to_owned(),
         Some(Changed::There) => format!("it has another file or other columns than on the primary, at {looks} looks"),
-        _ => format!("still changing after {looks} looks: it is rewritten or altered meanwhile"),
+        _ => format!("still changing after {looks} looks: it is rewritten, altered or renamed meanwhile"),
     }
 }

@@ -100,10 +100,9 @@ impl Node {
         &mut self.readers[0]
     }
 
-    /// Whether its session for short questions was ended, and may be opened anew.
-    fn can_reopen_door(&self) -> bool {
-        let stopped = program::stop::check().is_err();
-        self.door.is_closed() && self.passed.load(Ordering::Relaxed) > 0 && self.lost().is_none() && !stopped
+    /// Whether its session for short questions may be opened anew, if it was ended.
+    fn may_reopen_door(&self) -> bool {
+        self.passed.load(Ordering::Relaxed) > 0 && self.lost().is_none() && program::stop::check().is_ok()
     }
 
     /// Opens the session for short questions of a standby anew, if somebody or something has ended it: that is no reason to give
@@ -129,7 +128,8 @@ impl Node {
 
     /// Opens that session anew if it was ended; a node for which that fails is lost.
     pub(crate) fn revive(&mut self) {
-        if self.can_reopen_door()
+        if self.door.is_closed()
+            && self.may_reopen_door()
             && let Err(error) = self.reopen_door()
         {
             self.lose(&error);
@@ -248,7 +248,8 @@ pub(crate) fn catch_up(primary: &Node, standby: &mut Node, limit: Duration) -> R
     let at = loop {
         match catch_up::wait(&standby.door, mark, limit.saturating_sub(begun.elapsed())) {
             Ok(at) => break at,
-            Err(error) if standby.can_reopen_door() => {
+            // A server says why it ends a session, and is known to have done so only when it is asked again.
+            Err(error) if standby.may_reopen_door() && standby.door.has_ended() => {
                 drop(error);
                 standby.reopen_door().inspect_err(|error| standby.lose(error))?;
             }
@@ -282,7 +283,9 @@ pub(crate) fn catch_up_if_quick(primary: &Node, standby: &mut Node, limit: Durat
     let at = loop {
         match replayed(&standby.door) {
             Ok(at) => break at.unwrap_or_default(),
-            Err(_) if standby.can_reopen_door() => standby.reopen_door().inspect_err(|error| standby.lose(error))?,
+            Err(_) if standby.may_reopen_door() && standby.door.has_ended() => {
+                standby.reopen_door().inspect_err(|error| standby.lose(error))?;
+            }
             Err(error) => {
                 standby.lose(&error);
                 return Err(error);

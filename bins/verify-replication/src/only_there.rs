@@ -2,6 +2,8 @@
 
 use anyhow::{Result, bail};
 
+use crate::node::Node;
+use crate::partitions::Parted;
 use crate::reader::{Reader, Trouble, column};
 use crate::subject::{self, Subject};
 use crate::table::Finding;
@@ -12,6 +14,16 @@ pub(crate) struct OnlyThere {
     title: String,
     rows: u64,
     copy: String,
+}
+
+impl OnlyThere {
+    /// A table of a copy.
+    ///
+    /// # Errors
+    /// If its rows cannot be counted.
+    pub(crate) fn table(copy: &mut Node, table: &Subject) -> Result<OnlyThere, Trouble> {
+        Ok(OnlyThere { title: table.title(), rows: count(copy.reader(), table)?, copy: copy.name.clone() })
+    }
 }
 
 impl Verify<'_> {
@@ -44,9 +56,11 @@ impl Verify<'_> {
     ///
     /// # Errors
     /// If stdout cannot be written.
-    pub(crate) fn emit_only_there(&mut self, found: Vec<OnlyThere>) -> Result<()> {
-        for OnlyThere { title, rows, copy } in found {
-            let finding = Finding::only_there(rows);
+    pub(crate) fn emit_only_there(&mut self, found: Vec<OnlyThere>, parted: Vec<Parted>) -> Result<()> {
+        let only_there = found.into_iter().map(|one| (Finding::only_there(one.rows), one.title, one.copy));
+        let nothing = || Finding::unread(None);
+        let parted = parted.into_iter().map(|one| (nothing().with_otherwise(one.otherwise), one.title, one.copy));
+        for (finding, title, copy) in only_there.chain(parted) {
             finding.tell(&title, &copy, &self.account.progress);
             self.emit(vec![finding.row(&self.account.run, &title, &copy)])?;
         }

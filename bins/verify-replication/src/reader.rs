@@ -43,6 +43,17 @@ const BY_INDEX: &str = cluster::sql!("verify_by_index");
 /// From then on in this session: a lock is waited for only for a moment.
 const HASTY: &str = "SET lock_timeout = '250ms'";
 
+/// What statements say where a table's name has passed on to another one.
+pub(crate) const ANOTHER: &str = "is the name of another table by now";
+
+/// What tells that a table, its schema or a column of it is not there by its name, in a sentence about a trouble.
+const NOT_BY_NAME: [&str; 4] = ["(SQLSTATE 42P01)", "(SQLSTATE 3F000)", "(SQLSTATE 42703)", ANOTHER];
+
+/// Whether a trouble may be that something was renamed since its name was read.
+pub(crate) fn is_of_a_name(trouble: &str) -> bool {
+    NOT_BY_NAME.iter().any(|words| trouble.contains(words))
+}
+
 /// Why something could not be read.
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
@@ -54,7 +65,8 @@ pub(crate) enum Trouble {
     Corrupt(String),
     /// A file of the server's data is not there (58P01): the file, and what the server said.
     NoFile(String, String),
-    /// The server says that it failed in itself (XX000). Where another node reads the same without it, that is damage.
+    /// The server says that it failed in itself (XX000), or that something is too large for it (54000). Where another node reads
+    /// the same without it, that is damage.
     Internal(String),
     /// This statement failed; others may do.
     Unread(String),
@@ -214,7 +226,9 @@ impl Reader {
             let is_conflict = |state: &SqlState| {
                 [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(state)
             };
-            let again = self.is_ended_session() || sqlstate(&error).is_some_and(is_conflict);
+            let again = self.is_ended_session()
+                || sqlstate(&error)
+                    .is_some_and(|state| is_conflict(state) || self.is_standby() && ENDED.contains(state));
             if !again || conflicts > CONFLICTS || self.lost.why().is_some() {
                 self.note_lock(&error);
                 return Err(self.trouble(&error));
@@ -241,7 +255,12 @@ impl Reader {
 
     /// Whether this is a standby's session that is gone: recovery ends sessions, also idle ones.
     fn is_ended_session(&self) -> bool {
-        self.session.is_closed() && self.passed.load(Ordering::Relaxed) > 0
+        self.session.is_closed() && self.is_standby()
+    }
+
+    /// Whether its node has ever caught up with another one.
+    fn is_standby(&self) -> bool {
+        self.passed.load(Ordering::Relaxed) > 0
     }
 
     /// Makes ready to try again what recovery cancelled.
@@ -250,17 +269,17 @@ impl Reader {
         if !self.is_ended_session() {
             return Ok(());
         }
-        self.session = session(self.session.node(), &self.info)?;
+        let session = session(self.session.node(), &self.info)?;
+        // A server that was restarted meanwhile may show an older state than it had shown before.
+        let mark = Lsn(self.passed.load(Ordering::Relaxed));
+        let at = replayed(&session)?;
+        ensure!(at >= Some(mark), "node {}: it began anew, before the mark at {mark}", self.node());
+        self.session = session;
         (self.told, self.prepared) = (BY_SCAN, Prepared::default());
         if self.hasty {
             self.session.script(HASTY)?;
         }
-        self.tell_deadline()?;
-        // A server that was restarted meanwhile may show an older state than it had shown before.
-        let mark = Lsn(self.passed.load(Ordering::Relaxed));
-        let at = replayed(&self.session)?;
-        ensure!(at >= Some(mark), "node {}: it began anew, before the mark at {mark}", self.node());
-        Ok(())
+        self.tell_deadline()
     }
 
     /// Gives statements that go through so many rows in the order of an index the time that they need.
@@ -330,7 +349,8 @@ impl Reader {
                 Some(file) => Trouble::NoFile(file.to_owned(), text),
                 None => Trouble::Unread(text), // a library, say
             },
-            Some(&SqlState::INTERNAL_ERROR) => Trouble::Internal(text),
+            // The latter: a row of more than a gigabyte. Neither may keep the rest of its chunk from being compared.
+            Some(&(SqlState::INTERNAL_ERROR | SqlState::PROGRAM_LIMIT_EXCEEDED)) => Trouble::Internal(text),
             Some(
                 &(SqlState::UNDEFINED_TABLE
                 | SqlState::UNDEFINED_COLUMN
@@ -342,6 +362,9 @@ impl Reader {
         }
     }
 }
+
+/// What a server says, if it can, to a session that it ends; the connection is known to be closed a moment later.
+const ENDED: [SqlState; 3] = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::IDLE_SESSION_TIMEOUT];
 
 /// What a server says of damage.
 const DAMAGE: [SqlState; 4] = [

@@ -12,6 +12,7 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::{Blocks, Layout};
 use crate::localise::Version;
 use crate::reader::{Reader, Trouble, column};
+use crate::text::Text;
 
 /// What a range of blocks holds on one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(crate) fn versions(reader: &mut Reader, layout: &Layout, range: Blocks) -> R
             ctid: column(row, 0)?,
             xmin: column(row, 1)?,
             xmax: column(row, 2)?,
-            key: column(row, 3)?,
+            key: column::<Option<Text>>(row, 3)?.map(|key| key.0),
             hash: Fingerprint(column(row, 4)?, column(row, 5)?),
         })
     };

@@ -9,7 +9,7 @@ use report::verify::VerifyRow;
 
 use crate::causes::{Causes, with_hint};
 use crate::node::{Node, Standby};
-use crate::reader::{Reader, Trouble, column};
+use crate::reader::{Reader, Trouble, column, is_of_a_name};
 use crate::recheck::ended;
 use crate::sequence_state::{Definition, Sequence, Wrong, compare as judge};
 use crate::subject::Subject;
@@ -138,6 +138,8 @@ fn weigh(reads: &[Option<Result<Sequence, Trouble>>; 3], open: &mut Open, at_res
                 let lasts = at_rest || open.damaged == LOOKS;
                 return lasts.then(|| Found::Corrupt(trouble.to_string()));
             }
+            // It was renamed since its definition was read.
+            Some(Err(trouble)) if !at_rest && is_of_a_name(&trouble.to_string()) => return None,
             Some(Err(trouble)) => return Some(Found::Unknown(format!("it was not read: {trouble}"))),
             None => return Some(Found::Unknown("it was not read: it is not there".to_owned())),
             Some(Ok(_)) => {}
@@ -189,12 +191,14 @@ pub(crate) fn read(
             cycle: column(&row, 6)?,
             kind: column(&row, 7)?,
         };
-        defined.insert(column::<u32>(&row, 0)?, (definition, [column(&row, 8)?, column(&row, 9)?]));
+        let oid = column(&row, 0)?;
+        let named = Subject { oid, schema: column(&row, 10)?, name: column(&row, 11)? };
+        defined.insert(oid, (definition, [column(&row, 8)?, column(&row, 9)?], named));
     }
     let mut read = HashMap::new();
     for one in sequences {
-        let Some((definition, writers)) = defined.remove(&one.oid) else { continue };
-        let position = position(reader, one);
+        let Some((definition, writers, named)) = defined.remove(&one.oid) else { continue };
+        let position = position(reader, &named);
         if position.is_err() && reader.is_closed() {
             return Err(position.err().unwrap_or_else(|| Trouble::Lost("its session is gone".to_owned())));
         }
@@ -206,7 +210,7 @@ pub(crate) fn read(
 
 /// Last value, how many are logged ahead, whether it was handed out.
 fn position(reader: &mut Reader, sequence: &Subject) -> Result<(i64, i64, bool), Trouble> {
-    let sql = format!("SELECT s.last_value, s.log_cnt, s.is_called FROM ONLY {} AS s", sequence.quoted());
+    let sql = format!("SELECT t.last_value, t.log_cnt, t.is_called FROM {}", sequence.rows());
     let rows = reader.rows(&sql, &[])?;
     let row = rows.first().ok_or_else(|| Trouble::Corrupt("a sequence without a row".to_owned()))?;
     Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))

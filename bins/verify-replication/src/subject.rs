@@ -1,12 +1,14 @@
 //! What is compared: which tables and sequences, and what is left out.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use cluster::connect::sqlstate;
-use cluster::ident::{quote, shown};
+use cluster::ident::{literal, quote, shown};
 use cluster::session::Session;
 use tokio_postgres::error::SqlState;
 
-use crate::reader::{Reader, Trouble, column};
+use crate::reader::{ANOTHER, Reader, Trouble, column};
 
 /// A table or a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,18 @@ impl Subject {
     pub(crate) fn quoted(&self) -> String {
         format!("{}.{}", quote(&self.schema), quote(&self.name))
     }
+
+    /// The rows `t` of this very relation, with a condition that more can be added to. By its name alone it could be another one
+    /// that has been given the name since. The server looks the name up a second time as it plans the statement, with the relation
+    /// locked, and refuses if that is not the one that is meant: in SQL nothing but a value that cannot be converted says that.
+    pub(crate) fn rows(&self) -> String {
+        let (name, oid) = (self.quoted(), self.oid);
+        let (again, refusal) = (literal(&name), literal(&format!("{} {ANOTHER}", self.title())));
+        format!(
+            "ONLY {name} AS t WHERE CASE {again}::pg_catalog.regclass::pg_catalog.oid WHEN {oid}::pg_catalog.oid THEN true \
+             ELSE {refusal}::pg_catalog.text::pg_catalog.bool END"
+        )
+    }
 }
 
 /// A name as it has to be written, so that `"a.b"."c"` and `"a"."b.c"` are told apart.
@@ -53,6 +67,8 @@ pub(crate) struct Subjects {
     pub(crate) sequences: Vec<Subject>,
     /// What is not compared, each with why.
     pub(crate) left_out: Vec<String>,
+    /// Partitioned tables that were named; their leaves are among the tables.
+    pub(crate) partitioned: Vec<Subject>,
     /// Names that lead to nothing on this node.
     pub(crate) not_here: Vec<String>,
 }
@@ -76,23 +92,37 @@ pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], say_ot
             subjects.not_here.push(name.clone());
             continue;
         };
+        let partitioned = subjects.partitioned.len();
         add(reader, Some(oid), &mut subjects, &mut left_out)?;
+        let is_partitioned = subjects.partitioned.len() > partitioned;
         if subjects.tables.len() + subjects.sequences.len() == before {
             match left_out.pop() {
                 Some(why) => bail!("--table {name}: {why} cannot be compared"),
+                None if is_partitioned => left_out.push(format!("{name} (it has no partitions)")),
                 None => bail!("--table {name}: is no table, materialized view or sequence"),
             }
         }
     }
-    for list in [&mut subjects.tables, &mut subjects.sequences] {
+    for list in [&mut subjects.tables, &mut subjects.sequences, &mut subjects.partitioned] {
         list.sort_by_key(Subject::title);
-        list.dedup();
+        let mut known = BTreeSet::new();
+        list.retain(|one| known.insert(one.oid)); // two names may have led to one, before and after it was renamed
     }
     if !names.is_empty() {
         left_out.push("all but what --table names".to_owned());
     }
     subjects.left_out = left_out;
     Ok(subjects)
+}
+
+/// The leaves of a partitioned table on a node that can be compared; none if it is not there.
+///
+/// # Errors
+/// If they cannot be asked for.
+pub(crate) fn leaves(reader: &mut Reader, partitioned: &Subject) -> Result<Vec<Subject>, Trouble> {
+    let mut subjects = Subjects::default();
+    add(reader, Some(partitioned.oid), &mut subjects, &mut Vec::new())?;
+    Ok(subjects.tables)
 }
 
 /// The other databases of the cluster, as one remark.
@@ -144,7 +174,7 @@ fn add(reader: &mut Reader, oid: Option<u32>, to: &mut Subjects, left_out: &mut 
         let (kind, persistence): (&str, &str) = (column(&row, 3)?, column(&row, 4)?);
         let title = subject.title();
         match (kind, persistence) {
-            ("p", _) => {} // its leaves come with it
+            ("p", _) => to.partitioned.push(subject), // its leaves come with it
             ("f", _) => left_out.push(format!("foreign table {title}")),
             (_, "u") => left_out.push(format!("unlogged {title}")),
             (_, "t") => left_out.push(format!("temporary {title}")),

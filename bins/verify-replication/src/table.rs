@@ -13,6 +13,7 @@ use crate::layout::{Blocks, Layout};
 use crate::localise::Settled;
 use crate::looks::{Changed, changed};
 use crate::node::{Node, Standby};
+use crate::reader::is_of_a_name;
 use crate::recheck::{Limits, Recheck};
 use crate::scan::{Sums, sums};
 
@@ -128,6 +129,9 @@ fn look(
     options: Options,
 ) -> Finding {
     let finding = judge(primary, standby, layout, chunks, here, there, options);
+    if finding.is_unknown() && !standby.at_rest && finding.found.unknown.lines().any(|why| is_of_a_name(&why)) {
+        return Finding { changed: Some(Changed::Here), ..Finding::default() }; // whatever it is called by now
+    }
     // The sum of a whole table in one statement is of one file. Those of its parts might miss a row that was moved.
     if finding.found.verdict() == Verdict::Held && chunks.len() == 1 && !standby.at_rest {
         return finding;

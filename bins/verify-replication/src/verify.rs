@@ -103,10 +103,12 @@ impl Verify<'_> {
         }
         let subjects =
             &subject::find(&self.primary.door, &mut self.primary.readers[0], names, self.scope.other_databases)?;
-        let only_there = self.only_there(&subjects.not_here)?;
+        let mut only_there = self.only_there(&subjects.not_here)?;
+        let (partitions, parted) = self.partitions(&subjects.partitioned)?;
+        only_there.extend(partitions);
         self.begin()?;
         self.coverage.left_out.clone_from(&subjects.left_out);
-        self.emit_only_there(only_there)?;
+        self.emit_only_there(only_there, parted)?;
         let compared = self.tables(subjects).and_then(|()| self.sequences(subjects));
         self.causes.tell(&self.account.progress);
         compared?;

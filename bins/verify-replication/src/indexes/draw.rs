@@ -47,9 +47,9 @@ pub(super) fn draw(reader: &mut Reader, table: &Table, index: &Index, found: &st
 /// The statement that draws up to so many rows of a range.
 fn shuffled(table: &Table, index: &Index, found: &str, range: Blocks, seed: u64, rows: u64) -> String {
     format!(
-        "SELECT t.ctid FROM ONLY {} AS t WHERE {} AND {} AND {found} \
+        "SELECT t.ctid FROM {} AND {} AND {} AND {found} \
           ORDER BY pg_catalog.hashtidextended(t.ctid, {}) LIMIT {rows}",
-        table.layout.table.quoted(),
+        table.layout.table.rows(),
         range.holds(),
         index.condition(),
         seed.cast_signed()

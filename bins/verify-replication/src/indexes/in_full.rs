@@ -43,8 +43,8 @@ pub(super) fn read(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut S
         return Ok(()); // its order is not known
     };
     let scan = format!(
-        "SELECT count(*), COALESCE(sum(pg_catalog.hashtidextended(t.ctid, 0)), 0)::text FROM ONLY {} AS t WHERE {}",
-        table.layout.table.quoted(),
+        "SELECT count(*), COALESCE(sum(pg_catalog.hashtidextended(t.ctid, 0)), 0)::text FROM {} AND {}",
+        table.layout.table.rows(),
         index.condition()
     );
     for look in 1..=LOOKS {
@@ -82,8 +82,8 @@ pub(super) fn nulls(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut 
     for column in &index.columns {
         let sql = format!(
             "SELECT count(*), COALESCE(sum(pg_catalog.hashtidextended(t.ctid, 0)), 0)::text, 0::bigint \
-               FROM ONLY {} AS t WHERE {} AND {} IS NULL",
-            table.layout.table.quoted(),
+               FROM {} AND {} AND {} IS NULL",
+            table.layout.table.rows(),
             index.condition(),
             column.value
         );
@@ -131,10 +131,10 @@ fn in_order(table: &Table, index: &Index) -> Option<String> {
     Some(format!(
         "SELECT count(*), COALESCE(sum(pg_catalog.hashtidextended(r.place, 0)), 0)::text, \
                 count(*) FILTER (WHERE r.has_before AND {wrong}) \
-           FROM (SELECT t.ctid AS place, lag(true) OVER w AS has_before, {} FROM ONLY {} AS t WHERE {} \
+           FROM (SELECT t.ctid AS place, lag(true) OVER w AS has_before, {} FROM {} AND {} \
                  WINDOW w AS (ORDER BY {})) AS r",
         values.join(", "),
-        table.layout.table.quoted(),
+        table.layout.table.rows(),
         index.condition(),
         order?.join(", ")
     ))

@@ -101,8 +101,8 @@ pub(super) fn all(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Se
 
 /// The places of those rows of a range that the index should lead to, by a scan.
 fn within(reader: &mut Reader, table: &Table, index: &Index, range: Blocks, holds: &str) -> Result<Vec<Tid>, Trouble> {
-    let (name, range, condition) = (table.layout.table.quoted(), range.holds(), index.condition());
-    let sql = format!("SELECT t.ctid FROM ONLY {name} AS t WHERE {range} AND {condition} AND {holds}");
+    let (rows, range, condition) = (table.layout.table.rows(), range.holds(), index.condition());
+    let sql = format!("SELECT t.ctid FROM {rows} AND {range} AND {condition} AND {holds}");
     reader.rows(&sql, &[])?.iter().map(|row| column(row, 0)).collect()
 }
 
@@ -168,7 +168,7 @@ impl Way<'_> {
     /// have that value. `OFFSET 0` keeps the planner from another order: each place is fetched by itself, and not by way of
     /// the index.
     fn statement(&self, places: &[Tid]) -> String {
-        let (name, condition, holds) = (self.table.layout.table.quoted(), self.index.condition(), self.holds());
+        let (rows, condition, holds) = (self.table.layout.table.rows(), self.index.condition(), self.holds());
         let places: Vec<_> = places.iter().map(|place| format!("\"{place}\"")).collect();
         let probes: Vec<_> = self.columns().map(|(n, column, _)| format!("{} AS k{n}", column.probe)).collect();
         let equal: Vec<_> = self
@@ -179,13 +179,13 @@ impl Way<'_> {
         format!(
             "WITH \"?drawn\" AS MATERIALIZED \
                (SELECT there.* FROM pg_catalog.unnest('{{{}}}'::tid[]) AS at (place) CROSS JOIN LATERAL \
-                 (SELECT t.ctid AS \"?place\", {} FROM ONLY {name} AS t \
-                   WHERE t.ctid = at.place AND {condition} AND {holds} OFFSET 0) AS there) \
+                 (SELECT t.ctid AS \"?place\", {} FROM {rows} \
+                   AND t.ctid = at.place AND {condition} AND {holds} OFFSET 0) AS there) \
              SELECT NULL::tid, count(*), NULL::boolean FROM \"?drawn\" UNION ALL \
              SELECT \"?drawn\".\"?place\", led.count, led.has_value FROM \"?drawn\" CROSS JOIN LATERAL \
                (SELECT count(*), bool_or(f.place = \"?drawn\".\"?place\") AS leads, bool_and(f.has_value) AS has_value \
-                  FROM (SELECT t.ctid AS place, COALESCE({equal}, false) AS has_value FROM ONLY {name} AS t \
-                         WHERE {equal} AND {condition} LIMIT {FOLLOWED}) AS f) AS led \
+                  FROM (SELECT t.ctid AS place, COALESCE({equal}, false) AS has_value FROM {rows} \
+                         AND {equal} AND {condition} LIMIT {FOLLOWED}) AS f) AS led \
               WHERE (led.leads AND led.has_value) IS NOT TRUE",
             places.join(","),
             probes.join(", ")

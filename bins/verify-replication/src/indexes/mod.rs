@@ -28,7 +28,7 @@ use self::visibility::Map;
 use crate::found::Found;
 use crate::layout::Layout;
 use crate::node::Node;
-use crate::reader::{Reader, Trouble};
+use crate::reader::{Reader, Trouble, is_of_a_name};
 
 /// How often a fault has to be seen: a damaged file stays damaged.
 const LOOKS: u32 = 3;
@@ -208,7 +208,7 @@ fn look_at(nodes: &mut Nodes, table: &Table, index: &Index) -> Result<Seen, Trou
     match look_up(nodes, table, index, &mut seen) {
         Ok(()) => Ok(seen),
         Err(trouble) if trouble.is_damage() => Ok(damaged(trouble.to_string())),
-        Err(Trouble::Unread(why)) => Ok(Seen { not_read: Some(why), ..seen }),
+        Err(Trouble::Unread(why)) if !is_of_a_name(&why) => Ok(Seen { not_read: Some(why), ..seen }),
         Err(trouble) => Err(trouble),
     }
 }

@@ -101,7 +101,7 @@ fn is_worth_it(table: &Table, checkers: &Checkers) -> Option<bool> {
 
 /// How many rows there are by an index alone, and by a scan, in one snapshot.
 fn by_counts(reader: &mut Reader, table: &Table, index: &Index) -> Result<Map, Trouble> {
-    let count = format!("SELECT count(*) FROM ONLY {}", table.layout.table.quoted());
+    let count = format!("SELECT count(*) FROM {}", table.layout.table.rows());
     let counts = reader.in_one_snapshot(async |client| {
         let by_scan = client.query_one(&count, &[]).await?;
         client.batch_execute(BY_INDEX_ONLY).await?;

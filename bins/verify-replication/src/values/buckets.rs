@@ -14,6 +14,7 @@ use crate::layout::{Blocks, Layout};
 use crate::leftovers::Leftovers;
 use crate::reader::{Reader, Trouble};
 use crate::scan::at_once;
+use crate::text::Text;
 
 /// The most buckets: of ten million rows, each holds some six hundred, which are read again if they differ.
 const MOST: u64 = 1 << 14;
@@ -183,7 +184,8 @@ fn list(
             while let Some(row) = rows.next().await {
                 let row = row?;
                 let hash = Fingerprint(row.try_get(2)?, row.try_get(3)?);
-                listed.push((row.try_get(0)?, Place { part, ctid: row.try_get(1)?, hash }));
+                let key: Option<Text> = row.try_get(0)?;
+                listed.push((key.map(|key| key.0), Place { part, ctid: row.try_get(1)?, hash }));
             }
             Ok(listed)
         })?;

@@ -193,3 +193,40 @@ fn catalogs_that_cannot_be_read_for_one_reason_are_told_in_one_line() {
         assert!(lines[0].contains(&format!("catalog {name}")), "{}", said.stderr);
     }
 }
+
+/// Those of the primary are equal, each by itself; the partitioned table is not.
+#[test]
+fn partitions_that_only_a_copy_has_are_found_by_the_name_of_their_table() {
+    let lab = Lab::new(1);
+    let make =
+        "CREATE TABLE parted (id int) PARTITION BY RANGE (id); CREATE TABLE empty (id int) PARTITION BY LIST (id);
+        CREATE TABLE first PARTITION OF parted FOR VALUES FROM (0) TO (100);
+        CREATE TABLE second PARTITION OF parted FOR VALUES FROM (100) TO (200);
+        CREATE TABLE free (id int); INSERT INTO parted SELECT generate_series(0, 199)";
+    lab.on("node1").script(make).unwrap();
+    let copy = lab.promote("node2");
+    let parted = ["--at-rest", "--table", "parted"];
+    let said = lab.verify(&parted);
+    assert_eq!((said.code, said.of("node2").0, said.rows.len()), (Some(0), Held, 2), "{}", said.stderr);
+
+    let change = "CREATE TABLE third PARTITION OF parted FOR VALUES FROM (200) TO (300);
+        INSERT INTO parted SELECT generate_series(200, 206); CREATE TABLE new PARTITION OF empty FOR VALUES IN (1)";
+    copy.script(change).unwrap();
+    let said = lab.verify(&[&parted[..], &["--table", "empty"]].concat());
+    assert_eq!((said.code, said.rows.len()), (Some(1), 4), "{}", said.stderr);
+    let third = said.row("public.third", "node2");
+    assert_eq!((third.verdict, third.rows_primary, third.extra), (Broken, Some(0), Some(7)), "{}", said.stderr);
+    assert_eq!(said.row("public.new", "node2").verdict, Broken, "{}", said.stderr);
+    assert_eq!(said.row("public.first", "node2").verdict, Held, "{}", said.stderr);
+
+    copy.script("DROP TABLE third; ALTER TABLE parted DETACH PARTITION first").unwrap();
+    copy.script("ALTER TABLE parted ATTACH PARTITION free FOR VALUES FROM (300) TO (400)").unwrap();
+    let said = lab.verify(&parted);
+    assert_eq!((said.code, said.row("public.parted", "node2").verdict), (Some(1), Broken), "{}", said.stderr);
+    let words = "other tables are its partitions there (only on the primary: public.first; only there: public.free)";
+    assert!(said.stderr.contains(words), "{}", said.stderr);
+    copy.script("ALTER TABLE parted RENAME TO called").unwrap();
+    let said = lab.verify(&parted);
+    assert_eq!(said.row("public.parted", "node2").verdict, Broken, "{}", said.stderr);
+    assert!(said.stderr.contains("public.parted on node2: it is called called there\n"), "{}", said.stderr);
+}

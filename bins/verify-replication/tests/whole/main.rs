@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
 
+mod back;
 mod catalogs;
 mod descent;
+mod encodings;
 mod going;
+mod kinds;
 mod many;
 mod options;
+mod renamed;
 mod sequences;
 mod waits;
 

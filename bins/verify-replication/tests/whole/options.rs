@@ -11,7 +11,7 @@ use report::verdict::Verdict::{Broken, Held, Unknown};
 use crate::{Lab, Said};
 
 /// An administrator's session in another database.
-fn on(lab: &Lab, node: &str, database: &str) -> Session {
+pub(crate) fn on(lab: &Lab, node: &str, database: &str) -> Session {
     let cluster = Cluster::from_file(lab.file.clone()).in_database(database);
     Session::open(node, &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap(), "test").unwrap()
 }

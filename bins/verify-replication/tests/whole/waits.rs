@@ -246,3 +246,65 @@ fn a_session_that_is_ended_is_opened_again_and_the_standby_compared_to_the_end()
     });
     assert!(ended > 0, "no session was ended");
 }
+
+/// One session has nothing to say while another one reads.
+#[test]
+fn sessions_that_are_silent_for_long_are_not_ended_for_that() {
+    let lab = Lab::new(1);
+    let primary = lab.on("node1");
+    primary
+        .script("CREATE TABLE t AS SELECT generate_series(1, 9000) AS i; CREATE TABLE u (id int PRIMARY KEY)")
+        .unwrap();
+    primary.script("ALTER ROLE understudy_monitor SET idle_session_timeout = '200ms'").unwrap();
+    lab.catch_up("node2");
+    let said = lab.verify(&["--table", "t", "--table", "u", "--max-rows-per-s", "3000"]);
+    assert_eq!((said.code, said.of("node2").0, said.rows.len()), (Some(0), Held, 2), "{}", said.stderr);
+}
+
+#[test]
+fn a_standby_that_is_promoted_meanwhile_is_called_so() {
+    let lab = Lab::new(1);
+    lab.on("node1").script("CREATE TABLE t AS SELECT generate_series(1, 9000) AS i; CREATE TABLE u (id int)").unwrap();
+    lab.catch_up("node2");
+    let cluster = lab.lab.cluster.display().to_string();
+    let args = ["--table", "t", "--table", "u", "--max-rows-per-s", "3000", "--catch-up-timeout", "2s"];
+    let child = lab.command(&[&["--cluster", &cluster], &args[..]].concat()).spawn().unwrap();
+    until_true("the table to be read", SOON, Duration::from_millis(10), || {
+        lab.on("node2").value("SELECT seq_tup_read > 0 FROM pg_stat_user_tables WHERE relname = 't'", &[])
+    })
+    .unwrap();
+    assert!(lab.on("node2").value::<bool>("SELECT pg_promote()", &[]).unwrap());
+    let said = crate::said(&child.wait_with_output().unwrap());
+    assert_eq!((said.code, said.row("public.u", "node2").verdict), (Some(2), Unknown), "{}", said.stderr);
+    assert!(said.stderr.contains("it was promoted meanwhile"), "{}", said.stderr);
+}
+
+/// The same of all sessions, whatever they are doing.
+#[test]
+fn sessions_that_are_ended_in_mid_read_are_opened_again() {
+    let lab = Lab::new(1);
+    lab.on("node1").script("CREATE TABLE t AS SELECT i, repeat('x', 500) FROM generate_series(1, 8000) AS i").unwrap();
+    make_tables(&lab, 2);
+    let (standby, done) = (lab.on("node2"), AtomicBool::new(false));
+    let ended = std::thread::scope(|scope| {
+        let ending = scope.spawn(|| {
+            let (mut ended, mut rounds) = (0, 0);
+            while !done.load(Ordering::Relaxed) && rounds < 5 {
+                // Not before it is known whom the standby follows.
+                let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                            WHERE application_name = 'verify-replication' AND backend_start < now() - interval '700ms'
+                              AND EXISTS (SELECT FROM pg_stat_user_tables WHERE relname = 't' AND seq_tup_read > 0)";
+                let now: i64 = standby.value(sql, &[]).unwrap();
+                (ended, rounds) = (ended + now, rounds + i64::from(now > 0));
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            ended
+        });
+        let _done = Sets(&done);
+        let said = lab.verify(&["--max-rows-per-s", "1000", "--table", "t", "--table", "t1", "--table", "t2"]);
+        assert_eq!((said.code, said.of("node2").0, said.rows.len()), (Some(0), Held, 3), "{}", said.stderr);
+        done.store(true, Ordering::Relaxed);
+        ending.join().unwrap()
+    });
+    assert!(ended > 0, "no session was ended");
+}
