@@ -54,6 +54,12 @@ pub(crate) fn prove(primary: &Node, standbys: &mut [Standby], limit: Duration) -
     loop {
         let mut open = Vec::new();
         for index in 0..standbys.len() {
+            let standby = &mut standbys[index];
+            if let Ok(node) = &mut standby.node
+                && let Err(error) = node.reopen_if_ended()
+            {
+                standby.node = Err(unproven(&error));
+            }
             let Some(looked) = look(primary, standbys, index, &aim) else { continue };
             let standby = &mut standbys[index];
             match looked {
@@ -97,7 +103,7 @@ fn look(primary: &Node, standbys: &[Standby], index: usize, aim: &Aim) -> Option
     };
     Some(match looked {
         Ok(look) => look,
-        Err(error) if node.door.is_closed() || primary.door.is_closed() => Look::Never(error),
+        Err(error) if primary.door.is_closed() => Look::Never(error),
         Err(error) => Look::NotYet(format!("{error:#}")),
     })
 }

@@ -100,9 +100,9 @@ impl Node {
         &mut self.readers[0]
     }
 
-    /// Whether its session for short questions may be opened anew, if it was ended.
+    /// Whether the session for short questions of a standby may be opened anew, if it was ended.
     fn may_reopen_door(&self) -> bool {
-        self.passed.load(Ordering::Relaxed) > 0 && self.lost().is_none() && program::stop::check().is_ok()
+        !self.at_rest && self.lost().is_none() && program::stop::check().is_ok()
     }
 
     /// Opens the session for short questions of a standby anew, if somebody or something has ended it: that is no reason to give
@@ -124,6 +124,14 @@ impl Node {
         ensure_passed(self, replayed(&door)?.unwrap_or_default(), passed)?;
         self.door = door;
         Ok(())
+    }
+
+    /// Opens that session anew if it was ended before anything was asked that counts.
+    ///
+    /// # Errors
+    /// Why it cannot be opened any more.
+    pub(crate) fn reopen_if_ended(&mut self) -> Result<()> {
+        if self.door.is_closed() { self.reopen_door() } else { Ok(()) }
     }
 
     /// Opens that session anew if it was ended; a node for which that fails is lost.

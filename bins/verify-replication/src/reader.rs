@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 use cluster::connect::{describe, sqlstate};
 use cluster::conninfo::Conninfo;
 use cluster::session::Session;
@@ -273,7 +273,11 @@ impl Reader {
         // A server that was restarted meanwhile may show an older state than it had shown before.
         let mark = Lsn(self.passed.load(Ordering::Relaxed));
         let at = replayed(&session)?;
-        ensure!(at >= Some(mark), "node {}: it began anew, before the mark at {mark}", self.node());
+        if at < Some(mark) {
+            let why = format!("node {}: it began anew, before the mark at {mark}", self.node());
+            self.lost.give_up(why.clone());
+            bail!(why);
+        }
         self.session = session;
         (self.told, self.prepared) = (BY_SCAN, Prepared::default());
         if self.hasty {

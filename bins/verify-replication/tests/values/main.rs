@@ -6,6 +6,8 @@
 mod kinds;
 mod large;
 mod logical;
+#[path = "../common/optional.rs"]
+mod optional;
 mod planted;
 mod refused;
 

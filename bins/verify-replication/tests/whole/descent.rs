@@ -162,3 +162,26 @@ fn a_standby_that_is_fed_from_an_archive_is_proven_by_a_checkpoint() {
     assert_eq!((said.code, said.of("node2")), (Some(2), (Unknown, None)), "{}", said.stderr);
     assert!(said.stderr.contains("it has no receiver"), "{}", said.stderr);
 }
+
+/// Its proof takes a while, and somebody ends the session that asks for it.
+#[test]
+fn a_standby_whose_session_is_ended_before_it_is_proven_is_asked_again() {
+    let lab = Lab::new(1);
+    let (backend, standby) = (lab.open().backend, lab.on("node2"));
+    backend.follow("node2", None).unwrap();
+    receives_nothing(&lab, "node2");
+    lab.on("node1").script("CHECKPOINT").unwrap(); // which it does not get: so nothing is proven for now
+    let cluster = lab.lab.cluster.display().to_string();
+    let child = lab.command(&["--cluster", &cluster, "--table", "understudy.ledger"]).spawn().unwrap();
+    until_true("its session to be ended", SOON, Duration::from_millis(5), || {
+        // The question for the receiver: what comes first.
+        let sql = "SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity
+                    WHERE application_name = 'verify-replication' AND query LIKE '%pg_control_checkpoint%'";
+        standby.value(sql, &[])
+    })
+    .unwrap();
+    let section = lab.file.node.iter().find(|section| section.name == "node1").unwrap();
+    backend.follow("node2", Some(&backend.upstream(section, "node2"))).unwrap();
+    let said = crate::said(&child.wait_with_output().unwrap());
+    assert_eq!((said.code, said.of("node2")), (Some(0), (Held, Some(Descent::Streams))), "{}", said.stderr);
+}
