@@ -117,6 +117,21 @@ fn a_cluster_file_that_is_a_pipe_or_that_others_can_write_to_is_refused() {
     assert!(said.contains("can write") && said.contains("chmod"), "{said}");
 }
 
+/// What is given so has no author: who trusts it says so by giving it.
+#[test]
+fn a_cluster_file_from_stdin_is_taken_whoever_could_have_written_it() {
+    let (lab, dir) = (Lab::new(1, SyncMode::Async), tempfile::tempdir().unwrap());
+    let open = dir.path().join("open");
+    fs::copy(&lab.path, &open).unwrap();
+    fs::set_permissions(&open, Permissions::from_mode(0o666)).unwrap();
+    let said = refused(&open, "");
+    assert!(said.contains("can write") && said.contains("--cluster - < FILE"), "{said}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_failover-drill"));
+    command.args(["--dry-run", "--cluster", "-"]).stdin(fs::File::open(&open).unwrap());
+    let taken = command.output().unwrap();
+    assert_eq!(taken.status.code(), Some(0), "{}", String::from_utf8_lossy(&taken.stderr));
+}
+
 /// As with `sudo`, in a checkout of one's own: nothing of the drill's is read back from there as if it were root's.
 #[test]
 #[ignore = "plays another user: `cargo xtask test` runs it as root"]

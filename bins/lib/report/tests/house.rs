@@ -193,6 +193,13 @@ fn no_file_is_opened_without_the_question_whose_it_is() {
 }
 
 #[test]
+fn only_the_raw_floor_promotes_by_pg_ctl() {
+    let callers: Vec<String> =
+        running().filter(|(_, text)| text.contains(".pg_ctl_promote(")).map(|(path, _)| path).collect();
+    assert_eq!(callers, ["bins/failover-drill/src/floor.rs"]);
+}
+
+#[test]
 fn postgresqls_own_words_win() {
     for (path, text) in sources().iter().filter(|(path, _)| !path.ends_with("house.rs")) {
         for (number, line) in text.lines().enumerate() {

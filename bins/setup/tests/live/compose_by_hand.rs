@@ -33,6 +33,29 @@ fn an_overtaken_primary_is_fenced_and_comes_back_as_a_standby() {
     assert_eq!(hand.ask("primary", "SELECT pg_is_in_recovery()"), "t");
 }
 
+/// A volume may hold anything, and only an empty one is made a node.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn files_of_somebody_else_where_the_data_would_be_are_left_alone() {
+    let hand = ByHand::new();
+    hand.compose(&["up", "--no-start", "primary"]);
+    let (primary, thesis) = (hand.container("primary"), "/var/lib/postgresql/primary/data/thesis");
+    let in_its_volume = |script: &str| {
+        docker(&["run", "--rm", "--volumes-from", &primary, "--entrypoint", "sh", &hand.image, "-c", script])
+    };
+    in_its_volume(&format!(
+        "mkdir -p $(dirname {thesis}); echo years >{thesis}; chown -R postgres: $(dirname {thesis})"
+    ));
+    docker(&["start", &primary]);
+    wait_for("it to end", || docker(&["inspect", "--format", "{{.State.Running}}", &primary]).trim() == "false");
+    let (code, said) = (docker(&["inspect", "--format", "{{.State.ExitCode}}", &primary]), docker(&["logs", &primary]));
+    assert!(
+        code.trim() == "1" && said.contains("holds files, but no PostgreSQL data: it is left alone"),
+        "{code} {said}"
+    );
+    assert_eq!(in_its_volume(&format!("ls /var/lib/postgresql/primary/data; cat {thesis}")), "thesis\nyears\n");
+}
+
 /// A standby of a primary that no compose file of its own knows: another machine's, say.
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
