@@ -48,20 +48,27 @@ pub(crate) fn make(sh: &Shell, what: &str, runs: Option<&Path>) -> Result<(Run, 
     Ok((run, dir))
 }
 
-/// A word of the command line with `***` for what stands behind `password=` or, in a URI, between `:` and `@`.
+/// A word of the command line with `***` for what stands behind `password=` or, in a URI, between `:` and `@`. Rather too much
+/// than too little: whoever mistypes a password types one all the same.
 fn without_password(word: &str) -> String {
-    let mut shown = word.to_owned();
-    if let Some((scheme, rest)) = shown.split_once("://")
-        && let Some((login, host)) = rest.split_once('@')
-        && let Some((user, _)) = login.split_once(':')
-    {
-        shown = format!("{scheme}://{user}:***@{host}");
+    let (before, value) = word.split_at(password_at(word).unwrap_or(word.len()));
+    // To the end of the word: a value in quotes may hold anything, and a URI a second password.
+    let shown = format!("{before}{}", if value.is_empty() { "" } else { "***" });
+    let Some((scheme, rest)) = shown.split_once("://") else { return shown };
+    // To the last `@`: a password may hold one.
+    match rest.rsplit_once('@').and_then(|(login, host)| Some((login.split_once(':')?.0, host))) {
+        Some((user, host)) if !user.contains('@') => format!("{scheme}://{user}:***@{host}"),
+        _ => shown,
     }
-    let Some((before, value)) = shown.split_once("password=") else { return shown };
-    // To the end of the word: a value in quotes may hold anything.
-    let rest =
-        value.split_once('&').filter(|_| before.contains("://")).map_or(String::new(), |(_, rest)| format!("&{rest}"));
-    format!("{before}password=***{rest}")
+}
+
+/// Where the value of the first `password` begins, behind its `=`, which may have spaces around it.
+fn password_at(word: &str) -> Option<usize> {
+    let small = word.to_ascii_lowercase();
+    small.match_indices("password").find_map(|(at, name)| {
+        let rest = small[at + name.len()..].trim_start().strip_prefix('=')?;
+        Some(word.len() - rest.len())
+    })
 }
 
 /// The path of a run's folder as the reader can type it from the workspace.
@@ -90,8 +97,17 @@ mod tests {
             ("postgres://me:s3:cret@h:5432/db", "postgres://me:***@h:5432/db"),
             (
                 "--primary=postgresql://me@h/db?password=s3cret&sslmode=require",
-                "--primary=postgresql://me@h/db?password=***&sslmode=require",
+                "--primary=postgresql://me@h/db?password=***",
             ),
+            ("postgres://h/db?password=one&password=two", "postgres://h/db?password=***"),
+            ("postgres://h/db?user=me&sslpassword=s3cret", "postgres://h/db?user=me&sslpassword=***"),
+            ("postgres://me:s3@cr:et@h:5432/db", "postgres://me:***@h:5432/db"),
+            ("postgres://me:s3@cr/et@h/db?password=s3@cret", "postgres://me:***@h/db?password=***"),
+            ("postgres://me@h:5432/db?application_name=a@b", "postgres://me@h:5432/db?application_name=a@b"),
+            ("host=h password = s3cret", "host=h password =***"),
+            ("password\t= 's3 cret' password=s3cret", "password\t=***"),
+            ("PGPASSWORD=s3cret", "PGPASSWORD=***"),
+            ("a password of mine", "a password of mine"),
             ("host=h password='s3 cret' user=me", "host=h password=***"),
             ("--sync", "--sync"),
             ("postgres://h/db", "postgres://h/db"),

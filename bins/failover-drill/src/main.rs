@@ -27,7 +27,7 @@ use cluster::args::{Cluster, ClusterArgs};
 use program::progress::Progress;
 use program::run::Run;
 use program::sink::{Closed, Sink};
-use program::{duration, stop};
+use program::{duration, out, stop};
 use report::drill::DrillRow;
 use report::event::Mark;
 use report::verdict::Verdict;
@@ -213,17 +213,17 @@ fn out_dir(asked: Option<&Path>, run: &Run) -> PathBuf {
     asked.map_or_else(|| PathBuf::from(&run.name), Path::to_owned)
 }
 
-/// Sees that nothing is in the folder, if it exists, or that somebody made it for this very run (the runner does) and no
-/// file of a drill is in it.
+/// Sees that nobody else could change what will be in the folder, and that nothing is in it, if it exists, or that somebody
+/// made it for this very run (the runner does) and no file of a drill is in it.
 fn out_dir_fits(dir: &Path, run: &Run) -> Result<()> {
+    out::check(dir).context("--out")?;
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries.with_context(|| format!("--out {}", dir.display()))?,
     };
     let names = entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>();
     let names = names.with_context(|| format!("--out {}", dir.display()))?;
-    let told = std::fs::read_to_string(dir.join("run.toml")).unwrap_or_default();
-    let of_this_run = told.lines().any(|line| line == format!("run = {:?}", run.name));
+    let of_this_run = out::is_of_run(dir, &run.name);
     let ours =
         ["cluster.toml", "plan.csv", "events.csv", "ledger.csv", "reads.csv", "load.csv", "fates.csv", "settings.csv"];
     let taken = names.iter().find(|name| !of_this_run || ours.iter().any(|ours| name == ours));
@@ -236,7 +236,7 @@ fn out_dir_fits(dir: &Path, run: &Run) -> Result<()> {
 
 fn make_out_dir(dir: &Path, run: &Run) -> Result<PathBuf> {
     out_dir_fits(dir, run)?;
-    std::fs::create_dir_all(dir).and_then(|()| dir.canonicalize()).with_context(|| format!("--out {}", dir.display()))
+    out::make(dir).context("--out")
 }
 
 /// The cluster as the load is told of it. It holds no secret, and says later what was drilled; nothing reads it.

@@ -140,6 +140,8 @@ fn an_ordinary_user_sets_up_drills_and_takes_down_under_any_umask_below_tmp_and_
             let row = rows_of(&done(&run("failover-drill", &args), &what)).remove(0);
             assert_eq!((row["verdict"].as_str(), row["rejoin"].as_str()), ("held", "rewind"), "{what}");
             is_closed(labs, &user);
+            let mut made = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().metadata().unwrap().mode());
+            assert!(made.all(|mode| mode & 0o022 == 0), "{what}: what was measured could be changed");
             assert_ne!(working_below(labs), Vec::<String>::new(), "{what}: where do the servers run?");
             done(&run("setup", &["--down"]), &what);
             assert_eq!(fs::read_dir(labs).unwrap().count(), 0, "{what}");

@@ -220,11 +220,17 @@ impl Lab {
 
     /// Starts a drill with short times of load; `more` comes last, and its options win.
     pub(crate) fn start(&self, more: &[&str]) -> Drill<'_> {
+        self.start_in(more, None)
+    }
+
+    /// The same with a variable in its environment.
+    fn start_in(&self, more: &[&str], variable: Option<(&str, String)>) -> Drill<'_> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let run = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let out = self.out.path().join(&run);
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.out.path().join(format!("{run}.{name}")));
         let mut command = self.command(more, &run);
+        command.envs(variable);
         command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         Drill { of: PhantomData, child: command.spawn().unwrap(), run, out, stdout, stderr }
     }
@@ -290,6 +296,11 @@ impl Lab {
     /// Runs a drill to its end.
     pub(crate) fn drill(&self, more: &[&str]) -> Done {
         self.start(more).end()
+    }
+
+    /// The same, called by a user through `sudo`.
+    pub(crate) fn drill_by_sudo(&self, uid: u32, more: &[&str]) -> Done {
+        self.start_in(more, Some(("SUDO_UID", uid.to_string()))).end()
     }
 }
 

@@ -3,10 +3,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use program::dirs;
+
+/// The mode of a lab's directories.
+const MODE: u32 = 0o755;
 
 /// Makes a directory of a lab, or mends the mode of one that a killed set-up left. One that may be somebody else's has to
 /// be proven ours first.
@@ -16,28 +19,15 @@ use anyhow::{Context as _, Result, ensure};
 pub fn make_dir(dir: &Path) -> Result<()> {
     make_missing_dirs(dir)?;
     ensure!(!dir.is_symlink(), "{} is a symbolic link: it is left alone", dir.display());
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).with_context(|| dir.display().to_string())
+    dirs::set_mode(dir, MODE)
 }
 
 /// Makes a directory and those above it that are missing. What is there is left as it is.
 ///
 /// # Errors
-/// What the system says.
+/// What the system says, or if somebody else could change what leads there.
 pub fn make_missing_dirs(dir: &Path) -> Result<()> {
-    let make = || -> io::Result<()> {
-        match fs::DirBuilder::new().mode(0o755).create(dir) {
-            Ok(()) => fs::set_permissions(dir, fs::Permissions::from_mode(0o755)), // also under a umask of 077
-            Err(_) if dir.is_dir() => Ok(()),                                      // somebody else was faster
-            Err(error) => Err(error),
-        }
-    };
-    if dir.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = dir.parent() {
-        make_missing_dirs(above)?;
-    }
-    make().with_context(|| format!("cannot make {}", dir.display()))
+    dirs::make_missing(dir, Some(MODE), None)
 }
 
 /// Removes a file, if it is there.

@@ -96,6 +96,11 @@ impl Process {
         }
     }
 
+    /// The process that it is a child of; `None` if it is gone.
+    pub(crate) fn parent(&self) -> Option<i32> {
+        stat(self.pid).map(|stat| stat.parent)
+    }
+
     pub(crate) fn arguments(&self) -> Vec<String> {
         let bytes = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
         bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()

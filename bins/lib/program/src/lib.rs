@@ -1,14 +1,16 @@
 //! How each program behaves: main and exit codes, stdout, signals, child programs, the clock, progress, durations; whose a
-//! path is.
+//! path is, and how directories are made.
 //!
 //! Nothing here knows of PostgreSQL.
 
 pub mod alarm;
 pub mod child;
 pub mod clock;
+pub mod dirs;
 pub mod duration;
 pub mod entry;
 pub mod folder;
+pub mod out;
 pub mod progress;
 pub mod run;
 pub mod sink;

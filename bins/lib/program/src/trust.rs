@@ -54,7 +54,7 @@ pub fn read_private(path: &Path) -> Result<String> {
     let file = open_plain(&real)?;
     let mode = file.metadata().with_context(|| shown.to_string())?.mode();
     ensure!(mode & 0o077 == 0, "{shown} can be read by others: run `chmod 0600 {shown}`");
-    text_of(file, &real)
+    text_of(file, &real, MOST_BYTES)
 }
 
 /// Sees that only we or root can change what lies in a directory, which is no link to one. `false`: it is not there, and
@@ -67,14 +67,32 @@ pub fn check_dir(dir: &Path) -> Result<bool> {
     let Some(real) = follow(&dir, None)? else { return Ok(false) };
     let metadata = fs::symlink_metadata(&dir).with_context(|| dir.display().to_string())?;
     ensure!(!metadata.is_symlink(), "{} is a symbolic link: it is left alone", dir.display());
+    check_closed(&real)?;
+    Ok(true)
+}
+
+/// As [`check_dir`], of a directory that may be named by a link, and may be `also`'s. Returns it without links; `None`: it is
+/// not there.
+///
+/// # Errors
+/// As [`read`].
+pub fn real_dir(dir: &Path, also: Option<u32>) -> Result<Option<PathBuf>> {
+    let real = follow(dir, also)?;
+    real.as_deref().map_or(Ok(()), check_closed)?;
+    Ok(real)
+}
+
+/// Sees that it is a directory that not everybody may write to, not even if it is sticky.
+fn check_closed(dir: &Path) -> Result<()> {
+    let metadata = fs::symlink_metadata(dir).with_context(|| dir.display().to_string())?;
     ensure!(metadata.is_dir(), "{} is not a directory: it is left alone", dir.display());
     ensure!(
         metadata.mode() & 0o002 == 0,
         "{}: others can write there too (mode {:04o}): name a directory of its own below it, or `chmod o-w` it",
-        real.display(),
+        dir.display(),
         metadata.mode() & 0o7777
     );
-    Ok(true)
+    Ok(())
 }
 
 /// A program, or a directory of them, without links: only we, root or `also` could have put it there. `also` is the user
@@ -144,7 +162,15 @@ pub fn open_plain(path: &Path) -> Result<File> {
 /// # Errors
 /// As [`open_plain`], or that it is too long or no text.
 pub fn read_plain(path: &Path) -> Result<String> {
-    text_of(open_plain(path)?, path)
+    read_plain_up_to(path, MOST_BYTES)
+}
+
+/// As [`read_plain`], of a file that may have up to `most` bytes.
+///
+/// # Errors
+/// As [`read_plain`].
+pub fn read_plain_up_to(path: &Path, most: u64) -> Result<String> {
+    text_of(open_plain(path)?, path, most)
 }
 
 /// As [`read_plain`]; `None` if there is no such file.
@@ -160,16 +186,21 @@ pub fn read_plain_if_there(path: &Path) -> Result<Option<String>> {
     }
 }
 
-fn text_of(file: File, path: &Path) -> Result<String> {
+fn text_of(file: File, path: &Path, most: u64) -> Result<String> {
+    let shown = || path.display().to_string();
     let mut text = String::new();
-    file.take(MOST_BYTES + 1).read_to_string(&mut text).with_context(|| path.display().to_string())?;
-    ensure!(text.len() as u64 <= MOST_BYTES, "{}: more than {MOST_BYTES} bytes are no file of ours", path.display());
+    let mut length = file.metadata().with_context(shown)?.len(); // what is too long is not read to see it
+    if length <= most {
+        file.take(most + 1).read_to_string(&mut text).with_context(shown)?;
+        length = text.len() as u64; // it may have grown
+    }
+    ensure!(length <= most, "{}: more than {most} bytes are no file of ours", path.display());
     Ok(text)
 }
 
 /// Follows a path from `/` on, and sees at each step that nobody else could have put there what it leads to. Returns it
 /// without links; `None` if it ends nowhere.
-fn follow(path: &Path, also: Option<u32>) -> Result<Option<PathBuf>> {
+pub(crate) fn follow(path: &Path, also: Option<u32>) -> Result<Option<PathBuf>> {
     let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
     let mut at = PathBuf::from("/");
     let mut ahead: Vec<OsString> = Vec::new(); // the next step last
@@ -219,10 +250,8 @@ fn push(ahead: &mut Vec<OsString>, path: &Path) {
 
 /// One step: its owner, and who may write.
 fn check(path: &Path, metadata: &Metadata, also: Option<u32>) -> Result<()> {
-    let (us, owner, mode) = (rustix::process::geteuid().as_raw(), metadata.uid(), metadata.mode());
-    if owner != us && owner != 0 && Some(owner) != also {
-        return Err(foreign(path, owner, us));
-    }
+    let (owner, mode) = (metadata.uid(), metadata.mode());
+    check_owner(path, owner, also)?;
     // A link has no modes; and in a sticky directory only its owner can exchange what is somebody's.
     if metadata.is_symlink() || (metadata.is_dir() && mode & 0o1000 != 0) {
         return Ok(());
@@ -237,6 +266,12 @@ fn check(path: &Path, metadata: &Metadata, also: Option<u32>) -> Result<()> {
     let right = if who == "group" { "g-w" } else { "go-w" };
     let (shown, mode) = (path.display(), mode & 0o7777);
     bail!("{who} can write to {shown} (mode {mode:04o}), and so it may say anything: `chmod {right} {shown}`")
+}
+
+/// Sees that `owner`, whose the path is, is ourselves, root or `also`.
+pub(crate) fn check_owner(path: &Path, owner: u32, also: Option<u32>) -> Result<()> {
+    let us = rustix::process::geteuid().as_raw();
+    if owner == us || owner == 0 || Some(owner) == also { Ok(()) } else { Err(foreign(path, owner, us)) }
 }
 
 fn foreign(path: &Path, owner: u32, us: u32) -> anyhow::Error {
@@ -312,8 +347,13 @@ mod tests {
             assert!(said(path).contains("not a plain file") || said(path).contains("can write"), "{}", said(path));
             assert!(format!("{:#}", read_plain(path).unwrap_err()).contains("not a plain file"), "{}", path.display());
         }
-        fs::write(dir.path().join("long"), vec![b'x'; 2 << 20]).unwrap();
-        assert!(said(&dir.path().join("long")).contains("bytes"));
+        let long = dir.path().join("long");
+        fs::write(&long, vec![b'x'; 2 << 20]).unwrap();
+        assert!(said(&long).contains("bytes"));
+        assert!(read_plain_up_to(&long, (2 << 20) - 1).is_err());
+        assert_eq!(read_plain_up_to(&long, 2 << 20).unwrap().len(), 2 << 20);
+        File::options().write(true).open(&long).unwrap().set_len(1 << 40).unwrap(); // sparse: it takes no room on the disk
+        assert!(read_plain_up_to(&long, 1 << 30).unwrap_err().to_string().contains("bytes"));
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn escape(text: &str, may_stay: impl Fn(char) -> bool) -> Cow<'_, str> {
 /// Whether a character turns the direction in which those after it are read, or begins a line to a terminal that knows
 /// Unicode's own line ends.
 fn turns(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -69,7 +69,14 @@ mod tests {
     #[test]
     fn no_text_moves_the_cursor_or_makes_a_line() {
         assert_eq!(one_line("a\x1b[2Jb\r\nverdict   held\u{9b}1m"), "a\\u{1b}[2Jb\\r\\nverdict   held\\u{9b}1m");
-        assert_eq!(one_line("a\u{202e}b"), "a\\u{202e}b");
+        // All that turn the direction of reading, by Unicode's Bidi_Control.
+        for c in ['\u{61c}', '\u{200e}', '\u{200f}']
+            .into_iter()
+            .chain('\u{202a}'..='\u{202e}')
+            .chain('\u{2066}'..='\u{2069}')
+        {
+            assert_eq!(one_line(&format!("a{c}b")), format!("a{}b", c.escape_unicode()));
+        }
         assert_eq!(for_terminal("ours\n\ta\x07"), "ours\n\ta\\u{7}");
     }
 

@@ -60,6 +60,21 @@ fn a_strangers_directory_in_the_lab_is_reported_and_the_rest_is_gone() {
     fs::remove_dir_all(home.lab().join("another")).unwrap();
 }
 
+/// What the servers' user can put in their place keeps nothing running.
+#[test]
+fn pid_files_that_are_none_keep_no_server_running() {
+    let home = Home::new();
+    home.made(&[]);
+    for (node, put) in [("node1", "mkdir"), ("node2", "mkfifo")] {
+        let file = home.lab().join(node).join("data/postmaster.pid");
+        fs::remove_file(&file).unwrap();
+        assert!(std::process::Command::new(put).arg(&file).status().unwrap().success());
+    }
+    assert!(home.has_processes());
+    let down = home.setup(&["--down"]);
+    assert_eq!((down.code, home.names(), home.has_processes()), (Some(0), vec![], false), "{down:?}");
+}
+
 /// Nothing of it is touched, and what is said puts it right.
 #[test]
 fn a_lab_whose_marker_is_gone_has_a_way_out() {

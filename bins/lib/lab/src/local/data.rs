@@ -1,17 +1,17 @@
 //! Data directories: made by `initdb` or `pg_basebackup`, swapped by rename, read in single-user mode, removed.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use program::{tool, trust};
 use xshell::{Shell, cmd};
 
 use super::LocalLab;
 use super::node::NodeDir;
 use super::postmaster::{self, Postmaster};
+use super::remove::remove_dir;
 use crate::conf;
 use crate::marker;
 use crate::secrets::{ADMIN, REPLICATION, Secrets};
@@ -25,6 +25,10 @@ const CLONE_DEADLINE: Duration = Duration::from_secs(3_600);
 
 /// Time for single-user mode: it may have to recover from a crash first.
 const SINGLE_DEADLINE: Duration = Duration::from_secs(120);
+
+/// How many bytes of rows single-user mode may give. A drill asks for those of its ledger, some hundred bytes each; the file is
+/// the servers' user's, who could let it grow without end.
+const MOST_ROWS: u64 = 1 << 30;
 
 impl LocalLab {
     /// Makes a new, empty data directory with the administrator's password.
@@ -90,10 +94,10 @@ impl LocalLab {
         }
         let parent = data.parent().context("a data directory has a parent")?;
         marker::check(parent, &self.id)?;
-        let running = Postmaster::of(data, &self.ours)?.is_some();
+        let running = Postmaster::to_end(data, &self.ours)?.is_some();
         ensure!(!running, "a server runs in {}: it is left alone", data.display());
         postmaster::remove_orphaned_segment(data)?;
-        fs::remove_dir_all(data).with_context(|| format!("cannot remove {}", data.display()))
+        remove_dir(data)
     }
 
     /// The rows of one query in single-user mode, as CSV: no socket, no port, nobody else.
@@ -114,14 +118,30 @@ impl LocalLab {
         let mut command = self.command(node, command);
         let stdin = fs::File::open(&input).with_context(|| input.display().to_string())?;
         let said = tool::output_with_stdin(&mut command, stdin.into(), SINGLE_DEADLINE)?;
-        let mut rows = String::new();
-        let read = trust::open_plain(&output).and_then(|mut file| Ok(file.read_to_string(&mut rows)?));
+        let rows = rows_in(&output);
         for file in [&input, &output] {
             let _ = fs::remove_file(file);
         }
-        match read {
-            Ok(_) if said.status.success() && !said.stderr.contains("ERROR:") => Ok(rows),
-            _ => bail!("node {}: single-user mode gave no rows: {}", node.name, said.why()),
-        }
+        let why = || format!("node {}: single-user mode gave no rows: {}", node.name, said.why());
+        ensure!(said.status.success() && !said.stderr.contains("ERROR:"), why());
+        rows.with_context(why)
+    }
+}
+
+fn rows_in(file: &Path) -> Result<String> {
+    trust::read_plain_up_to(file, MOST_ROWS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_without_end_are_not_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "1,2\n").unwrap();
+        assert_eq!(rows_in(file.path()).unwrap(), "1,2\n");
+        file.as_file().set_len(1 << 40).unwrap(); // sparse: it takes no room on the disk
+        assert!(rows_in(file.path()).unwrap_err().to_string().contains("bytes"));
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::ours::Ours;
 use super::postmaster::{self, Postmaster};
+use super::remove::remove_dir;
 use super::tools;
 use crate::backend::Removed;
 use crate::files::remove_file;
@@ -38,13 +39,13 @@ fn end_processes(dir: &Path, id: &LabId, ours: &Ours) -> Result<u32> {
             continue;
         }
         for data in ["data", "data.new", "data.old"].map(|name| node.join(name)) {
-            Postmaster::of(&data, ours)?; // nobody is ended before all are known to be ours
+            Postmaster::to_end(&data, ours)?; // nobody is ended before all are known to be ours
             datas.push(data);
         }
     }
     let mut ended = if ours.knows_programs() { tools::end_gently_below(dir, ours)? } else { 0 };
     for data in &datas {
-        if let Some(postmaster) = Postmaster::of(data, ours)? {
+        if let Some(postmaster) = Postmaster::to_end(data, ours)? {
             postmaster.kill_all(&mut || {})?;
             ended += 1;
         }
@@ -62,7 +63,7 @@ pub(super) fn remove_node(dir: &Path, id: &LabId, ours: &Ours) -> Result<()> {
     }
     marker::check(dir, id)?;
     for data in ["data", "data.new", "data.old"].map(|name| dir.join(name)) {
-        let running = Postmaster::of(&data, ours)?.is_some();
+        let running = Postmaster::to_end(&data, ours)?.is_some();
         ensure!(!running, "a server runs in {}: it is left alone", data.display());
         postmaster::remove_orphaned_segment(&data)?;
     }
@@ -72,9 +73,7 @@ pub(super) fn remove_node(dir: &Path, id: &LabId, ours: &Ours) -> Result<()> {
         if path.file_name().is_some_and(|name| name == marker::FILE) {
             continue;
         }
-        let is_dir = fs::symlink_metadata(&path)?.is_dir();
-        let gone = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        gone.with_context(|| format!("cannot remove {}", path.display()))?;
+        if fs::symlink_metadata(&path)?.is_dir() { remove_dir(&path)? } else { remove_file(&path)? }
     }
     remove_file(&dir.join(marker::FILE))?;
     fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))

@@ -18,6 +18,7 @@ mod node;
 mod ours;
 pub mod postmaster;
 mod primary;
+mod remove;
 mod tools;
 
 use std::path::{Path, PathBuf};

@@ -72,7 +72,7 @@ impl NodeDir {
             let length = file.metadata()?.len();
             file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL)))?;
             let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
+            file.take(LOG_TAIL).read_to_end(&mut bytes)?; // it may grow meanwhile
             let text = String::from_utf8_lossy(&bytes);
             let whole = if length > LOG_TAIL { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
             Ok(whole.trim_end().to_owned())

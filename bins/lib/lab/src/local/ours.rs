@@ -63,9 +63,11 @@ impl Ours {
     /// # Errors
     /// Why it is not: then it is to be left alone.
     pub(super) fn check_server(&self, process: &Process, data: &Path, owner: u32) -> Result<()> {
-        let why = match (marker::read_in_data(data)?, process.uid(), process.program()) {
-            (Some(id), ..) if id != self.id => "the directory bears another lab's marker".to_owned(),
-            (None, ..) if !data.ends_with("data.new") => "the directory does not bear this lab's marker".to_owned(),
+        let why = match (marker::read_in_data(data), process.uid(), process.program()) {
+            // A pipe in its place, say: that is the servers' user's doing.
+            (Err(error), ..) => format!("its marker does not say whose it is ({error:#})"),
+            (Ok(Some(id)), ..) if id != self.id => "the directory bears another lab's marker".to_owned(),
+            (Ok(None), ..) if !data.ends_with("data.new") => "the directory does not bear this lab's marker".to_owned(),
             (_, uid, _) if uid != Some(owner) => "it is not its owner's".to_owned(),
             (.., program) if !self.is_program(&program, "postgres") => {
                 format!("{} is not the lab's `postgres`", program.display())

@@ -44,6 +44,31 @@ impl Postmaster {
         proven.map(|()| Some(Postmaster { process, data, owner }))
     }
 
+    /// As [`Postmaster::of`], for who ends it: where `postmaster.pid` is no plain file, which is the servers' user's doing, the
+    /// server is found by where it works.
+    ///
+    /// # Errors
+    /// As [`Postmaster::of`].
+    pub(crate) fn to_end(data: &Path, ours: &Ours) -> Result<Option<Postmaster>> {
+        let Some(owner) = owner(data)? else { return Ok(None) };
+        if recorded_pid(data).is_ok() {
+            return Postmaster::of(data, ours);
+        }
+        let data = data.canonicalize().with_context(|| data.display().to_string())?;
+        let mut servers = Vec::new();
+        for process in processes(|stat, process| Ok(stat.name == "postgres" && process.works_in(&data, false)?))? {
+            let proven = ours.check_server(&process, &data, owner);
+            if process.lives()? {
+                proven?;
+                servers.push(process);
+            }
+        }
+        let numbers: Vec<i32> = servers.iter().map(|process| process.pid.as_raw_nonzero().get()).collect();
+        let is_child = |process: &Process| process.parent().is_some_and(|parent| numbers.contains(&parent));
+        let postmaster = servers.into_iter().find(|process| !is_child(process));
+        Ok(postmaster.map(|process| Postmaster { process, data, owner }))
+    }
+
     /// Whether it takes connections: the eighth line of `postmaster.pid`, by which `pg_ctl --wait` tells it too. Else it
     /// is starting or stopping.
     #[must_use]
@@ -147,7 +172,7 @@ pub fn remove_orphaned_segment(data: &Path) -> Result<()> {
 /// # Errors
 /// If it cannot be told.
 fn orphaned_segment(data: &Path) -> Result<Option<u64>> {
-    let Some(pid) = recorded_pid(data)? else { return Ok(None) };
+    let Ok(Some(pid)) = recorded_pid(data) else { return Ok(None) }; // what is no plain file names none
     let text = trust::read_plain(&data.join("postmaster.pid")).unwrap_or_default();
     let Some(line) = text.lines().nth(6) else { return Ok(None) };
     let mut words = line.split_whitespace();
@@ -199,7 +224,9 @@ pub fn clear_stale_socket(dir: &Path) -> Result<()> {
 
 /// The pid that `postmaster.pid` names; `None` without such a file.
 fn recorded_pid(data: &Path) -> Result<Option<Pid>> {
-    let Some(text) = trust::read_plain_if_there(&data.join("postmaster.pid"))? else { return Ok(None) };
+    let text = trust::read_plain_if_there(&data.join("postmaster.pid"))
+        .context("which server runs there cannot be told, but `setup --down` ends it all the same")?;
+    let Some(text) = text else { return Ok(None) };
     // A single-user server writes its pid as a negative number.
     let number = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok()).map(i32::abs);
     Ok(number.and_then(Pid::from_raw))
@@ -299,9 +326,45 @@ mod tests {
         fs::rename(&kept, lab.data()).unwrap();
         fs::remove_file(lab.data().join(marker::FILE)).unwrap();
         refused("does not bear this lab's marker");
+        let pipe = lab.data().join(marker::FILE);
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        refused("not a plain file");
+        refused(&child.id().to_string());
         marker::put(&lab.data(), &LabId::new()).unwrap();
         refused("another lab's marker");
         end(child);
+    }
+
+    /// Nothing that the servers' user puts in place of `postmaster.pid` keeps a lab from being taken down.
+    #[test]
+    fn a_server_whose_pid_file_is_no_plain_file_is_found_by_where_it_works() {
+        let lab = Lab::new();
+        let child = lab.run(&lab.dir.path().join("bin/postgres"));
+        let file = lab.data().join("postmaster.pid");
+        let found = || Postmaster::to_end(&lab.data(), &lab.ours).unwrap().map(|found| found.process.pid);
+        let its = Pid::from_raw(child.id().cast_signed());
+        assert_eq!(found(), its);
+        for put in ["mkdir", "mkfifo", "ln -s /dev/zero", "truncate -s 1T"] {
+            let _ = fs::remove_file(&file).or_else(|_| fs::remove_dir(&file));
+            let mut words = put.split(' ');
+            let mut command = Command::new(words.next().unwrap());
+            assert!(command.args(words).arg(&file).status().unwrap().success());
+            let said = format!("{:#}", Postmaster::of(&lab.data(), &lab.ours).err().expect(put));
+            assert!(said.contains("postmaster.pid") && said.contains("`setup --down`"), "{said}");
+            assert_eq!(found(), its, "{put}");
+            remove_orphaned_segment(&lab.data()).unwrap();
+        }
+        let stranger = Command::new(lab.dir.path().join("elsewhere/postgres"))
+            .args(["-c", "read wait"])
+            .current_dir(lab.data())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Postmaster::to_end(&lab.data(), &lab.ours).err().expect("an error").to_string();
+        assert!(said.contains(&stranger.id().to_string()) && said.contains("left alone"), "{said}");
+        end(stranger);
+        end(child);
+        assert_eq!(found(), None);
     }
 
     /// It runs the lab's own program there, and has a copy of its number in the file.

@@ -1,0 +1,184 @@
+//! Removing directories of the servers' user. It may have filled them with anything, and may still be at it: so what is in one is
+//! removed as that user, and by `rm`, which needs no descriptor for each step down.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use program::{stop, tool};
+
+use crate::account::Account;
+use crate::process::processes;
+
+/// How often a directory is emptied before its owner is said to go on filling it.
+const TRIES: u32 = 5;
+
+/// What lies between two tries: time for a process that has just been killed to be gone.
+const BETWEEN: Duration = Duration::from_millis(100);
+
+/// Time for `rm`, and for `chmod`: a disk removes some ten thousand files a second, and an idle lab has a thousand a node.
+const RM_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Removes a directory that stands in one of ours, with all that is in it.
+///
+/// # Errors
+/// If something stays in it; who may have put it there.
+pub(super) fn remove_dir(dir: &Path) -> Result<()> {
+    let metadata = fs::symlink_metadata(dir).with_context(|| dir.display().to_string())?;
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    let owner = if is_ours { Account::Own } else { Account::Other { uid: metadata.uid(), gid: metadata.gid() } };
+    for _ in 0..TRIES {
+        run(owner, "rm", &["-rf"], dir)?;
+        if is_gone(dir)? {
+            return Ok(());
+        }
+        // Its owner can have closed a directory to itself.
+        run(owner, "chmod", &["-R", "u+rwx"], dir)?;
+        stop::pause(BETWEEN)?;
+    }
+    // What is not its owner's: a copy that root has made there, say.
+    let said = run(Account::Own, "rm", &["-rf"], dir)?;
+    if is_gone(dir)? { Ok(()) } else { Err(left(dir, owner, &said)) }
+}
+
+/// Runs a tool on the directory, however it ends, and returns the end of what it complained of.
+fn run(account: Account, program: &str, args: &[&str], dir: &Path) -> Result<String> {
+    let mut command = Command::new(program);
+    command.args(args).arg("--").arg(dir).current_dir("/");
+    let said = tool::output(account.apply(command), RM_DEADLINE)?;
+    Ok(said.stderr.lines().last().unwrap_or_default().to_owned())
+}
+
+/// Takes the directory itself away, if nothing is in it: it stands in one of ours, where its owner may not.
+fn is_gone(dir: &Path) -> Result<bool> {
+    match fs::remove_dir(dir) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot remove {}", dir.display())),
+    }
+}
+
+fn left(dir: &Path, owner: Account, said: &str) -> anyhow::Error {
+    let works_there = || -> Result<Vec<String>> {
+        let real = dir.canonicalize()?;
+        let found = processes(|_, process| Ok(process.uid() == Some(owner.uid()) && process.works_in(&real, true)?))?;
+        Ok(found.iter().map(|process| format!("{} ({})", process.pid, process.program().display())).collect())
+    };
+    let who = match works_there() {
+        Ok(found) if !found.is_empty() => format!("end what works there, process {}", found.join(", ")),
+        _ => format!("`ps -U {}` lists what may be writing there: end it", owner.uid()),
+    };
+    let dir = dir.display();
+    let said = report::foreign::quoted(said);
+    anyhow!("{dir} was emptied {TRIES} times and there is something in it: {who}, then try again ({said})")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::fs::{PermissionsExt as _, fchown};
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Child, Stdio};
+
+    use rustix::fs::{Mode, OFlags, mkdirat, openat};
+
+    use super::*;
+
+    const NOBODY: u32 = 65_534;
+
+    /// Deeper than a program can go that keeps a descriptor open for each step, and goes down by calling itself.
+    const DEEP: u32 = 100_000;
+
+    /// A directory of ours, and one in it that is another user's, if there is another one.
+    struct Room {
+        base: tempfile::TempDir,
+        data: std::path::PathBuf,
+    }
+
+    impl Room {
+        fn new() -> Room {
+            let base = tempfile::tempdir().unwrap();
+            fs::set_permissions(base.path(), Permissions::from_mode(0o755)).unwrap();
+            let data = base.path().join("data");
+            fs::create_dir(&data).unwrap();
+            give(fs::File::open(&data).unwrap());
+            Room { base, data }
+        }
+
+        fn is_removed(&self) {
+            remove_dir(&self.data).unwrap();
+            assert_eq!(fs::read_dir(self.base.path()).unwrap().count(), 0);
+        }
+    }
+
+    fn is_root() -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    fn give(file: impl std::os::fd::AsFd) {
+        if is_root() {
+            fchown(file, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_nested_without_end_is_removed() {
+        let room = Room::new();
+        let mut at = OwnedFd::from(fs::File::open(&room.data).unwrap());
+        for _ in 0..DEEP {
+            mkdirat(&at, "d", Mode::RWXU).unwrap();
+            at = openat(&at, "d", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+            give(&at);
+        }
+        room.is_removed();
+    }
+
+    #[test]
+    fn what_its_owner_has_closed_and_what_is_somebody_elses_is_removed_and_a_links_target_stays() {
+        let (room, target) = (Room::new(), tempfile::tempdir().unwrap());
+        fs::write(target.path().join("thesis"), "").unwrap();
+        std::os::unix::fs::symlink(target.path(), room.data.join("link")).unwrap();
+        let closed = room.data.join("closed");
+        fs::create_dir_all(closed.join("below")).unwrap(); // as root: root's, in a directory of another user
+        fs::write(closed.join("below/file"), "").unwrap();
+        give(fs::File::open(&closed).unwrap());
+        fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
+        room.is_removed();
+        assert!(target.path().join("thesis").exists());
+    }
+
+    /// Ended with its variable.
+    struct Maker(Child);
+
+    impl Drop for Maker {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn who_goes_on_filling_a_directory_is_named() {
+        let room = Room::new();
+        let mut command = Command::new("sleep");
+        command.arg("600").current_dir(&room.data).stdin(Stdio::null());
+        let owner = if is_root() { Account::Other { uid: NOBODY, gid: NOBODY } } else { Account::Own };
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let maker = Maker(command.spawn().unwrap());
+        let said = left(&room.data, owner, "rm: it is not empty").to_string();
+        for words in [&format!("process {} (", maker.0.id()), room.data.to_str().unwrap(), "rm: it is not empty"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        drop(maker);
+        let said = left(&room.data, owner, "").to_string();
+        assert!(said.contains(&format!("`ps -U {}`", owner.uid())), "{said}");
+    }
+}
