@@ -150,7 +150,8 @@ fn owner(local: SocketAddr, remote: SocketAddr) -> Result<Option<u32>> {
         (Some(NLMSG_ERROR), Some(errno)) => bail!("sock_diag: error {}", errno.cast_signed()),
         // struct inet_diag_msg: four bytes, the two ends (48), three numbers, the user, the inode
         (Some(SOCK_DIAG_BY_FAMILY), _) => {
-            let (uid, inode) = (number(80).context("sock_diag: a short answer")?, number(84).unwrap_or(0));
+            let of = |at| number(at).context("sock_diag: a short answer");
+            let (uid, inode) = (of(80)?, of(84)?);
             Ok((inode != 0).then_some(uid))
         }
         _ => bail!("sock_diag: an answer of kind {kind:?}"),

@@ -10,11 +10,12 @@ const SYSTEM_DIR: &str = "/etc/postgresql-common";
 /// The parameters of a service.
 ///
 /// # Errors
-/// If no service file can be read, or none has it.
+/// If none has it, or one could have been written by somebody else, or cannot be read.
 pub fn find(service: &str) -> Result<Vec<(String, String)>> {
     let files = service_files();
     for file in &files {
-        let Ok(text) = std::fs::read_to_string(file) else { continue };
+        // It says whom to talk to, and with which password file.
+        let Some(text) = program::trust::read_if_there(file).context("service file")? else { continue };
         if let Some(found) = section(&text, service).with_context(|| format!("service file {}", file.display()))? {
             return Ok(found);
         }

@@ -194,9 +194,16 @@ impl Verify<'_> {
 
     /// Large objects, by the pages of their content.
     fn large_objects(&mut self, known: &mut [Abilities]) -> Result<()> {
-        let Some(here) = relations::large_objects(self.primary.reader()).unwrap_or(None) else {
-            self.coverage.left_out.push("large objects (this role may not read them)".to_owned());
-            return Ok(());
+        let here = match relations::large_objects(self.primary.reader()) {
+            Ok(Some(here)) => here,
+            Ok(None) => {
+                self.coverage.left_out.push("large objects (this role may not read them)".to_owned());
+                return Ok(());
+            }
+            Err(trouble) => {
+                self.coverage.left_out.push(format!("large objects (they were not asked for: {trouble})"));
+                return Ok(());
+            }
         };
         // The same table with the same oid on every server.
         let copies: Vec<_> = self.standbys.iter().map(|_| Some(&here)).collect();
