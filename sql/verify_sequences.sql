@@ -1,5 +1,5 @@
--- The definitions of sequences, who wrote them last, and what they are called by now. Where a sequence stands is read from itself: its log_cnt says how far
--- ahead a standby may be, and neither pg_sequences nor pg_sequence_last_value() shows it.
+-- The definitions of sequences, who wrote them last, and what they are called by now. Where a sequence stands is read from itself:
+-- its log_cnt says how far ahead a standby may be, and neither pg_sequences nor pg_sequence_last_value() shows it.
 -- psql: PREPARE verify_sequences (oid[]) AS
 -- psql: EXECUTE verify_sequences (ARRAY['understudy.customers_id_seq'::regclass]);
 SELECT s.seqrelid,

@@ -8,10 +8,11 @@ SET jit = off;                            -- a chunk is too short to pay for com
 SET statement_timeout = '5min';           -- a chunk takes seconds; after this nobody waits for it any more
 SET lock_timeout = '10s';                 -- a table that is being rewritten is unknown; we do not queue before others
 SET client_connection_check_interval = '1s';
--- a chunk may take as long as statement_timeout says, whatever this role's own settings are (the first one: PostgreSQL 17 and newer)
+-- a chunk may take as long as statement_timeout says, and the next one may be waited for, whatever this role's own settings are (the
+-- first one: PostgreSQL 17 and newer)
 SELECT pg_catalog.set_config(s.name, '0', false)
   FROM pg_catalog.pg_settings AS s
- WHERE s.name IN ('transaction_timeout', 'idle_in_transaction_session_timeout');
+ WHERE s.name IN ('transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout');
 -- SQL_ASCII says nothing of what its bytes mean: there, they are sent as they are
 SELECT pg_catalog.set_config('client_encoding', pg_catalog.current_setting('server_encoding'), false)
  WHERE pg_catalog.current_setting('server_encoding') = 'SQL_ASCII';

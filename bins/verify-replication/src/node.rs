@@ -35,6 +35,10 @@ const REOPENED: u32 = 10;
 /// The pause before that.
 const REOPEN_PAUSE: Duration = Duration::from_millis(50);
 
+/// A session for short questions is silent for as long as a table is read, and is not to be ended for that by a time-out that its
+/// role or database has set.
+const PATIENT: &str = "SET idle_session_timeout = 0";
+
 /// How nodes are opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
@@ -83,6 +87,7 @@ impl Node {
     /// If the server refuses them.
     pub(crate) fn open(cluster: &Cluster, node: &args::Node, door: Session, how: Opening) -> Result<Node> {
         let info = cluster.info(node, Role::Monitor)?;
+        door.script(PATIENT)?;
         let (passed, lost) = (Arc::new(AtomicU64::new(0)), Lost::default());
         let pace = Arc::new(Pace::new(how.max_rows_per_s));
         let open = |_| Reader::open(&node.name, &info, Arc::clone(&passed), lost.clone(), Arc::clone(&pace));
@@ -116,6 +121,7 @@ impl Node {
         self.reopened += 1;
         program::stop::pause(REOPEN_PAUSE)?;
         let door = Session::open(&self.name, &self.info, APPLICATION)?;
+        door.script(PATIENT)?;
         ensure!(
             door.value::<bool>("SELECT pg_catalog.pg_is_in_recovery()", &[])?,
             "node {}: it is a standby no more",

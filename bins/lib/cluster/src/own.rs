@@ -44,13 +44,11 @@ impl Token {
         Token(format!("{:016x}{:016x}", random(), random()))
     }
 
-    /// The conninfo of the session that is to bear it. It may be silent for long while another one of ours works, and is not to be
-    /// ended for that by a time-out that its role or database has set.
+    /// The conninfo of the session that is to bear it.
     pub(crate) fn give(&self, info: &Conninfo) -> Conninfo {
         // Before the first question: a database's owner can set where its names are looked for, and have his own functions
         // called in the place of the system's.
-        let info = info.with_setting("search_path", "pg_catalog");
-        info.with_setting("idle_session_timeout", "0").with_setting(SETTING, &self.0)
+        info.with_setting("search_path", "pg_catalog").with_setting(SETTING, &self.0)
     }
 
     /// The question for it. Where the token is not there the question changes nothing; where it is, it is asked for as

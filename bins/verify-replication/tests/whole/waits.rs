@@ -253,11 +253,11 @@ fn sessions_that_are_silent_for_long_are_not_ended_for_that() {
     let lab = Lab::new(1);
     let primary = lab.on("node1");
     primary
-        .script("CREATE TABLE t AS SELECT generate_series(1, 9000) AS i; CREATE TABLE u (id int PRIMARY KEY)")
+        .script("CREATE TABLE t AS SELECT generate_series(1, 12000) AS i; CREATE TABLE u (id int PRIMARY KEY)")
         .unwrap();
-    primary.script("ALTER ROLE understudy_monitor SET idle_session_timeout = '200ms'").unwrap();
+    primary.script("ALTER ROLE understudy_monitor SET idle_session_timeout = '2s'").unwrap();
     lab.catch_up("node2");
-    let said = lab.verify(&["--table", "t", "--table", "u", "--max-rows-per-s", "3000"]);
+    let said = lab.verify(&["--table", "t", "--table", "u", "--max-rows-per-s", "2000"]);
     assert_eq!((said.code, said.of("node2").0, said.rows.len()), (Some(0), Held, 2), "{}", said.stderr);
 }
 

@@ -1,6 +1,7 @@
 //! `sslmode` means what libpq says (PostgreSQL manual, "SSL Support").
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,14 +24,32 @@ struct Lab {
 }
 
 impl Lab {
-    fn new(settings: &[(&str, &Path)]) -> Lab {
-        let home = lab::scratch::home().unwrap();
+    fn new() -> Lab {
+        Lab::with(&[]).unwrap()
+    }
+
+    /// With this certificate, and the key of its name. `None`: PostgreSQL is here without TLS, which is said beside the results.
+    fn with_certificate(certificate: &Path) -> Option<Lab> {
+        let key = certificate.with_extension("key");
+        let settings = [("ssl", Path::new("on")), ("ssl_cert_file", certificate), ("ssl_key_file", &key)];
+        match Lab::with(&settings) {
+            Err(error) if format!("{error:#}").contains("SSL is not supported by this build") => {
+                // Not by a macro, whose words go with a test that passes.
+                let _ = writeln!(std::io::stderr(), "NOT TRIED: sslmode, since PostgreSQL is built without SSL here");
+                None
+            }
+            lab => Some(lab.unwrap()),
+        }
+    }
+
+    fn with(settings: &[(&str, &Path)]) -> anyhow::Result<Lab> {
+        let home = lab::scratch::home()?;
         let settings: Vec<(String, String)> =
             settings.iter().map(|(name, value)| ((*name).to_owned(), value.display().to_string())).collect();
         let wanted = Wanted { settings, ..lab::scratch::wanted(&home) };
-        let file = ClusterFile::read(&converge(&wanted, &Progress::new(true)).unwrap()).unwrap();
-        let passfile = lab::scratch::passfile_for_any_address(&file.roles.admin).unwrap();
-        Lab { home, file, passfile }
+        let file = ClusterFile::read(&converge(&wanted, &Progress::new(true))?)?;
+        let passfile = lab::scratch::passfile_for_any_address(&file.roles.admin)?;
+        Ok(Lab { home, file, passfile })
     }
 
     /// Connects with these parameters; whether the connection is encrypted, or why there is none.
@@ -100,11 +119,7 @@ impl Certificates {
 fn each_sslmode_means_what_libpq_says() {
     let certificates = Certificates::new();
     let path = |name: &str| certificates.path(name);
-    let lab = Lab::new(&[
-        ("ssl", Path::new("on")),
-        ("ssl_cert_file", &path("server.crt")),
-        ("ssl_key_file", &path("server.key")),
-    ]);
+    let Some(lab) = Lab::with_certificate(&path("server.crt")) else { return };
     let (ours, other) = (path("ca.crt"), path("other.crt"));
     let root = |file: &Path| format!("sslrootcert='{}'", file.display());
     let (ours, other) = (root(&ours), root(&other));
@@ -140,11 +155,7 @@ fn each_sslmode_means_what_libpq_says() {
 fn channel_binding_that_is_required_is_there_or_the_server_is_refused() {
     let certificates = Certificates::new();
     let path = |name: &str| certificates.path(name);
-    let lab = Lab::new(&[
-        ("ssl", Path::new("on")),
-        ("ssl_cert_file", &path("server.crt")),
-        ("ssl_key_file", &path("server.key")),
-    ]);
+    let Some(lab) = Lab::with_certificate(&path("server.crt")) else { return };
     for (parameters, encrypted) in [
         ("host=127.0.0.1 sslmode=require channel_binding=require", Ok(true)),
         ("host=127.0.0.1 sslmode=require channel_binding=disable", Ok(true)),
@@ -158,7 +169,7 @@ fn channel_binding_that_is_required_is_there_or_the_server_is_refused() {
 
 #[test]
 fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
-    let lab = Lab::new(&[]);
+    let lab = Lab::new();
     assert_eq!(lab.connect("host=127.0.0.1 sslmode=prefer"), Ok(false));
     let error = lab.connect("host=127.0.0.1 sslmode=require").unwrap_err();
     assert!(error.contains("TLS"), "{error}");
@@ -168,11 +179,7 @@ fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
 fn a_self_signed_certificate_is_its_own_root() {
     let certificates = Certificates::new();
     let path = |name: &str| certificates.path(name);
-    let lab = Lab::new(&[
-        ("ssl", Path::new("on")),
-        ("ssl_cert_file", &path("selfsigned.crt")),
-        ("ssl_key_file", &path("selfsigned.key")),
-    ]);
+    let Some(lab) = Lab::with_certificate(&path("selfsigned.crt")) else { return };
     assert_eq!(lab.connect("host=127.0.0.1 sslmode=require"), Ok(true));
     let root = format!("sslrootcert='{}'", path("selfsigned.crt").display());
     assert_eq!(lab.connect(&format!("host=127.0.0.1 sslmode=verify-ca {root}")), Ok(true));
