@@ -16,10 +16,10 @@ use cluster::topology::{self, Topology};
 const SOON: Duration = Duration::from_secs(30);
 
 /// Time for one run of `setup`. It takes seconds.
-const SETUP_DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const SETUP_DEADLINE: Duration = Duration::from_secs(120);
 
 /// How often a test looks.
-const LOOK: Duration = Duration::from_millis(5);
+pub(crate) const LOOK: Duration = Duration::from_millis(5);
 
 /// Waits until it is so.
 pub(crate) fn wait_for(what: &str, mut look: impl FnMut() -> bool) {

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use lab::account::Account;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{Home, wait_for};
+use crate::support::{Home, LOOK, SETUP_DEADLINE};
 
 /// Types a line into every terminal that it can get at, prints there, and writes down what it could do. It stands for each of
 /// PostgreSQL's programs. The number is TIOCSTI's; Perl is a part of every Debian.
@@ -72,8 +72,9 @@ fn at_a_terminal(command: &Command) -> Seen {
     drop((shell, screen)); // then reading ends with the last of those who have it open
     let shown = reading(&keyboard);
     let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
-    wait_for("the run to end", || read("code").ends_with('\n') || child.try_wait().unwrap().is_some());
-    (&keyboard).write_all(b"\x04").unwrap(); // the end of what is typed
+    let ended = || Ok(read("code").ends_with('\n') || child.try_wait()?.is_some());
+    cluster::wait::until_true("the run to end", SETUP_DEADLINE, LOOK, ended).unwrap();
+    (&keyboard).write_all(b"\n\x04").unwrap(); // the end of a line, and of what is typed
     assert!(child.wait().unwrap().success());
     drop(keyboard);
     let [code, typed, session] = ["code", "typed", "session"].map(|name| read(name).trim().to_owned());
