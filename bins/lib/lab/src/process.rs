@@ -72,6 +72,8 @@ impl Process {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 Ok(self.arguments().iter().any(|argument| fits(Path::new(argument))))
             }
+            // What is that deep has no path that could be named, and nothing of ours works there.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidFilename => Ok(false),
             Err(error) if is_gone(&error) => Ok(false),
             Err(error) => Err(error).with_context(|| format!("cannot tell where process {} works", self.pid)),
         }
@@ -141,4 +143,34 @@ fn stat(pid: Pid) -> Option<Stat> {
     let (name, rest) = (text.split_once('(')?.1, text.rsplit_once(')')?.1);
     let name = name.rsplit_once(')')?.0.to_owned();
     Some(Stat { name, parent: rest.split_whitespace().nth(1)?.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsRawFd as _, OwnedFd};
+    use std::process::Command;
+
+    use rustix::fs::{Mode, OFlags, mkdirat, openat};
+
+    use super::*;
+
+    /// Else anybody could keep all labs of a machine from being taken down.
+    #[test]
+    fn who_stands_deeper_than_a_path_is_long_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut at, name) = (OwnedFd::from(fs::File::open(dir.path()).unwrap()), "d".repeat(200));
+        for _ in 0..30 {
+            mkdirat(&at, name.as_str(), Mode::RWXU).unwrap();
+            at = openat(&at, name.as_str(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .unwrap();
+        }
+        let mut command = Command::new("sleep");
+        command.arg("600").current_dir(format!("/proc/self/fd/{}", at.as_raw_fd()));
+        let mut child = command.spawn().unwrap();
+        let process = Process::pin(Pid::from_raw(child.id().cast_signed()).unwrap()).unwrap().unwrap();
+        let works_there = process.works_in(dir.path(), true);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!works_there.unwrap());
+    }
 }
