@@ -50,7 +50,12 @@ impl Lab {
 
     fn admin(&self, node: &str) -> Session {
         let cluster = Cluster::from_file(ClusterFile::read(&self.scratch.cluster).unwrap());
-        Session::open(node, &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap(), "test").unwrap()
+        Session::open(
+            node,
+            &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+            "test",
+        )
+        .unwrap()
     }
 
     fn start(&self, args: &[&str]) -> Child {

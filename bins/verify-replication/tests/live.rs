@@ -88,7 +88,12 @@ impl Pair {
 
 fn session(file: &ClusterFile, name: &str) -> Session {
     let cluster = Cluster::from_file(file.clone());
-    Session::open(name, &cluster.info(cluster.node(name).unwrap(), Role::Admin).unwrap(), "test").unwrap()
+    Session::open(
+        name,
+        &cluster.info(cluster.node(name).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+        "test",
+    )
+    .unwrap()
 }
 
 fn verdicts(rows: &[VerifyRow]) -> Vec<(&str, Verdict)> {

@@ -116,7 +116,11 @@ impl Lab {
     /// The same where the node may not answer.
     pub(crate) fn try_session(&self, node: &str) -> anyhow::Result<Session> {
         let cluster = Cluster::from_file(self.file.clone());
-        Session::open(node, &cluster.info(cluster.node(node)?, Role::Admin)?, "test")
+        Session::open(
+            node,
+            &cluster.info(cluster.node(node)?, Role::Admin)?.with_setting("search_path", "public"),
+            "test",
+        )
     }
 
     /// An administrator's session by the driver alone: what is counted there is counted by nothing of ours.

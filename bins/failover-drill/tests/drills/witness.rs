@@ -40,7 +40,12 @@ fn write(cluster: &Cluster, clock: Clock, stop: &AtomicBool) -> Acks {
 /// A session on the node that takes writes.
 fn primary(cluster: &Cluster) -> Option<Session> {
     let open = |node| {
-        let session = Session::open("witness", &cluster.info(node, Role::Admin).ok()?, "witness").ok()?;
+        let session = Session::open(
+            "witness",
+            &cluster.info(node, Role::Admin).ok()?.with_setting("search_path", "public"),
+            "witness",
+        )
+        .ok()?;
         let writable = session.value("SELECT NOT pg_is_in_recovery()", &[]).ok()?;
         if writable { Some(session) } else { None }
     };

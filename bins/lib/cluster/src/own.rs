@@ -48,7 +48,7 @@ impl Token {
     pub(crate) fn give(&self, info: &Conninfo) -> Conninfo {
         // Before the first question: a database's owner can set where its names are looked for, and have his own functions
         // called in the place of the system's.
-        info.with_setting("search_path", "pg_catalog").with_setting(SETTING, &self.0)
+        info.with_default("search_path", "pg_catalog").with_setting(SETTING, &self.0)
     }
 
     /// The question for it. Where the token is not there the question changes nothing; where it is, it is asked for as

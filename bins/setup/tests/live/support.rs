@@ -220,7 +220,7 @@ impl Lab {
     }
 
     pub(crate) fn admin(&self, node: &str) -> Session {
-        Session::open(node, &self.admin_info(node), "test").unwrap()
+        Session::open(node, &self.admin_info(node).with_setting("search_path", "public"), "test").unwrap()
     }
 
     /// One value from one node, as text.

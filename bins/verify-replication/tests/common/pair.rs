@@ -91,5 +91,10 @@ impl Pair {
 /// An administrator's session on a node.
 pub(crate) fn session(file: &ClusterFile, name: &str) -> Session {
     let cluster = Cluster::from_file(file.clone());
-    Session::open(name, &cluster.info(cluster.node(name).unwrap(), Role::Admin).unwrap(), "test").unwrap()
+    Session::open(
+        name,
+        &cluster.info(cluster.node(name).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+        "test",
+    )
+    .unwrap()
 }

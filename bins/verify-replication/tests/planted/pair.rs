@@ -49,7 +49,12 @@ impl Pair {
     /// An administrator's session.
     pub(crate) fn on(&self, node: &str) -> Session {
         let cluster = Cluster::from_file(self.file.clone());
-        Session::open(node, &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap(), "test").unwrap()
+        Session::open(
+            node,
+            &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+            "test",
+        )
+        .unwrap()
     }
 
     /// Runs a script on the primary.

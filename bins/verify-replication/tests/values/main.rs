@@ -131,7 +131,12 @@ impl Copies {
 /// An administrator's session.
 fn on(file: &ClusterFile, node: &str, database: &str) -> Session {
     let cluster = Cluster::from_file(file.clone()).in_database(database);
-    Session::open(node, &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap(), "test").unwrap()
+    Session::open(
+        node,
+        &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+        "test",
+    )
+    .unwrap()
 }
 
 fn read(child: Child) -> Said {

@@ -61,7 +61,12 @@ impl Lab {
     /// An administrator's session.
     fn on(&self, node: &str) -> Session {
         let cluster = Cluster::from_file(self.file.clone());
-        Session::open(node, &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap(), "test").unwrap()
+        Session::open(
+            node,
+            &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+            "test",
+        )
+        .unwrap()
     }
 
     fn open(&self) -> OpenLab {

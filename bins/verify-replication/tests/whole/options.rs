@@ -13,7 +13,12 @@ use crate::{Lab, Said};
 /// An administrator's session in another database.
 pub(crate) fn on(lab: &Lab, node: &str, database: &str) -> Session {
     let cluster = Cluster::from_file(lab.file.clone()).in_database(database);
-    Session::open(node, &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap(), "test").unwrap()
+    Session::open(
+        node,
+        &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+        "test",
+    )
+    .unwrap()
 }
 
 fn warnings(said: &Said) -> Vec<&str> {

@@ -62,7 +62,7 @@ impl Pair {
     pub(crate) fn admin(&self, node: &str) -> Session {
         let cluster = Cluster::from_file(self.file.clone());
         let info = cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap();
-        let session = Session::open(node, &info, "test").unwrap();
+        let session = Session::open(node, &info.with_setting("search_path", "public"), "test").unwrap();
         session.script("SET synchronous_commit = local").unwrap();
         session
     }

@@ -19,7 +19,7 @@ fn whoever_has_caught_up_has_every_row_also_of_asynchronous_commits() {
     let found = topology::ask(&cluster, Role::Admin, "test").unwrap();
     let (primary, standby) = (&found.primary.1, &found.standbys[0].1);
     let info = cluster.info(&found.primary.0, Role::Admin).unwrap();
-    let writer = Session::open("writer", &info, "test").unwrap();
+    let writer = Session::open("writer", &info.with_setting("search_path", "public"), "test").unwrap();
     // The longest delay of the WAL writer: without a flush of its own, the mark would stand before the rows.
     for sql in [
         "CREATE TABLE rows (id bigint)",
@@ -33,7 +33,7 @@ fn whoever_has_caught_up_has_every_row_also_of_asynchronous_commits() {
         writer.execute("INSERT INTO rows VALUES ($1)", &[&id]).unwrap();
         let mark = catch_up::mark(primary).unwrap();
         catch_up::wait(standby, mark, SOON).unwrap();
-        assert_eq!(standby.value::<i64>("SELECT count(*) FROM rows", &[]).unwrap(), id, "after {mark}");
+        assert_eq!(standby.value::<i64>("SELECT count(*) FROM public.rows", &[]).unwrap(), id, "after {mark}");
     }
 
     // Who does not catch up is said not to have, and where it stands.

@@ -8,6 +8,7 @@ use cluster::connect::connect;
 use cluster::conninfo::Conninfo;
 use cluster::file::{ClusterFile, Role};
 use cluster::own::is_pooled;
+use cluster::peer::ServerUser;
 use cluster::protection::Protection;
 use cluster::session::Session;
 use cluster::topology;
@@ -22,8 +23,9 @@ type Door<'a> = &'a dyn Fn(&Conninfo) -> Option<anyhow::Error>;
 fn infos(lab: &Scratch, pooler: &Pooler) -> (Conninfo, Conninfo) {
     let cluster = Cluster::from_file(ClusterFile::read(&lab.cluster).unwrap());
     let direct = cluster.info(&cluster.nodes[0], Role::Monitor).unwrap();
-    // Whom the pooler lets in it asks for nothing.
-    let protection = Protection { require_auth: RequireAuth::ANY, ..direct.protection.clone() };
+    // Whom the pooler lets in it asks for nothing, and it is nobody's server.
+    let protection =
+        Protection { require_auth: RequireAuth::ANY, server_user: ServerUser::Unknown, ..direct.protection.clone() };
     (Conninfo { port: pooler.port(), protection, ..direct.clone() }, direct)
 }
 
