@@ -33,15 +33,17 @@ impl User {
             uid => (uid, rustix::process::getegid().as_raw()),
         };
         let dir = lab::scratch::home().unwrap();
-        let (bin, home) = (dir.path().join("bin"), dir.path().join("home"));
+        let bin = dir.path().join("bin");
         fs::create_dir(&bin).unwrap();
         for name in PROGRAMS {
             let program = Path::new(env!("CARGO_BIN_EXE_failover-drill")).with_file_name(name);
             fs::copy(program, bin.join(name)).unwrap();
             fs::set_permissions(bin.join(name), Permissions::from_mode(0o755)).unwrap();
         }
-        fs::create_dir(&home).unwrap();
+        // Not in the directory for temporary files, whatever that is: the paths of sockets may not be long.
         let below_tmp = tempfile::Builder::new().prefix("understudy-").tempdir_in("/tmp").unwrap();
+        let home = below_tmp.path().join("home");
+        fs::create_dir(&home).unwrap();
         for own in [&home, below_tmp.path()] {
             fs::set_permissions(own, Permissions::from_mode(0o700)).unwrap();
             chown(own, Some(uid), Some(gid)).unwrap();

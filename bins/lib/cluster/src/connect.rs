@@ -24,7 +24,18 @@ pub type Wire = Connection<Socket, Guard<Channel>>;
 /// # Errors
 /// The server's own word, that there was none in time, that a pooler is between, or that a [`Stranger`] is there.
 pub async fn connect(info: &Conninfo, application_name: &str) -> Result<(Client, Wire)> {
-    let token = Token::new();
+    open(info, application_name, &Token::new(info)).await
+}
+
+/// As [`connect`], with nothing set on the session: see [`crate::session::Session::open_first`].
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) async fn connect_first(info: &Conninfo, application_name: &str) -> Result<(Client, Wire)> {
+    open(info, application_name, &Token::of_first()).await
+}
+
+async fn open(info: &Conninfo, application_name: &str, token: &Token) -> Result<(Client, Wire)> {
     let given = token.give(info);
     let connecting = async {
         let (socket, secure) = reach(&given).await?;

@@ -174,13 +174,6 @@ impl Conninfo {
         Conninfo { options: Some(format!("{before}-c {name}={escaped}")), ..self.clone() }
     }
 
-    /// The same with a setting of its sessions, unless its own options say otherwise.
-    #[must_use]
-    pub(crate) fn with_default(&self, name: &str, value: &str) -> Conninfo {
-        let own = self.options.as_ref().map(|options| format!(" {options}")).unwrap_or_default();
-        Conninfo { options: Some(format!("-c {name}={value}{own}")), ..self.clone() }
-    }
-
     /// Where it leads, for messages: `user@host:port/dbname`.
     #[must_use]
     pub fn describe(&self) -> String {

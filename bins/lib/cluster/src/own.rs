@@ -36,29 +36,47 @@ pub fn is_pooled(error: &Error) -> bool {
 }
 
 /// Names one session, and no other one.
-pub(crate) struct Token(String);
+pub(crate) struct Token {
+    name: String,
+    /// Whether the session is to look for its names in `pg_catalog`.
+    sets_path: bool,
+}
 
 impl Token {
-    pub(crate) fn new() -> Token {
+    /// For a session of this conninfo.
+    pub(crate) fn new(info: &Conninfo) -> Token {
+        let has_path = info.options.as_ref().is_some_and(|options| options.contains("search_path"));
+        Token { sets_path: !has_path, ..Token::of_first() }
+    }
+
+    /// For the first session of a program on a server, on which nothing is set: it may be a pooler's all the same.
+    pub(crate) fn of_first() -> Token {
         let random = || RandomState::new().hash_one(std::process::id());
-        Token(format!("{:016x}{:016x}", random(), random()))
+        Token { name: format!("{:016x}{:016x}", random(), random()), sets_path: false }
     }
 
     /// The conninfo of the session that is to bear it.
     pub(crate) fn give(&self, info: &Conninfo) -> Conninfo {
-        // Before the first question: a database's owner can set where its names are looked for, and have his own functions
-        // called in the place of the system's.
-        info.with_default("search_path", "pg_catalog").with_setting(SETTING, &self.0)
+        info.with_setting(SETTING, &self.name)
     }
 
     /// The question for it. Where the token is not there the question changes nothing; where it is, it is asked for as
     /// that to which the session would be reset: a pooler that keeps start-up options and sets them again on whichever
     /// session it has at hand gives the value, and not the default. The setting is local to this one statement.
+    ///
+    /// Where the session is the server's own, its names are looked for in `pg_catalog` from then on, unless the caller's options
+    /// say otherwise: a database's owner can set another path, and have functions and operators of his own called in the place
+    /// of the system's.
     pub(crate) fn question(&self) -> String {
+        let name = &self.name;
+        let path = match self.sets_path {
+            true => "pg_catalog.set_config('search_path', 'pg_catalog', false)",
+            false => "NULL",
+        };
         format!(
-            "SELECT CASE WHEN pg_catalog.current_setting('{SETTING}', true) = '{}' \
-             THEN pg_catalog.set_config('{SETTING}', NULL, true) END",
-            self.0
+            "SELECT own.token, CASE WHEN own.token OPERATOR(pg_catalog.=) '{name}' THEN {path} END \
+               FROM (SELECT CASE WHEN pg_catalog.current_setting('{SETTING}', true) OPERATOR(pg_catalog.=) '{name}' \
+                            THEN pg_catalog.set_config('{SETTING}', NULL, true) END AS token OFFSET 0) AS own"
         )
     }
 
@@ -68,7 +86,7 @@ impl Token {
             SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
             _ => None,
         });
-        if shown.as_deref() == Some(self.0.as_str()) { Ok(()) } else { Err(Pooled.into()) }
+        if shown.as_ref() == Some(&self.name) { Ok(()) } else { Err(Pooled.into()) }
     }
 
     /// Sees that a new session shows it. Nothing has been prepared there: the question is a simple one.

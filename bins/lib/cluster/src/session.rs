@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
-use crate::connect::{connect, describe};
+use crate::connect::{Wire, connect, connect_first, describe};
 use crate::conninfo::Conninfo;
 
 /// Time for a short question. Catalog look-ups take milliseconds; a node that needs longer is as good as gone.
@@ -30,9 +30,12 @@ impl Session {
     /// # Errors
     /// If the server cannot be reached, or refuses.
     pub fn open(node: &str, info: &Conninfo, application_name: &str) -> Result<Session> {
+        Session::over(node, connect(info, application_name))
+    }
+
+    fn over(node: &str, connecting: impl Future<Output = Result<(Client, Wire)>>) -> Result<Session> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (client, wire) =
-            runtime.block_on(connect(info, application_name)).with_context(|| format!("node {node}"))?;
+        let (client, wire) = runtime.block_on(connecting).with_context(|| format!("node {node}"))?;
         let wire = runtime.spawn(wire);
         Ok(Session { runtime, client, wire, node: node.to_owned() })
     }
@@ -43,7 +46,7 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub fn open_first(node: &str, info: &Conninfo, application_name: &str) -> Result<Session> {
-        Session::open(node, info, application_name)?.close();
+        Session::over(node, connect_first(info, application_name))?.close();
         Session::open(node, info, application_name)
     }
 

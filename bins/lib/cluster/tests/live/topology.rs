@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use cluster::args::ClusterArgs;
+use cluster::args::{Cluster, ClusterArgs};
 use cluster::file::{ClusterFile, Role};
+use cluster::session::Session;
 use cluster::topology;
 use lab::conf::SyncMode;
 use lab::scratch::{Scratch, passfile_for_any_address};
@@ -55,4 +56,28 @@ fn nodes_that_do_not_belong_together_are_refused_by_name() {
     // One that does not answer is no reason to refuse: it is named.
     let found = ask(one, &[two, "host=127.0.0.1 port=1 user=nobody dbname=none"]).unwrap();
     assert_eq!(found.unreachable[0].0.name, "standby2");
+}
+
+/// A database's owner says where names are looked for, and may have functions and operators of his own there.
+#[test]
+fn functions_in_the_place_of_the_systems_are_not_called() {
+    let lab = Scratch::new(1, SyncMode::Async).unwrap();
+    let cluster = Cluster::from_file(ClusterFile::read(&lab.cluster).unwrap());
+    let found = topology::ask(&cluster, Role::Admin, "test").unwrap();
+    let own = "CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE plpgsql AS
+               'BEGIN RAISE EXCEPTION ''called as %'', current_user; END';
+        CREATE FUNCTION public.same(text, text) RETURNS boolean LANGUAGE plpgsql AS
+               'BEGIN RAISE EXCEPTION ''called as %'', current_user; END';
+        CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.same);
+        ALTER DATABASE understudy SET search_path = public, pg_catalog";
+    found.primary.1.script(own).unwrap();
+    let again = topology::ask(&cluster, Role::Admin, "test").unwrap();
+    assert_eq!((again.primary.0.name.as_str(), again.standbys.len()), ("node1", 1));
+    let session = &again.primary.1;
+    assert_eq!(session.value::<String>("SELECT current_setting('search_path')", &[]).unwrap(), "pg_catalog");
+    // What the caller's own options say holds: and then they are called.
+    let info = cluster.info(&again.primary.0, Role::Admin).unwrap().with_setting("search_path", "public,pg_catalog");
+    let theirs = Session::open("node1", &info, "test").unwrap();
+    let said = format!("{:#}", topology::is_primary(&theirs).unwrap_err());
+    assert!(said.contains("called as understudy_admin"), "{said}");
 }
