@@ -138,6 +138,12 @@ pub(crate) fn other_databases(door: &Session) -> Result<Option<String>> {
     Ok((!names.is_empty()).then(|| format!("other databases ({})", names.join(", "))))
 }
 
+/// The relation of a name, looked for where this role's own statements would look: our session has another path.
+const RESOLVE: &str = "
+    WITH own AS MATERIALIZED (SELECT pg_catalog.set_config('search_path', s.reset_val, true)
+                                FROM pg_catalog.pg_settings AS s WHERE s.name OPERATOR(pg_catalog.=) 'search_path')
+    SELECT pg_catalog.to_regclass($1::text)::pg_catalog.oid FROM own";
+
 /// Has the server resolve a name, first as it would stand in a statement, then letter by letter.
 /// `None` if there is none.
 ///
@@ -146,7 +152,7 @@ pub(crate) fn other_databases(door: &Session) -> Result<Option<String>> {
 pub(crate) fn resolve(door: &Session, name: &str) -> Result<Option<u32>> {
     ensure!(!name.contains('\0'), "--table {name:?}: a name cannot hold a NUL");
     for text in [name.to_owned(), quote(name)] {
-        match door.value::<Option<u32>>("SELECT pg_catalog.to_regclass($1::text)::oid", &[&text]) {
+        match door.value::<Option<u32>>(RESOLVE, &[&text]) {
             Ok(Some(oid)) => return Ok(Some(oid)),
             Ok(None) => {}
             Err(error) if is_no_name(&error) => {}

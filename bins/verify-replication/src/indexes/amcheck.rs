@@ -57,6 +57,8 @@ pub(super) fn check(reader: &mut Reader, checkers: &Checkers, index: &Index) -> 
             None => Said::Damaged(why),
         }),
         Err(trouble) if trouble.is_damage() => Ok(Said::Damaged(trouble.to_string())),
+        // The extension was dropped since it was asked for.
+        Err(Trouble::Unread(why)) if why.contains("(SQLSTATE 42883)") => Ok(Said::Nothing),
         Err(trouble) => Err(trouble),
     }
 }
