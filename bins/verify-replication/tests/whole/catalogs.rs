@@ -52,12 +52,12 @@ fn what_a_copy_has_otherwise_is_found_and_named_at_rest() {
     assert_eq!((said.code, said.stderr.contains("other columns")), (Some(1), true), "{}", said.stderr);
 
     for (change, named) in [
-        ("CREATE TABLE only_there (id int)", "only on node2: table only_there"),
-        ("ALTER TABLE kept ADD COLUMN more int", "column more of table kept"),
-        ("CREATE OR REPLACE VIEW seen AS SELECT id + 0 AS id FROM kept", "different: rule _RETURN on view seen"),
-        ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'", "different: function f()"),
-        ("ALTER TABLE padded ALTER COLUMN c TYPE char(8)", "column c of table padded"),
-        ("ALTER TABLE kept ADD CHECK (id > 0) NOT VALID", "constraint kept_id_check on table kept"),
+        ("CREATE TABLE only_there (id int)", "only on node2: table public.only_there"),
+        ("ALTER TABLE kept ADD COLUMN more int", "column more of table public.kept"),
+        ("CREATE OR REPLACE VIEW seen AS SELECT id + 0 AS id FROM kept", "different: rule _RETURN on view public.seen"),
+        ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'", "different: function public.f()"),
+        ("ALTER TABLE padded ALTER COLUMN c TYPE char(8)", "column c of table public.padded"),
+        ("ALTER TABLE kept ADD CHECK (id > 0) NOT VALID", "constraint kept_id_check on table public.kept"),
     ] {
         let before = lab.verify(&["--at-rest"]);
         assert!(!before.stderr.contains(named), "{named} is named before it is so: {}", before.stderr);
@@ -228,5 +228,5 @@ fn partitions_that_only_a_copy_has_are_found_by_the_name_of_their_table() {
     copy.script("ALTER TABLE parted RENAME TO called").unwrap();
     let said = lab.verify(&parted);
     assert_eq!(said.row("public.parted", "node2").verdict, Broken, "{}", said.stderr);
-    assert!(said.stderr.contains("public.parted on node2: it is called called there\n"), "{}", said.stderr);
+    assert!(said.stderr.contains("public.parted on node2: it is called public.called there\n"), "{}", said.stderr);
 }

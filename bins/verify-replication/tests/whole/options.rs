@@ -126,7 +126,7 @@ fn at_rest_a_table_that_is_gone_or_another_one_is_broken() {
     copy.script(change).unwrap();
     for (table, missing, words) in [
         ("t1", Some(30), "it is not there"),
-        ("t2", None, "it is called other there"),
+        ("t2", None, "it is called public.other there"),
         ("t3", None, "it has other columns there (only there: w; of another type: v)"),
         ("t4", None, "dropped and made again"),
     ] {
