@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use crate::support::{Home, names};
 
@@ -60,11 +61,12 @@ fn a_strangers_directory_in_the_lab_is_reported_and_the_rest_is_gone() {
     fs::remove_dir_all(home.lab().join("another")).unwrap();
 }
 
-/// What the servers' user can put in their place keeps nothing running.
+/// What the servers' user can put in their place keeps nothing running, and nothing stays.
 #[test]
 fn pid_files_that_are_none_keep_no_server_running() {
     let home = Home::new();
     home.made(&[]);
+    let memory = lab::scratch::memory::Witness::of(&home.lab(), Duration::from_millis(50)).unwrap();
     for (node, put) in [("node1", "mkdir"), ("node2", "mkfifo")] {
         let file = home.lab().join(node).join("data/postmaster.pid");
         fs::remove_file(&file).unwrap();
@@ -73,6 +75,7 @@ fn pid_files_that_are_none_keep_no_server_running() {
     assert!(home.has_processes());
     let down = home.setup(&["--down"]);
     assert_eq!((down.code, home.names(), home.has_processes()), (Some(0), vec![], false), "{down:?}");
+    assert_eq!(memory.left().unwrap(), [], "shared memory");
 }
 
 /// Nothing of it is touched, and what is said puts it right.

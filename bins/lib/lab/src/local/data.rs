@@ -9,6 +9,7 @@ use program::{tool, trust};
 use xshell::{Shell, cmd};
 
 use super::LocalLab;
+use super::memory;
 use super::node::NodeDir;
 use super::postmaster::{self, Postmaster};
 use super::remove::remove_dir;
@@ -96,7 +97,7 @@ impl LocalLab {
         marker::check(parent, &self.id)?;
         let running = Postmaster::to_end(data, &self.ours)?.is_some();
         ensure!(!running, "a server runs in {}: it is left alone", data.display());
-        postmaster::remove_orphaned_segment(data)?;
+        memory::remove_recorded(data)?;
         remove_dir(data)
     }
 

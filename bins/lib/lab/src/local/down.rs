@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::memory;
 use super::ours::Ours;
-use super::postmaster::{self, Postmaster};
+use super::postmaster::Postmaster;
 use super::remove::remove_dir;
 use super::tools;
 use crate::backend::Removed;
@@ -46,7 +47,9 @@ fn end_processes(dir: &Path, id: &LabId, ours: &Ours) -> Result<u32> {
     let mut ended = if ours.knows_programs() { tools::end_gently_below(dir, ours)? } else { 0 };
     for data in &datas {
         if let Some(postmaster) = Postmaster::to_end(data, ours)? {
+            let segments = postmaster.segments();
             postmaster.kill_all(&mut || {})?;
+            segments.remove_left()?;
             ended += 1;
         }
     }
@@ -65,7 +68,7 @@ pub(super) fn remove_node(dir: &Path, id: &LabId, ours: &Ours) -> Result<()> {
     for data in ["data", "data.new", "data.old"].map(|name| dir.join(name)) {
         let running = Postmaster::to_end(&data, ours)?.is_some();
         ensure!(!running, "a server runs in {}: it is left alone", data.display());
-        postmaster::remove_orphaned_segment(&data)?;
+        memory::remove_recorded(&data)?;
     }
     // The marker stays until all else is gone, so that an interrupted removal can be repeated.
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {

@@ -14,6 +14,7 @@ pub mod converge;
 mod data;
 pub mod down;
 mod make;
+mod memory;
 mod node;
 mod ours;
 pub mod postmaster;

@@ -2,18 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use program::{tool, trust};
+use program::trust;
 use rustix::process::{Pid, Signal};
-use xshell::{Shell, cmd};
 
+use super::memory::{self, Segments};
 use super::ours::Ours;
 use crate::process::{GONE, Process, processes};
-
-/// Time for `ipcrm`.
-const IPCRM_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The postmaster of a data directory.
 pub struct Postmaster {
@@ -123,6 +120,11 @@ impl Postmaster {
         }
     }
 
+    /// The shared memory that it leaves if it is killed.
+    pub(super) fn segments(&self) -> Segments {
+        Segments::of(&self.process)
+    }
+
     fn children(&self) -> Result<Vec<Process>> {
         let parent = self.process.pid.as_raw_nonzero().get();
         // The postmaster is proven ours, and only it can be their parent: nothing else has to be asked.
@@ -144,60 +146,18 @@ impl Postmaster {
 /// If it cannot be removed.
 pub(crate) fn clear_stale_pid_file(data: &Path, ours: &Ours) -> Result<()> {
     if recorded_pid(data)?.is_some() && Postmaster::of(data, ours)?.is_none() {
-        remove_orphaned_segment(data)?;
+        memory::remove_recorded(data)?;
         let file = data.join("postmaster.pid");
         fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
     }
     Ok(())
 }
 
-/// Removes the System V shared memory segment of a dead postmaster, which else stays until a start in the same
-/// directory or the next boot. To be called before the directory, or its `postmaster.pid`, is removed.
-///
-/// # Errors
-/// If it cannot be told. That `ipcrm` fails is none: 56 bytes of shared memory are not worth failing for.
-pub fn remove_orphaned_segment(data: &Path) -> Result<()> {
-    if let Some(segment) = orphaned_segment(data)? {
-        let (sh, segment) = (Shell::new()?, segment.to_string());
-        let _ = tool::run(cmd!(sh, "ipcrm -m {segment}").into(), IPCRM_DEADLINE);
-    }
-    Ok(())
-}
-
-/// The segment of a dead postmaster.
-///
-/// `postmaster.pid` names its key and id; the system must agree that a process of that number made it, and that nobody
-/// is attached to it.
-///
-/// # Errors
-/// If it cannot be told.
-fn orphaned_segment(data: &Path) -> Result<Option<u64>> {
-    let Ok(Some(pid)) = recorded_pid(data) else { return Ok(None) }; // what is no plain file names none
-    let text = trust::read_plain(&data.join("postmaster.pid")).unwrap_or_default();
-    let Some(line) = text.lines().nth(6) else { return Ok(None) };
-    let mut words = line.split_whitespace();
-    let (Some(key), Some(id)) = (words.next(), words.next()) else { return Ok(None) };
-    let Some(owner) = owner(data)?.map(|owner| owner.to_string()) else { return Ok(None) };
-    let table = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-    let ours = table.lines().skip(1).any(|row| {
-        let columns: Vec<&str> = row.split_whitespace().collect();
-        // key shmid perms size cpid lpid nattch uid …; the key is printed as a signed number there
-        let key_fits = columns.first().and_then(|k| k.parse::<i32>().ok()).map(|k| k as u32)
-            == key.parse::<i64>().ok().map(|k| k as u32);
-        key_fits
-            && columns.get(1) == Some(&id)
-            && columns.get(4) == Some(&pid.as_raw_nonzero().to_string().as_str())
-            && columns.get(6) == Some(&"0")
-            && columns.get(7) == Some(&owner.as_str())
-    });
-    Ok(if ours { id.parse().ok() } else { None })
-}
-
 /// Whose a data directory is; `None` if it is not there. Only its owner's servers run in it: PostgreSQL sees to that.
 ///
 /// # Errors
 /// If it is no directory: what a link leads to is not the lab's, whatever lies there.
-fn owner(data: &Path) -> Result<Option<u32>> {
+pub(super) fn owner(data: &Path) -> Result<Option<u32>> {
     let metadata = match fs::symlink_metadata(data) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.with_context(|| data.display().to_string())?,
@@ -223,7 +183,7 @@ pub fn clear_stale_socket(dir: &Path) -> Result<()> {
 }
 
 /// The pid that `postmaster.pid` names; `None` without such a file.
-fn recorded_pid(data: &Path) -> Result<Option<Pid>> {
+pub(super) fn recorded_pid(data: &Path) -> Result<Option<Pid>> {
     let text = trust::read_plain_if_there(&data.join("postmaster.pid"))
         .context("which server runs there cannot be told, but `setup --down` ends it all the same")?;
     let Some(text) = text else { return Ok(None) };
@@ -352,7 +312,7 @@ mod tests {
             let said = format!("{:#}", Postmaster::of(&lab.data(), &lab.ours).err().expect(put));
             assert!(said.contains("postmaster.pid") && said.contains("`setup --down`"), "{said}");
             assert_eq!(found(), its, "{put}");
-            remove_orphaned_segment(&lab.data()).unwrap();
+            memory::remove_recorded(&lab.data()).unwrap();
         }
         let stranger = Command::new(lab.dir.path().join("elsewhere/postgres"))
             .args(["-c", "read wait"])

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
 
+use super::memory::Segments;
 use super::ours::Ours;
 use crate::process::{GONE, Process, processes};
 
@@ -35,8 +36,8 @@ pub(super) fn kill_orphans_below(dir: &Path, ours: &Ours) -> Result<u32> {
 }
 
 /// Lets `initdb` below `dir`, and the servers that tools started for themselves, end by themselves, for some seconds; to
-/// be called before anything is killed there. Such a server ends when its tool does; killed, it leaves shared memory that
-/// nothing names.
+/// be called before anything is killed there. Such a server ends when its tool does; killed in its first moments, it leaves
+/// shared memory that nothing names yet.
 ///
 /// # Errors
 /// If a process cannot be looked at, or a signal comes.
@@ -70,6 +71,7 @@ fn kill_wanted(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> bool) -> Re
         if found.is_empty() {
             return Ok(killed);
         }
+        let segments: Vec<Segments> = found.iter().map(Segments::of).collect();
         for process in &found {
             process.signal(Signal::KILL)?;
         }
@@ -77,6 +79,7 @@ fn kill_wanted(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> bool) -> Re
             process.wait_gone(end)?;
             killed += 1;
         }
+        segments.into_iter().try_for_each(Segments::remove_left)?;
         if Instant::now() >= end {
             bail!("processes below {} keep coming back", dir.display());
         }
