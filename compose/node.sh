@@ -193,13 +193,13 @@ copy_passwords() {
 }
 
 # A file below data*, as the server's user.
+# shellcheck disable=SC2016 # it is that user's shell that expands
 write_data() { $drop sh -c 'cat >"$1.new" && mv -f "$1.new" "$1"' sh "$1"; }
 
 # Every PGSQL_<NAME> of the environment.
 env_settings() {
     env | sed -n 's/^PGSQL_\([A-Za-z][A-Za-z0-9_]*\)=.*/\1/p' | sort | while read -r name; do
-        eval "value=\$PGSQL_$name"
-        printf '%s = %s\n' "$(echo "$name" | tr 'A-Z' 'a-z' | sed 's/__/./g')" "$(quoted "$value")"
+        printf '%s = %s\n' "$(echo "$name" | tr '[:upper:]' '[:lower:]' | sed 's/__/./g')" "$(quoted "$(printenv "PGSQL_$name")")"
     done
 }
 
@@ -209,7 +209,8 @@ env_upstream() { # HOST PORT
     if [ -n "${UNDERSTUDY_PRIMARY_PASSFILE:-}" ]; then
         passfile=$dir/upstream.passfile
         # Copied at every start: it may have been put right. Only root may be able to read what is mounted.
-        [ -f "$UNDERSTUDY_PRIMARY_PASSFILE" ] && write_secret "$passfile" <"$UNDERSTUDY_PRIMARY_PASSFILE" || return 1
+        [ -f "$UNDERSTUDY_PRIMARY_PASSFILE" ] || return 1
+        write_secret "$passfile" <"$UNDERSTUDY_PRIMARY_PASSFILE" || return 1
     fi
     echo "host=$1 port=${2:-5432} user=${UNDERSTUDY_PRIMARY_USER:-$replication} passfile=$passfile application_name=$node"
 }
@@ -310,7 +311,7 @@ init() {
     # In single-user mode: nobody can connect yet. A statement that fails is not logged, for it holds a password.
     {
         for role in understudy_app understudy_monitor $replication $rewind; do
-            echo "CREATE ROLE $role LOGIN PASSWORD '$(password_literal $role)'"
+            echo "CREATE ROLE $role LOGIN PASSWORD '$(password_literal "$role")'"
         done
         echo "ALTER ROLE $replication REPLICATION CONNECTION LIMIT 10"
         echo "GRANT pg_monitor TO understudy_monitor"
@@ -416,7 +417,7 @@ timeline() { # DATA
 promoted_peer() {
     own_timeline=$(timeline "$data") || exit 1
     for other in "$root"/*/data /peers/*/data; do
-        [ "$other" != "$data" ] && $drop test -s "$other/PG_VERSION" || continue
+        if [ "$other" = "$data" ] || ! $drop test -s "$other/PG_VERSION"; then continue; fi
         theirs=$(timeline "$other") || exit 1
         peer=$(dirname "$other")
         if [ "$theirs" -gt "$own_timeline" ] ||

@@ -24,7 +24,12 @@ pub(crate) fn judge(name: &str, args: &[impl AsRef<OsStr>], run: &Run, dir: &Pat
 /// Runs a program that has to do its work: anything but exit code 0 or 1 is an error, with the end of its log.
 pub(crate) fn run(name: &str, args: &[impl AsRef<OsStr>], run: &Run, dir: &Path, rows: &str) -> Result<Verdict> {
     match judge(name, args, run, dir, rows)? {
-        Verdict::Unknown => bail!("{name} could not do its work: {}", log_tail(dir, name)),
+        Verdict::Unknown => match log_tail(dir, name) {
+            said if said.is_empty() => {
+                bail!("{name} could not do its work and did not say why: see what it left in {}", dir.display())
+            }
+            said => bail!("{name} could not do its work: {said}"),
+        },
         verdict => Ok(verdict),
     }
 }

@@ -126,3 +126,19 @@ fn what_is_no_run_is_unknown_and_the_missing_file_is_named() {
     assert_eq!(found, Some(2));
     assert!(said.contains("events.csv: No such file"), "{said}");
 }
+
+/// A folder may come from anybody.
+#[test]
+fn a_pipe_among_the_files_is_not_waited_for() {
+    for file in ["plan.csv", "events.csv", "ledger.csv", "reads.csv", "verify.csv", "programs.csv"] {
+        let dir = copy("drill-held");
+        let path = dir.path().join(file);
+        fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let mut command = Command::new("timeout");
+        let output = command.args(["30", env!("CARGO_BIN_EXE_xtask"), "judge"]).arg(dir.path()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{file}: {said}");
+        assert!(said.contains(file) && said.contains("not a plain file"), "{file}: {said}");
+    }
+}

@@ -3,8 +3,8 @@
 //! `failover-drill --out drill > drill.csv`
 //!
 //! stdout: one row is one drill (`drill.csv`). In the folder `--out`: `plan.csv`, `events.csv`, `ledger.csv`, `reads.csv`,
-//! from which figures and verdict follow, and `load.csv`, `fates.csv`, `settings.csv`, `log/`. Exit code 0: the takeover held; 1: commits were lost beyond `--max-lost`, or
-//! something else broke; 2: it could not be found out.
+//! from which figures and verdict follow, and `load.csv`, `fates.csv`, `settings.csv`, `log/`. Exit code 0: the takeover held;
+//! 1: commits were lost beyond `--max-lost`, or something else broke; 2: it could not be found out.
 
 mod check;
 mod drill;

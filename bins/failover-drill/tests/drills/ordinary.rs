@@ -17,7 +17,8 @@ const PROGRAMS: [&str; 3] = ["setup", "failover-drill", "write-load"];
 /// What nobody else may read.
 const SECRETS: [&str; 6] = ["pg-understudy.lab", "lock", "passfile", "lab.toml", "cluster.toml", "node.toml"];
 
-/// An ordinary user, with a home directory, one below `/tmp`, and programs that only need to be run. When dropped, no lab is left.
+/// An ordinary user, with a home directory, one below `/tmp`, and programs that only need to be run. No lab is left when it is
+/// dropped.
 struct User {
     uid: u32,
     gid: u32,

@@ -75,7 +75,7 @@ pub fn postgresql_conf(node: &Node<'_>) -> Result<String> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// `pg_hba.conf` of every node: SCRAM; servers and tools over the socket, everybody else over loopback.
+/// `pg_hba.conf` of every node: SCRAM; servers and tools over the socket alone, everybody else over loopback, too.
 pub const PG_HBA: &str = "\
 # Written by pg-understudy's setup.
 # TYPE  DATABASE     USER                    ADDRESS       METHOD

@@ -1,4 +1,4 @@
-//! The folder of a run, read back.
+//! The folder of a run, read back. It may come from anywhere: nothing in it is waited for.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -9,13 +9,14 @@ use report::evidence::Evidence;
 use report::seal::Seal;
 use serde::de::DeserializeOwned;
 
+use crate::trust;
+
 /// A file of the folder.
 ///
 /// # Errors
-/// If it cannot be opened.
+/// If it cannot be opened, or is no plain file: a pipe would be waited for.
 pub fn open(dir: &Path, file: &str) -> Result<BufReader<File>> {
-    let path = dir.join(file);
-    Ok(BufReader::new(File::open(&path).with_context(|| path.display().to_string())?))
+    Ok(BufReader::new(trust::open_plain(&dir.join(file))?))
 }
 
 /// The rows of a file of the folder.

@@ -79,7 +79,8 @@ pub fn run(command: Command, deadline: Duration) -> Result<String> {
 
 /// Runs a tool to its end, however it ends.
 ///
-/// It runs in its own process group (a Ctrl-C reaches us alone); [`SETSID`] makes that, and a session, by itself. At the deadline, or when a signal comes, it is ended.
+/// It runs in its own process group (a Ctrl-C reaches us alone); [`SETSID`] makes that, and a session, by itself. At the
+/// deadline, or when a signal comes, it is ended.
 ///
 /// # Errors
 /// If it cannot be run, or [`TimedOut`]. The command line is never shown.

@@ -104,8 +104,8 @@ pub fn of_programs(path: &Path, also: Option<u32>) -> Result<PathBuf> {
     follow(path, also)?.with_context(|| format!("{}: there is no such file or directory", path.display()))
 }
 
-/// The first program of this name in `PATH` that only we, root or `also` could have put there, by its name: some programs look at
-/// what they were called. One that somebody else could have put there is passed over as if it were not there.
+/// The first program of this name in `PATH` that only we, root or `also` could have put there, by its name: some programs look
+/// at what they were called. One that somebody else could have put there is passed over as if it were not there.
 ///
 /// # Errors
 /// If there is none; whose the first one is that was passed over.

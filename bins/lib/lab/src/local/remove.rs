@@ -1,5 +1,5 @@
-//! Removing directories of the servers' user. It may have filled them with anything, and may still be at it: so what is in one is
-//! removed as that user, and by `rm`, which needs no descriptor for each step down.
+//! Removing directories of the servers' user. It may have filled them with anything, and may still be at it: so what is in one
+//! is removed as that user, and by `rm`, which needs no descriptor for each step down.
 
 use std::fs;
 use std::io::ErrorKind;
