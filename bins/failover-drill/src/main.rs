@@ -9,6 +9,7 @@
 mod check;
 mod drill;
 mod events;
+mod faults;
 mod floor;
 mod judge;
 mod kept;
@@ -22,7 +23,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use cluster::args::{Cluster, ClusterArgs};
 use program::progress::Progress;
 use program::run::Run;
@@ -31,8 +33,8 @@ use program::{duration, out, stop};
 use report::drill::DrillRow;
 use report::event::Mark;
 use report::verdict::Verdict;
-use report::words;
 
+use crate::faults::Injection;
 use crate::live::{Asked, Live};
 use crate::load::LoadPlan;
 
@@ -43,8 +45,8 @@ struct Args {
     #[command(flatten)]
     cluster: ClusterArgs,
     /// What happens to the primary
-    #[arg(long, value_enum, default_value_t = Fault::Kill)]
-    fault: Fault,
+    #[arg(long, value_name = "FAULT", default_value = "kill", value_parser = fault_parser())]
+    fault: &'static Injection,
     /// Writes per second, or `max`
     #[arg(long, value_name = "N|max", default_value = "500", value_parser = parse_rate)]
     rate: String,
@@ -96,21 +98,6 @@ It works on labs that `setup` made, by their cluster file, as their administrato
 the role `application`. Nothing else is ever killed. Exit codes: 0 the takeover held, 1 it did
 not, 2 that could not be found out.";
 
-/// What happens to the primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Fault {
-    /// SIGKILL for all of its processes at once: a crash
-    Kill,
-}
-
-impl From<Fault> for words::Fault {
-    fn from(fault: Fault) -> words::Fault {
-        match fault {
-            Fault::Kill => words::Fault::Kill,
-        }
-    }
-}
-
 fn main() -> ExitCode {
     program::main(run)
 }
@@ -130,7 +117,7 @@ fn run() -> Result<Verdict> {
         Sink::<DrillRow>::stdout()?; // the header is there even when no row is
         let fit = check::check(&lab, &cluster)?;
         out_dir_fits(&out_dir(args.out.as_deref(), &run), &run)?;
-        say_plan(&file.name, &fit, plan, &args.rate, args.clients);
+        say_plan(&file.name, &fit, plan, &args);
         return Ok(Verdict::Held); // it could begin
     }
     let dir = make_out_dir(&out_dir(args.out.as_deref(), &run), &run)?;
@@ -144,9 +131,9 @@ fn run() -> Result<Verdict> {
         synchronous_commit: lab.sync.synchronous_commit(),
         op_timeout: args.op_timeout,
     };
-    let asked = Asked { fault: args.fault.into(), promotion_limit: args.promotion_timeout, max_lost: args.max_lost };
+    let asked = Asked { injection: args.fault, promotion_limit: args.promotion_timeout, max_lost: args.max_lost };
     let mut live = Live::new(&lab, &cluster, &run, dir.clone(), load, asked, progress.clone())?;
-    let played = drill::play(&mut live, plan);
+    let played = drill::play(&mut live, args.fault, plan);
     progress.finish();
     if let Err(error) = played {
         progress.warn(&live.left_behind());
@@ -174,6 +161,15 @@ fn run() -> Result<Verdict> {
         Verdict::Held => written.map(|()| Verdict::Held),
         found => Ok(found),
     }
+}
+
+/// The faults by their names, each with what it is.
+fn fault_parser() -> impl TypedValueParser<Value = &'static Injection> {
+    let names = faults::ALL.map(|injection| PossibleValue::new(injection.fault.as_str()).help(injection.what));
+    PossibleValuesParser::new(names).try_map(|name| {
+        let named = faults::ALL.into_iter().find(|injection| injection.fault.as_str() == name);
+        named.ok_or_else(|| format!("there is no fault {name}"))
+    })
 }
 
 /// Checks a rate that `write-load` will be given.
@@ -248,7 +244,8 @@ fn copy_cluster_file(cluster: &Cluster, dir: &Path) -> Result<()> {
 }
 
 /// Says what a drill would do.
-fn say_plan(lab: &str, fit: &check::Fit, plan: drill::Plan, rate: &str, clients: u32) {
+fn say_plan(lab: &str, fit: &check::Fit, plan: drill::Plan, args: &Args) {
+    let (rate, clients, what) = (&args.rate, args.clients, args.fault.what);
     let (primary, standbys) = (&fit.primary, fit.standbys.join(" and "));
     let cut = plan.cut.map_or(String::new(), |time| format!("cut {standbys} off and write for {time:?} more; "));
     let decide = plan.decide.map_or(String::new(), |time| format!("wait {time:?}; "));
@@ -258,7 +255,7 @@ fn say_plan(lab: &str, fit: &check::Fit, plan: drill::Plan, rate: &str, clients:
     };
     eprintln!(
         "the drill could begin on lab {lab}: {primary} is the primary (PostgreSQL {}), {standbys} streams from it.\n\
-         It would write at {rate} per second with {clients} clients for {:?}; {cut}SIGKILL all processes of {primary}; \
+         It would write at {rate} per second with {clients} clients for {:?}; {cut}{what} (of {primary}); \
          {decide}{promote}; bring {primary} back by pg_rewind, else by a base backup; write for {:?} more; read everything \
          back and judge it. Nothing was done.",
         fit.server_version, plan.before, plan.after

@@ -11,7 +11,7 @@ use cluster::file::Role;
 use cluster::ident::literal;
 use cluster::session::Session;
 use futures_util::TryStreamExt as _;
-use lab::backend::Backend;
+use lab::data_dir::DataDir;
 use program::run::Run;
 use program::sink::Sink;
 use report::ledger::Key;
@@ -38,7 +38,7 @@ pub(crate) fn present(session: &Session, run: &Run) -> Result<Present> {
 }
 
 /// The rows of the run in the data directory of a node that is down.
-pub(crate) fn alone(backend: &dyn Backend, node: &str, cluster: &Cluster, run: &Run) -> Result<Present> {
+pub(crate) fn alone(backend: &dyn DataDir, node: &str, cluster: &Cluster, run: &Run) -> Result<Present> {
     let dbname = cluster.info(cluster.node(node)?, Role::Admin)?.dbname;
     let query = format!("SELECT worker, seq, payload FROM understudy.ledger WHERE run = {}", literal(&run.name));
     let text = backend.query_alone(node, &dbname, &query)?;

@@ -88,7 +88,7 @@ fn a_standby_that_stopped_following_before_the_fault_keeps_it_from_happening() {
     let lab = Lab::new(1, SyncMode::Async);
     let mut drill = lab.start(&["--before", "3s"]);
     drill.wait_for("steady");
-    lab::backend::Backend::follow(&crate::rejoin::local(&lab), "node2", None).unwrap();
+    lab::link::Link::follow(&crate::rejoin::local(&lab), "node2", None).unwrap();
     let done = drill.end();
     assert_eq!((done.row()["verdict"].as_str(), done.code), ("unknown", Some(2)), "{}", done.stderr);
     assert!(reasons(&done).contains("somebody changed the cluster meanwhile"), "{}", reasons(&done));

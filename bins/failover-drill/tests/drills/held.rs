@@ -60,7 +60,7 @@ fn of_three_standbys_the_one_with_the_most_wal_takes_over() {
     let local = crate::rejoin::local(&lab);
     let mut drill = lab.start(&["--decide", "1s"]);
     drill.wait_for("steady");
-    lab::backend::Backend::cut(&local, &behind).unwrap();
+    lab::link::Link::cut(&local, &behind).unwrap();
     drill.wait_for("fault_proven");
     let standbys: Vec<String> = lab.names().into_iter().filter(|name| *name != old).collect();
     let received = |name: &String| -> u64 {

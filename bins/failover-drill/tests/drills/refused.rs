@@ -46,13 +46,13 @@ fn a_dry_run_checks_what_a_drill_would() {
     let (local, standby) = (crate::rejoin::local(&lab), "node2");
     let section = lab.file.node.iter().find(|node| node.name == lab.primary()).unwrap();
     let right = lab::backend::Backend::upstream(&local, section, standby);
-    lab::backend::Backend::follow(&local, standby, None).unwrap();
+    lab::link::Link::follow(&local, standby, None).unwrap();
     let receives = || Ok(lab::standby::receiver(&lab.session(standby))?.is_none());
     cluster::wait::until_true("the receiver to stop", SOON, LOOK, receives).unwrap();
     let unfit = lab.drill(&["--dry-run"]);
     assert_eq!(unfit.code, Some(2), "{}", unfit.stderr);
     assert!(unfit.stderr.contains("node2 does not stream from node1"), "{}", unfit.stderr);
-    lab::backend::Backend::follow(&local, standby, Some(&right)).unwrap();
+    lab::link::Link::follow(&local, standby, Some(&right)).unwrap();
     lab::standby::wait_streaming(&lab.session("node1"), || Ok(lab.session(standby)), &right, SOON).unwrap();
     let fit = lab.drill(&["--dry-run"]);
     assert_eq!(fit.code, Some(0), "{}", fit.stderr);

@@ -6,7 +6,9 @@ use cluster::wait::until_true;
 use lab::backend::Backend as _;
 use lab::binaries::Binaries;
 use lab::conf::SyncMode;
+use lab::data_dir::DataDir as _;
 use lab::local::LocalLab;
+use lab::power::Power as _;
 use lab::rejoin::{Rejoined, rejoin};
 use lab::standby::{Upstream, receiver, streams_from, wait_streaming};
 
@@ -83,7 +85,7 @@ fn an_old_primary_that_cannot_rejoin_breaks_the_drill() {
     assert!(done.stderr.contains("mends it"), "it says what to type next: {}", done.stderr);
     // It stays down: half a standby could be a second primary.
     let down = row["old_primary"].clone();
-    assert_eq!(local(&lab).power(&down).unwrap(), lab::backend::Power::Off);
+    assert_eq!(local(&lab).power(&down).unwrap(), lab::power::State::Off);
     let session = lab.session(&row["new_primary"]);
     assert!(session.value::<bool>("SELECT NOT pg_is_in_recovery()", &[]).unwrap());
 }

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use cluster::wait::until_true;
-use lab::backend::Backend as _;
 use lab::conf::SyncMode;
+use lab::power::Power as _;
 use lab::stranger::{Asks, Stranger};
 
 use crate::rejoin::local;

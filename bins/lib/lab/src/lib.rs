@@ -1,4 +1,4 @@
-//! Owning nodes: the [`backend::Backend`] seam and what lies behind it, cloning, following, rewinding; secrets,
+//! Owning nodes: the seams [`power`], [`link`] and [`data_dir`] and the backends behind them, cloning, following, rewinding; secrets,
 //! markers, the lock; scratch labs for tests.
 //!
 //! Only programs that may hurt a cluster depend on this crate, and whatever it touches bears our marker.
@@ -10,9 +10,11 @@ pub mod chosen;
 mod cluster_file;
 pub mod compose;
 pub mod conf;
+pub mod data_dir;
 pub mod down;
 pub mod files;
 mod holder;
+pub mod link;
 pub mod local;
 pub mod lock;
 pub mod lost_marker;
@@ -23,6 +25,7 @@ pub mod old_timeline;
 pub mod open;
 pub mod pooler;
 pub mod ports;
+pub mod power;
 pub mod primary;
 mod process;
 pub mod rejoin;

@@ -4,14 +4,14 @@
 use anyhow::{Context as _, Result};
 use report::lsn::Lsn;
 
-use crate::backend::Backend;
+use crate::data_dir::DataDir;
 
 /// The end of `timeline` in the stopped node's WAL, looked for from `fork` on.
 ///
 /// # Errors
 /// If `pg_waldump` cannot be run, or does not tell; with its words.
-pub fn end(backend: &dyn Backend, node: &str, timeline: u32, fork: Lsn) -> Result<Lsn> {
-    let (records, error) = backend.waldump(node, timeline, fork)?;
+pub fn end(data: &dyn DataDir, node: &str, timeline: u32, fork: Lsn) -> Result<Lsn> {
+    let (records, error) = data.waldump(node, timeline, fork)?;
     parse_end(&records, &error, fork).with_context(|| error.trim().to_owned())
 }
 

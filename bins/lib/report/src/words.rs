@@ -72,6 +72,19 @@ pub enum Fault {
     Kill,
 }
 
+impl Fault {
+    /// All of them.
+    pub const ALL: [Fault; 1] = [Fault::Kill];
+
+    /// The word on the command line and in `drill.csv`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fault::Kill => "kill",
+        }
+    }
+}
+
 /// How an old primary came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -28,10 +28,13 @@ use cluster::wait::{Look, until, until_true};
 use program::tool::Output;
 use report::lsn::Lsn;
 
-use crate::backend::{Backend, Cut, Power};
+use crate::backend::Backend;
+use crate::data_dir::DataDir;
 use crate::files::remove_file;
+use crate::link::{Cut, Link};
 use crate::lost_marker;
 use crate::marker::LabId;
+use crate::power::{FirstAct, Power, State};
 use crate::secrets::{ADMIN, REWIND, Secrets};
 use crate::standby::{self, Upstream};
 use crate::state::NodeState;
@@ -269,13 +272,9 @@ fn host(node: &str) -> String {
     format!("{node}.replication")
 }
 
-impl Backend for ComposeLab {
-    fn name(&self) -> BackendName {
-        BackendName::Compose
-    }
-
-    fn power(&self, node: &str) -> Result<Power> {
-        Ok(if self.runs(node)? { Power::On } else { Power::Off })
+impl Power for ComposeLab {
+    fn power(&self, node: &str) -> Result<State> {
+        Ok(if self.runs(node)? { State::On } else { State::Off })
     }
 
     fn start(&self, node: &str) -> Result<()> {
@@ -301,7 +300,7 @@ impl Backend for ComposeLab {
         Ok(())
     }
 
-    fn kill(&self, node: &str, first_act: &mut dyn FnMut()) -> Result<()> {
+    fn kill(&self, node: &str, first_act: FirstAct<'_>) -> Result<()> {
         let id = self.container(node)?;
         let said = self.engine.order(&["inspect", "--format", "{{.State.Running}} {{.State.Pid}}", &id])?;
         let pid = said.strip_prefix("true ");
@@ -319,7 +318,9 @@ impl Backend for ComposeLab {
         *self.lock_killing() = Some(killing);
         Ok(())
     }
+}
 
+impl Link for ComposeLab {
     fn cut(&self, standby: &str) -> Result<Cut> {
         self.engine.order(&["network", "disconnect", &self.network(), &self.container(standby)?])?;
         Ok(Cut::Network)
@@ -332,11 +333,9 @@ impl Backend for ComposeLab {
         }
         self.write_conf(node, "follow.conf", &conf::follow_conf(upstream))
     }
+}
 
-    fn sync_names(&self, node: &str, names: &str) -> Result<()> {
-        self.write_conf(node, "sync.conf", &conf::sync_conf(names))
-    }
-
+impl DataDir for ComposeLab {
     fn make_standby(&self, node: &str) -> Result<()> {
         ensure!(!self.runs(node)?, "node {node} runs");
         self.step_done(node, &["make-standby"], TOOL_DEADLINE).map(drop)
@@ -378,6 +377,16 @@ impl Backend for ComposeLab {
             bail!("node {node}: pg_ctl promote failed: {}", said.why());
         }
         Ok(())
+    }
+}
+
+impl Backend for ComposeLab {
+    fn name(&self) -> BackendName {
+        BackendName::Compose
+    }
+
+    fn sync_names(&self, node: &str, names: &str) -> Result<()> {
+        self.write_conf(node, "sync.conf", &conf::sync_conf(names))
     }
 
     fn upstream(&self, primary: &NodeSection, standby: &str) -> Upstream {

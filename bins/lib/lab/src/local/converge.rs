@@ -17,9 +17,12 @@ use super::LocalLab;
 use super::down::remove_node;
 use super::node::NodeDir;
 use super::tools;
-use crate::backend::{Backend as _, Power};
+use crate::backend::Backend as _;
 use crate::binaries::Binaries;
+use crate::data_dir::DataDir as _;
+use crate::link::Link as _;
 use crate::new_lab::NewLab;
+use crate::power::{Power as _, State};
 use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
 use crate::secrets::{self, Secrets};
@@ -124,7 +127,7 @@ impl Converging<'_> {
             None => self.make_first()?,
         };
         self.make_node(&primary)?;
-        if self.lab.power(&primary)? == Power::Off {
+        if self.lab.power(&primary)? == State::Off {
             self.progress.step(format!("starting {primary} as primary"));
             self.lab.start(&primary)?;
         }
@@ -190,12 +193,12 @@ impl Converging<'_> {
             self.progress.step(format!("cloning {primary} to {name}"));
             return rejoin::clone(self.lab, name, &upstream, on_primary, &open);
         }
-        if self.lab.power(name)? == Power::Off && node.data().join("standby.signal").exists() {
+        if self.lab.power(name)? == State::Off && node.data().join("standby.signal").exists() {
             self.progress.step(format!("starting {name}"));
             self.lab.start(name)?;
         }
         // One that runs and does not answer is not one that streams: rejoining stops it.
-        if self.lab.power(name)? == Power::On
+        if self.lab.power(name)? == State::On
             && open().and_then(|session| is_primary(&session)).is_ok_and(|it_is| !it_is)
         {
             if wait_streaming(on_primary, open, &upstream, STREAM_DEADLINE).is_ok() {

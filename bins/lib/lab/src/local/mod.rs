@@ -32,11 +32,14 @@ use program::tool;
 use report::lsn::Lsn;
 
 use crate::account::Account;
-use crate::backend::{Backend, Cut, Power};
+use crate::backend::Backend;
 use crate::binaries::Binaries;
+use crate::data_dir::DataDir;
+use crate::link::{Cut, Link};
 use crate::local::node::NodeDir;
 use crate::lost_marker;
 use crate::marker::{self, LabId};
+use crate::power::{FirstAct, Power, State};
 use crate::secrets::REWIND;
 use crate::standby::Upstream;
 use crate::state::{LabState, NodeState};
@@ -153,14 +156,10 @@ impl LocalLab {
     }
 }
 
-impl Backend for LocalLab {
-    fn name(&self) -> BackendName {
-        BackendName::Local
-    }
-
-    fn power(&self, node: &str) -> Result<Power> {
+impl Power for LocalLab {
+    fn power(&self, node: &str) -> Result<State> {
         let node = self.node(node)?;
-        Ok(if self.postmaster(&node)?.is_some() { Power::On } else { Power::Off })
+        Ok(if self.postmaster(&node)?.is_some() { State::On } else { State::Off })
     }
 
     fn start(&self, node: &str) -> Result<()> {
@@ -198,14 +197,16 @@ impl Backend for LocalLab {
         self.run(&node, stop, STOP_DEADLINE + Duration::from_secs(5)).map(drop)
     }
 
-    fn kill(&self, node: &str, first_act: &mut dyn FnMut()) -> Result<()> {
+    fn kill(&self, node: &str, first_act: FirstAct<'_>) -> Result<()> {
         let node = self.node(node)?;
         let postmaster = self.postmaster(&node)?;
         let postmaster =
             postmaster.with_context(|| format!("node {} does not run: there is nothing to kill", node.name))?;
         postmaster.kill_all(first_act).with_context(|| format!("node {}", node.name))
     }
+}
 
+impl Link for LocalLab {
     fn cut(&self, standby: &str) -> Result<Cut> {
         self.follow(standby, None)?;
         Ok(Cut::Receiver)
@@ -216,13 +217,9 @@ impl Backend for LocalLab {
         self.write_conf(&node, "follow.conf", &conf::follow_conf(upstream))?;
         self.reload(&node)
     }
+}
 
-    fn sync_names(&self, node: &str, names: &str) -> Result<()> {
-        let node = self.node(node)?;
-        self.write_conf(&node, "sync.conf", &conf::sync_conf(names))?;
-        self.reload(&node)
-    }
-
+impl DataDir for LocalLab {
     fn make_standby(&self, node: &str) -> Result<()> {
         let node = self.node(node)?;
         ensure!(self.postmaster(&node)?.is_none(), "node {} runs", node.name);
@@ -278,6 +275,18 @@ impl Backend for LocalLab {
         let (pg_ctl, data, seconds) = (self.binaries.path("pg_ctl"), node.data(), limit.as_secs().to_string());
         let promote = xshell::cmd!(sh, "{pg_ctl} promote --silent --wait --timeout {seconds} --pgdata {data}");
         self.run(&node, promote, limit).map(drop)
+    }
+}
+
+impl Backend for LocalLab {
+    fn name(&self) -> BackendName {
+        BackendName::Local
+    }
+
+    fn sync_names(&self, node: &str, names: &str) -> Result<()> {
+        let node = self.node(node)?;
+        self.write_conf(&node, "sync.conf", &conf::sync_conf(names))?;
+        self.reload(&node)
     }
 
     fn upstream(&self, primary: &NodeSection, standby: &str) -> Upstream {

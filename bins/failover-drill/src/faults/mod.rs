@@ -1,0 +1,28 @@
+//! What can come upon a primary, a file for each.
+//!
+//! Only what is done to it stands here. What is expected of the cluster afterwards is [`report::words::Fault`]'s to say, since
+//! whoever judges the files needs to know it, too; and the order of the takeover is the same for all (`drill.rs`).
+
+mod kill;
+
+use anyhow::Result;
+use lab::power::{FirstAct, Power};
+use report::words::Fault;
+
+/// A fault, and how it is brought about.
+pub(crate) struct Injection {
+    pub(crate) fault: Fault,
+    /// What happens, for `--help` and `--dry-run`.
+    pub(crate) what: &'static str,
+    /// What is being done to the node that is named after it.
+    pub(crate) doing: &'static str,
+    /// What was done to the node that is named before it.
+    pub(crate) done: &'static str,
+    /// Does it to the node, and returns once it is seen to have fired. The first act is told of just before it: T0.
+    pub(crate) act: fn(&dyn Power, &str, FirstAct<'_>) -> Result<()>,
+    /// What was seen then.
+    pub(crate) proof: &'static str,
+}
+
+/// All of them.
+pub(crate) const ALL: [&Injection; 1] = [&kill::KILL];

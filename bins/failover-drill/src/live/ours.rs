@@ -1,0 +1,194 @@
+//! We manage the cluster ourselves: choose, promote, point the others at the new primary, bring the old one back.
+
+use std::slice;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use cluster::session::Session;
+use cluster::topology::is_primary;
+use cluster::wait::{until, until_true};
+use lab::ports::Taken;
+use lab::rejoin::{Rejoined, rejoin};
+use lab::standby::{receiver, timeline_of};
+use lab::{conf, slots};
+use report::event::{EventRow, Mark};
+use report::lsn::Lsn;
+use report::words::Rejoin;
+
+use super::{LOOK, Live};
+use crate::check;
+use crate::stage::{Evidence as _, Manager};
+
+/// How often a standby is asked whether it is promoted: T3 is known to within this.
+const ASK_PROMOTED: Duration = Duration::from_micros(500);
+
+/// Time for a standby's receiver to stop after it has nobody to receive from: it takes the next turn of a loop.
+const CUT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Time for the new primary to be back after one of its backends crashed: it replays since its last checkpoint.
+const RESTART_DEADLINE: Duration = Duration::from_secs(30);
+
+impl Manager for Live<'_> {
+    fn choose(&mut self) -> Result<()> {
+        let (mut best, others): (Option<(Lsn, String)>, _) = (None, self.others());
+        let backend = self.lab.backend.as_ref();
+        // All at once: with containers each takes some 30 ms, and the clients are waiting.
+        let stopped: Vec<Result<()>> = std::thread::scope(|scope| {
+            let stopping: Vec<_> =
+                others.iter().map(|standby| scope.spawn(move || backend.follow(standby, None))).collect();
+            stopping.into_iter().map(|stopping| stopping.join().map_err(|_| anyhow!("a panic"))?).collect()
+        });
+        for (standby, stopped) in others.into_iter().zip(stopped) {
+            match stopped.and_then(|()| self.stopped_at(&standby)) {
+                Ok(has) if best.as_ref().is_none_or(|(most, _)| has > *most) => best = Some((has, standby)),
+                Ok(_) => {}
+                Err(error) => {
+                    program::stop::check()?;
+                    self.could_not(
+                        &error.context(format!("{standby} was left out when the standby to promote was chosen")),
+                    );
+                }
+            }
+        }
+        let (has, chosen) = best.context("there is no standby to promote")?;
+        self.put_lsn(Mark::Chosen, &chosen, has, &format!("it has WAL up to {has}"));
+        self.new_primary = Some(chosen);
+        Ok(())
+    }
+
+    fn promote(&mut self) -> Result<()> {
+        let chosen = self.new_primary()?;
+        self.progress.step(format!("promoting {chosen}"));
+        self.events.now(Mark::PromoteCalled, Some(&chosen), "");
+        let limit = self.asked.promotion_limit;
+        // Not waited for: the function itself polls every 100 ms, and would tell up to that much too late.
+        let accepted: bool = self.session(&chosen)?.value("SELECT pg_promote(false)", &[])?;
+        ensure!(accepted, "{chosen} did not take the order to promote");
+        self.events.now(Mark::PromoteAccepted, Some(&chosen), "");
+        let session = self.session(&chosen)?;
+        until(&format!("{chosen} to be promoted"), limit, ASK_PROMOTED, || {
+            Ok(match is_primary(session)? {
+                true => cluster::wait::Look::Done(()),
+                false => cluster::wait::Look::NotYet("in recovery".to_owned()),
+            })
+        })?;
+        self.events.now(Mark::T3, Some(&chosen), "");
+        Ok(())
+    }
+
+    fn repoint_others(&mut self) -> Result<()> {
+        let new = self.new_primary()?;
+        let others = self.others();
+        for standby in &others {
+            self.progress.step(format!("pointing {standby} at {new}"));
+            slots::ensure(self.session(&new)?, standby)?;
+            self.events.now(Mark::SlotCreated, Some(standby), "");
+            self.lab.backend.follow(standby, Some(&self.lab.upstream(&new, standby)?))?;
+            self.events.now(Mark::Repointed, Some(standby), "");
+        }
+        let missing = self.wait_redundant(&others)?;
+        ensure!(missing.is_empty(), "{} did not come to stream from {new}", missing.join(" and "));
+        Ok(())
+    }
+
+    fn rejoin(&mut self) -> Result<()> {
+        let (old, new) = (self.old_primary.clone(), self.new_primary()?);
+        self.progress.step(format!("making {old} a standby of {new}"));
+        self.events.now(Mark::RejoinBegun, Some(&old), "");
+        let upstream = self.lab.upstream(&new, &old)?;
+        let node = self.cluster.node(&old)?;
+        let try_once =
+            |primary: &Session| rejoin(self.lab.backend.as_ref(), &old, &upstream, primary, &|| self.open(node));
+        let mut primary = self.open(self.cluster.node(&new)?)?;
+        let mut rejoined = try_once(&primary);
+        let begun = Instant::now();
+        // A backend that crashed takes all sessions with it, also one that was just opened, and the server is back within a
+        // second.
+        while primary.has_ended() && begun.elapsed() < RESTART_DEADLINE {
+            program::stop::check()?;
+            primary = until(&format!("{new} to be back"), RESTART_DEADLINE, LOOK, || {
+                Ok(cluster::wait::Look::Done(self.open(self.cluster.node(&new)?)?))
+            })?;
+            rejoined = try_once(&primary);
+        }
+        let rejoined = rejoined.and_then(|how| {
+            let missing = self.wait_redundant(slice::from_ref(&old))?;
+            ensure!(missing.is_empty(), "after a {} it does not stream from {new}", how.word());
+            Ok(how)
+        });
+        match rejoined {
+            Ok(how) => {
+                let mut detail = how.word().to_string();
+                if let Rejoined::Clone { because } = &how {
+                    self.progress.warn(&format!("{old} needed a fresh base backup: {because}"));
+                    detail += &format!(": {because}");
+                }
+                self.put_rejoin(Mark::Rejoined, how.word(), &detail);
+            }
+            Err(error) => {
+                program::stop::check()?;
+                self.progress.warn(&format!("{old} could not rejoin: {error:#}"));
+                self.put_rejoin(Mark::RejoinFailed, Rejoin::Failed, &format!("{error:#}"));
+                if error.is::<Taken>() {
+                    self.events.now(Mark::PortTaken, Some(&old), "");
+                    self.could_not(&error.context(format!("whether {old} can rejoin was not seen")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_sync(&mut self) -> Result<()> {
+        let new = self.new_primary()?;
+        self.restore_sync_on(&new)
+    }
+}
+
+impl Live<'_> {
+    /// In a sync mode: lets commits on `primary` wait for the others, and sees that enough of them count.
+    pub(crate) fn restore_sync_on(&mut self, primary: &str) -> Result<()> {
+        if !check::is_sync(self.lab) {
+            return Ok(());
+        }
+        let mut standbys: Vec<String> = self.cluster.nodes.iter().map(|node| node.name.clone()).collect();
+        standbys.retain(|name| name != primary);
+        let timeline = timeline_of(self.session(primary)?)?;
+        let streaming =
+            standbys.iter().filter(|name| self.streams_from(primary, name, timeline).unwrap_or(false)).count();
+        ensure!(
+            streaming >= self.lab.quorum as usize,
+            "synchronous_standby_names was not set on {primary}: {streaming} of {} standbys stream, {} must, and every commit \
+             would hang",
+            standbys.len(),
+            self.lab.quorum
+        );
+        let names = conf::sync_names(self.lab.sync, self.lab.quorum, &standbys);
+        self.lab.backend.sync_names(primary, &names)?;
+        if let Err(error) = self.wait_quorum(primary) {
+            program::stop::check()?;
+            // Or every commit would hang from here on, and the load could not be drained and read back.
+            self.lab.backend.sync_names(primary, "")?;
+            return Err(error.context(format!("{primary} does not wait for its standbys")));
+        }
+        self.events.now(Mark::SyncRestored, Some(primary), &names);
+        Ok(())
+    }
+
+    fn wait_quorum(&mut self, primary: &str) -> Result<()> {
+        let lab = self.lab;
+        check::wait_quorum(lab, || self.session(primary)?.value(cluster::sql!("quorum"), &[]))
+    }
+
+    /// Waits until a standby that was told to follow nobody receives no more, and asks how much WAL it has.
+    fn stopped_at(&mut self, standby: &str) -> Result<Lsn> {
+        let session = self.session(standby)?;
+        until_true(&format!("{standby} to stop receiving"), CUT_DEADLINE, ASK_PROMOTED, || {
+            Ok(receiver(session)?.is_none())
+        })?;
+        session.value::<String>(cluster::sql!("received"), &[])?.parse()
+    }
+
+    fn put_rejoin(&mut self, mark: Mark, rejoin: Rejoin, detail: &str) {
+        self.events.put(EventRow { rejoin: Some(rejoin), ..self.events.row(mark, Some(&self.old_primary), detail) });
+    }
+}

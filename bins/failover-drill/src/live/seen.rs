@@ -1,0 +1,146 @@
+//! What a drill writes down of a lab: what it began on, what the old primary had, and what is there in the end.
+
+use anyhow::{Context as _, Result};
+use cluster::args::{Cluster, Node};
+use cluster::file::Role;
+use cluster::session::Session;
+use cluster::topology::{self, is_primary};
+use cluster::wait::until_true;
+use lab::old_timeline;
+use lab::standby::timeline_of;
+use program::sink::Sink;
+use report::event::Mark;
+use report::evidence::PLAN;
+use report::plan::PlanRow;
+use report::reads::{Present, ReadKind};
+use std::time::Duration;
+
+use super::{LOOK, Live};
+use crate::stage::Evidence;
+use crate::{check, read};
+
+/// Time for the backends of the load to be gone after the load has ended.
+const DRAINED_DEADLINE: Duration = Duration::from_secs(15);
+
+impl Evidence for Live<'_> {
+    fn check(&mut self) -> Result<()> {
+        self.progress.step("checking the cluster");
+        let fit = check::check(self.lab, self.cluster)?;
+        self.old_timeline = fit.timeline;
+        self.standbys = fit.standbys.len() as u64;
+        self.old_primary = fit.primary;
+        self.sessions = fit.sessions;
+        self.write_plan(fit.server_version)?;
+        read::settings(&self.dir, self.run, &self.sessions)
+    }
+
+    fn begin_step(&mut self) -> Result<()> {
+        self.events.begin_step(self.asked.injection.fault, &self.old_primary);
+        Ok(())
+    }
+
+    fn read_old_end(&mut self) -> Result<()> {
+        let old = self.old_primary.clone();
+        // Unreadable: the column stays empty; the takeover does not depend on it.
+        if let Err(error) = self.try_read_old_end(&old) {
+            program::stop::check()?;
+            self.note(Mark::Note, &old, &format!("the end of its WAL was not read: {error:#}"));
+        }
+        Ok(())
+    }
+
+    fn read_divergent(&mut self) -> Result<()> {
+        let old = self.old_primary.clone();
+        self.progress.step(format!("reading what {old} had"));
+        let rows = read::alone(self.lab.backend.as_ref(), &old, self.cluster, self.run);
+        match rows {
+            Ok(rows) => self.put_read(Mark::DivergentRead, ReadKind::OldPrimary, &old, &rows),
+            // Not read: the column stays empty.
+            Err(error) => self.note(Mark::Note, &old, &format!("its rows were not read: {error:#}")),
+        }
+        Ok(())
+    }
+
+    fn final_read(&mut self) -> Result<()> {
+        self.progress.step("reading back what is there");
+        let asked = topology::ask(self.cluster, Role::Admin, "understudy failover-drill");
+        self.put_count(Mark::PrimariesCounted, None, count_primaries(self.cluster), "");
+        let (primary, session) = asked?.primary;
+        let writers = format!("understudy {}", self.run.name);
+        let drained = until_true("the load's backends to be gone", DRAINED_DEADLINE, LOOK, || {
+            Ok(session.value::<i64>(cluster::sql!("writers_left"), &[&writers])? == 0)
+        });
+        if let Err(error) = drained {
+            program::stop::check()?;
+            // What is acknowledged and gone stays gone, so the losses are counted all the same; but a row may still come.
+            self.could_not(&error);
+        }
+        self.events.now(Mark::FinalRead, Some(&primary.name), "");
+        let present = read::present(&session, self.run)?;
+        self.put_read(Mark::FinalReadDone, ReadKind::Final, &primary.name, &present);
+        Ok(())
+    }
+
+    fn final_check(&mut self) -> Result<()> {
+        let Some(new) = self.new_primary.clone() else { return Ok(()) };
+        // The old primary: if it did not rejoin that is said already, and if that was not tried it says nothing.
+        let mut standbys = self.others();
+        if self.events.has(Mark::Rejoined) {
+            standbys.push(self.old_primary.clone());
+        }
+        for standby in self.wait_redundant(&standbys)? {
+            self.note(Mark::Defect, &standby, &format!("it does not stream from {new}"));
+        }
+        Ok(())
+    }
+
+    fn could_not(&mut self, error: &anyhow::Error) {
+        self.events.now(Mark::CouldNot, None, &format!("{error:#}"));
+    }
+}
+
+impl Live<'_> {
+    fn try_read_old_end(&mut self, old: &str) -> Result<()> {
+        let new = self.new_primary()?;
+        let old_timeline = self.old_timeline;
+        let session = self.session(&new)?;
+        let timeline = i32::try_from(timeline_of(session)?)?;
+        let history: String = session.value(cluster::sql!("timeline_history"), &[&timeline])?;
+        let fork = report::timeline::fork_lsn(&history, old_timeline);
+        let fork = fork.with_context(|| format!("timeline {timeline} does not descend from {old_timeline}"))?;
+        self.put_lsn(Mark::ForkRead, &new, fork, &format!("timeline {timeline} left {old_timeline} at {fork}"));
+        let end = old_timeline::end(self.lab.backend.as_ref(), old, old_timeline, fork)?;
+        self.put_lsn(Mark::OldEndRead, old, end, &format!("it ends at {end}"));
+        Ok(())
+    }
+
+    /// Writes `plan.csv`.
+    fn write_plan(&self, pg_version: String) -> Result<()> {
+        Sink::create_new(&self.dir.join(PLAN))?.row(&PlanRow {
+            run: self.run.name.clone(),
+            backend: self.lab.backend.name(),
+            pg_version,
+            sync: self.lab.sync,
+            standbys: self.standbys,
+            clients: u64::from(self.plan.clients),
+            rate_per_s: self.rate_per_s(),
+            op_timeout_us: self.plan.op_timeout.as_micros() as u64,
+            max_lost: self.asked.max_lost,
+        })
+    }
+
+    /// What a read found, and then that it is done.
+    fn put_read(&mut self, mark: Mark, read: ReadKind, node: &str, found: &Present) {
+        self.reads.extend(found.to_rows(&self.run.name, read, node, self.events.step()));
+        self.put_count(mark, Some(node), found.len() as u64, &format!("{} rows of this run", found.len()));
+    }
+}
+
+/// How many nodes are out of recovery.
+fn count_primaries(cluster: &Cluster) -> u64 {
+    let out_of_recovery = |node: &&Node| -> Result<bool> {
+        let info = cluster.info(node, Role::Admin)?;
+        is_primary(&Session::open(&node.name, &info, "understudy failover-drill")?)
+    };
+    cluster.nodes.iter().filter(|node| out_of_recovery(node).unwrap_or(false)).count() as u64
+}
