@@ -395,8 +395,9 @@ rewind_from() { # CONNINFO
     run_tool pg_rewind --target-pgdata="$data" --source-server="$1" >$last_error 2>&1 || rewound=$?
     cat $last_error >&2
     [ $rewound = 0 ] || die "pg_rewind failed"
-    # Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint.
-    ! said "no rewind required" || die "pg_rewind says that no rewind is required"
+    # Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint, and calls their timelines one.
+    # After a clean switchover it is so.
+    ! said "same timeline" || ! said "no rewind required" || die "pg_rewind says that no rewind is required"
 }
 
 # ---- never two primaries -------------------------------------------------------------------------------------------

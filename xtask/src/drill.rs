@@ -12,6 +12,7 @@ use report::drill::DrillRow;
 use report::programs::ProgramRow;
 use report::seal::Seal;
 use report::verdict::Verdict;
+use report::words::Fault;
 use xshell::Shell;
 
 use crate::cargo::explain_interrupt;
@@ -42,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODE", default_value = "on", value_parser = ["async", "remote_write", "on", "remote_apply"])]
     sync: String,
     /// What happens to the primary
-    #[arg(long, default_value = "kill", value_parser = ["kill"])]
+    #[arg(long, default_value = "kill", value_parser = Fault::ALL.map(Fault::as_str))]
     fault: String,
     /// How the nodes are run
     #[arg(long, default_value = "auto", value_parser = ["auto", "local", "compose"])]
@@ -153,7 +154,7 @@ fn hold(args: &Args, lab: &str, run: &Run, dir: &Path, progress: &Progress) -> R
     let seeded = step::run("seed-data", &on(&["--replace", "--rows", &rows, "--seed", &seed]), run, dir, "seed.csv")?;
     ended.note("seed-data", seeded, "seed.csv")?;
 
-    progress.step("drilling: load, a crash of the primary, a takeover, the way back");
+    progress.step(format!("drilling: load, a {} of the primary, a takeover, the way back", args.fault));
     let mut lag = step::start("measure-lag", &on(&[]), run, dir, "lag.csv")?;
     let drilled = step::judge("failover-drill", &args.drill(&cluster, dir), run, dir, "drill.csv");
     let lag_ended = lag.finish(LAG_GRACE)?;

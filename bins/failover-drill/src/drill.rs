@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::faults::Injection;
 use crate::stage::Stage;
@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) decide: Option<Duration>,
     /// Load after all clients are well again.
     pub(crate) after: Duration,
+    /// How many takeovers: whoever is primary is the next one's victim.
+    pub(crate) rounds: u32,
 }
 
 /// Plays a drill.
@@ -29,13 +31,24 @@ pub(crate) fn play(stage: &mut dyn Stage, injection: &Injection, plan: Plan) -> 
     stage.check()?;
     stage.begin_load()?;
     stage.load_for(plan.before)?;
-    if let Err(error) = cut_and_take_over(stage, injection, plan) {
-        program::stop::check()?;
-        stage.could_not(&error);
+    for round in 1..=plan.rounds {
+        if let Err(error) = play_round(stage, injection, plan, round) {
+            program::stop::check()?;
+            stage.could_not(&error);
+            break; // the next one would begin on a cluster that is not well
+        }
     }
     stage.end_load()?;
     go_on(stage, |stage| stage.final_read())?;
     go_on(stage, |stage| stage.final_check())
+}
+
+fn play_round(stage: &mut dyn Stage, injection: &Injection, plan: Plan, round: u32) -> Result<()> {
+    if round > 1 {
+        stage.check_again().with_context(|| format!("takeover {round} of {} could not begin", plan.rounds))?;
+        stage.load_for(plan.before)?;
+    }
+    cut_and_take_over(stage, injection, plan)
 }
 
 fn cut_and_take_over(stage: &mut dyn Stage, injection: &Injection, plan: Plan) -> Result<()> {
@@ -50,7 +63,16 @@ fn cut_and_take_over(stage: &mut dyn Stage, injection: &Injection, plan: Plan) -
 
 fn take_over(stage: &mut dyn Stage, injection: &Injection, plan: Plan) -> Result<()> {
     stage.inject(injection)?;
-    // From here on nothing that only measures may keep the cluster from getting its primary and its standbys back.
+    let promoted = promote(stage, plan);
+    // Whatever came of that, a signal too: an old primary that still can go on would serve whoever talks to it.
+    let fenced = stage.fence(injection);
+    promoted?;
+    fenced?;
+    bring_back(stage, plan)
+}
+
+/// From here on nothing that only measures may keep the cluster from getting its primary and its standbys back.
+fn promote(stage: &mut dyn Stage, plan: Plan) -> Result<()> {
     if let Some(time) = plan.decide {
         go_on(stage, |stage| stage.load_for(time))?;
     }
@@ -59,7 +81,10 @@ fn take_over(stage: &mut dyn Stage, injection: &Injection, plan: Plan) -> Result
     go_on(stage, |stage| stage.wait_for_ack())?;
     // Before the drill measures anything else: until then there is no standby.
     go_on(stage, |stage| stage.repoint_others())?;
-    go_on(stage, |stage| stage.wait_all_well())?;
+    go_on(stage, |stage| stage.wait_all_well())
+}
+
+fn bring_back(stage: &mut dyn Stage, plan: Plan) -> Result<()> {
     // Before anything is started over the old primary's data directory: every recovery adds WAL of its own.
     go_on(stage, |stage| stage.read_old_end())?;
     go_on(stage, |stage| stage.read_divergent())?;

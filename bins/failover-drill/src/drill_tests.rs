@@ -6,6 +6,8 @@ use anyhow::anyhow;
 use lab::power::{FirstAct, Power, State};
 
 use super::*;
+use report::words::Fault;
+
 use crate::faults;
 use crate::stage::{Clients, Evidence, Hurt, Manager};
 
@@ -45,6 +47,13 @@ impl Power for Scripted {
         first_act();
         self.step(&format!("kill {node}"))
     }
+    fn freeze(&self, node: &str, first_act: FirstAct<'_>) -> Result<()> {
+        first_act();
+        self.step(&format!("freeze {node}"))
+    }
+    fn thaw(&self, node: &str) -> Result<()> {
+        self.step(&format!("thaw {node}"))
+    }
 }
 
 impl Hurt for Scripted {
@@ -52,6 +61,9 @@ impl Hurt for Scripted {
     fn inject(&mut self, injection: &Injection) -> Result<()> {
         self.step("inject")?;
         (injection.act)(self, "node1", &mut || self.step("t0").unwrap())
+    }
+    fn fence(&mut self, injection: &Injection) -> Result<()> {
+        injection.fence.map_or(Ok(()), |fence| fence(self, "node1"))
     }
 }
 
@@ -67,19 +79,27 @@ impl Clients for Scripted {
 }
 
 impl Evidence for Scripted {
-    steps!(check, begin_step, read_old_end, read_divergent, final_read, final_check);
+    steps!(check, check_again, begin_step, read_old_end, read_divergent, final_read, final_check);
     fn could_not(&mut self, error: &anyhow::Error) {
         self.done.borrow_mut().push(format!("could_not: {error}"));
     }
 }
 
 fn plan(cut: Option<Duration>) -> Plan {
-    Plan { before: Duration::from_secs(1), cut, decide: None, after: Duration::from_secs(1) }
+    Plan { before: Duration::from_secs(1), cut, decide: None, after: Duration::from_secs(1), rounds: 1 }
 }
 
 fn played(fails_at: Option<&'static str>, cut: Option<Duration>) -> (Result<()>, Vec<String>) {
+    played_with(injection(Fault::Kill), fails_at, plan(cut))
+}
+
+fn injection(fault: Fault) -> &'static Injection {
+    faults::ALL.into_iter().find(|injection| injection.fault == fault).unwrap()
+}
+
+fn played_with(injection: &Injection, fails_at: Option<&'static str>, plan: Plan) -> (Result<()>, Vec<String>) {
     let mut stage = Scripted { fails_at, ..Scripted::default() };
-    let result = play(&mut stage, faults::ALL[0], plan(cut));
+    let result = play(&mut stage, injection, plan);
     (result, stage.done.into_inner())
 }
 
@@ -177,4 +197,65 @@ fn a_cluster_that_is_not_fit_is_not_touched() {
     let (result, done) = played(Some("check"), None);
     assert!(result.is_err());
     assert_eq!(done, ["check"]);
+}
+
+/// What is done to the old primary, in order; with the steps around it.
+fn done_to_it(fault: Fault, fails_at: Option<&'static str>) -> Vec<String> {
+    let (result, done) = played_with(injection(fault), fails_at, plan(None));
+    result.unwrap();
+    let around = ["t0", "choose", "promote", "wait_all_well", "read_old_end", "rejoin"];
+    done.into_iter().filter(|step| step.ends_with(" node1") || around.contains(&step.as_str())).collect()
+}
+
+#[test]
+fn each_fault_is_timed_before_its_first_act_and_is_over_before_a_standby_is_chosen() {
+    let after = ["choose", "promote", "wait_all_well", "read_old_end", "rejoin"];
+    assert_eq!(done_to_it(Fault::Kill, None), [&["t0", "kill node1"][..], &after].concat());
+    assert_eq!(done_to_it(Fault::Stop, None), [&["t0", "stop node1"][..], &after].concat());
+    let (promoted, back) = after.split_at(3);
+    let frozen = [&["t0", "freeze node1"][..], promoted, &["kill node1"], back].concat();
+    assert_eq!(done_to_it(Fault::Freeze, None), frozen, "it is ended while it is stopped, and never thawed");
+}
+
+#[test]
+fn who_was_frozen_is_ended_whatever_goes_wrong_after_that() {
+    for step in ["choose", "promote", "wait_for_ack", "repoint_others", "wait_all_well"] {
+        let done = done_to_it(Fault::Freeze, Some(step));
+        assert!(place(&done, "kill node1") > place(&done, "freeze node1"), "{step}: {done:?}");
+    }
+    let (_, done) = played_with(injection(Fault::Freeze), Some("kill node1"), plan(None));
+    assert!(!done.iter().any(|step| step == "rejoin"), "who may still go on is not brought back: {done:?}");
+    assert!(done.contains(&"could_not: kill node1 failed".to_owned()));
+}
+
+#[test]
+fn a_fault_that_fails_promotes_nobody_whichever_it_is() {
+    for (fault, act) in [(Fault::Kill, "kill node1"), (Fault::Stop, "stop node1"), (Fault::Freeze, "freeze node1")] {
+        let (result, done) = played_with(injection(fault), Some(act), plan(None));
+        result.unwrap();
+        assert!(
+            !done.contains(&"promote".to_owned()) && done.contains(&format!("could_not: {act} failed")),
+            "{done:?}"
+        );
+        assert!(place(&done, "end_load") < place(&done, "final_read"));
+    }
+}
+
+#[test]
+fn rounds_are_played_in_one_run_each_from_a_cluster_that_is_well() {
+    let three = |fails_at| played_with(injection(Fault::Kill), fails_at, Plan { rounds: 3, ..plan(None) }).1;
+    let count = |done: &[String], name: &str| done.iter().filter(|step| *step == name).count();
+    let done = three(None);
+    for (step, times) in
+        [("check", 1), ("begin_load", 1), ("check_again", 2), ("begin_step", 3), ("t0", 3), ("rejoin", 3)]
+    {
+        assert_eq!(count(&done, step), times, "{step}: {done:?}");
+    }
+    assert_eq!((count(&done, "end_load"), count(&done, "final_read")), (1, 1));
+    assert!(place(&done, "rejoin") < place(&done, "check_again"));
+    let done = three(Some("check_again"));
+    assert_eq!((count(&done, "begin_step"), count(&done, "check_again"), count(&done, "end_load")), (1, 1, 1));
+    assert!(done.contains(&"could_not: takeover 2 of 3 could not begin".to_owned()), "{done:?}");
+    // A round that failed is the last one.
+    assert_eq!(count(&three(Some("promote")), "begin_step"), 1);
 }

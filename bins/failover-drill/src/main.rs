@@ -2,7 +2,7 @@
 //!
 //! `failover-drill --out drill > drill.csv`
 //!
-//! stdout: one row is one drill (`drill.csv`). In the folder `--out`: `plan.csv`, `events.csv`, `ledger.csv`, `reads.csv`,
+//! stdout: one row is one takeover (`drill.csv`). In the folder `--out`: `plan.csv`, `events.csv`, `ledger.csv`, `reads.csv`,
 //! from which figures and verdict follow, and `load.csv`, `fates.csv`, `settings.csv`, `log/`. Exit code 0: the takeover held;
 //! 1: commits were lost beyond `--max-lost`, or something else broke; 2: it could not be found out.
 
@@ -62,6 +62,9 @@ struct Args {
     /// Cut the standbys off from the primary this long before the fault: asynchronous commits must then get lost
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     cut: Option<Duration>,
+    /// How many takeovers, one after the other, back and forth, under one load: each time whoever is primary then is hit
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
     /// Wait this long between fault and promotion, as people or another program would to decide
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     decide: Option<Duration>,
@@ -92,6 +95,8 @@ const EXAMPLES: &str = "\
 Examples:
   failover-drill --out drill                     5 s of load, a crash of the primary, a takeover, 5 s more
   failover-drill --rate 2000 --max-lost 100      with at most 100 lost writes allowed
+  failover-drill --fault freeze --op-timeout 1s  a primary that hangs: clients notice by their time-out
+  failover-drill --rounds 3                      three takeovers, back and forth, in one run
   failover-drill --cut 1s                        with asynchronous commits, this must lose about a second of writes
 
 It works on labs that `setup` made, by their cluster file, as their administrator; the load is
@@ -108,7 +113,8 @@ fn run() -> Result<Verdict> {
     let run = Run::current("drill")?;
     let cluster = args.cluster.open()?;
     let file = cluster.file.clone().context("a drill needs a cluster file: faults are for labs that `setup` made")?;
-    let plan = drill::Plan { before: args.before, cut: args.cut, decide: args.decide, after: args.after };
+    let plan =
+        drill::Plan { before: args.before, cut: args.cut, decide: args.decide, after: args.after, rounds: args.rounds };
     let lab = lab::open::open(&file)?;
     for node in &file.node {
         lab::ports::claim(node.port); // no set-up elsewhere takes it while its server is dead

@@ -13,6 +13,8 @@ pub(crate) trait Hurt {
     fn cut_standbys(&mut self) -> Result<()>;
     /// T0, and the fault; returns when it is proven to have fired.
     fn inject(&mut self, injection: &Injection) -> Result<()>;
+    /// Keeps the old primary from ever serving anybody again, where the fault has left that open.
+    fn fence(&mut self, injection: &Injection) -> Result<()>;
 }
 
 /// Who promotes a standby and brings the others back. Today that is us.
@@ -51,6 +53,8 @@ pub(crate) trait Evidence {
     /// One primary, every standby streams from it, and in a sync mode the quorum shows. Sessions are opened here that
     /// are needed after T0.
     fn check(&mut self) -> Result<()>;
+    /// Waits until the same is so again after a takeover: the next one begins from there.
+    fn check_again(&mut self) -> Result<()>;
     /// A step of the run begins: from here on things happen because of a fault that is to come.
     fn begin_step(&mut self) -> Result<()>;
     /// Reads how far the old primary's WAL goes beyond the fork.

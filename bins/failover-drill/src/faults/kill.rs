@@ -14,4 +14,5 @@ pub(super) const KILL: Injection = Injection {
     done: "was killed",
     act: |power, node, first_act| power.kill(node, first_act),
     proof: "none of its processes is left",
+    fence: None,
 };

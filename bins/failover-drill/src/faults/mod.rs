@@ -3,7 +3,9 @@
 //! Only what is done to it stands here. What is expected of the cluster afterwards is [`report::words::Fault`]'s to say, since
 //! whoever judges the files needs to know it, too; and the order of the takeover is the same for all (`drill.rs`).
 
+mod freeze;
 mod kill;
+mod stop;
 
 use anyhow::Result;
 use lab::power::{FirstAct, Power};
@@ -22,7 +24,9 @@ pub(crate) struct Injection {
     pub(crate) act: fn(&dyn Power, &str, FirstAct<'_>) -> Result<()>,
     /// What was seen then.
     pub(crate) proof: &'static str,
+    /// Keeps the old primary from ever serving anybody again, once a standby has taken over; `None`: it is down already.
+    pub(crate) fence: Option<fn(&dyn Power, &str) -> Result<()>>,
 }
 
 /// All of them.
-pub(crate) const ALL: [&Injection; 1] = [&kill::KILL];
+pub(crate) const ALL: [&Injection; 3] = [&kill::KILL, &stop::STOP, &freeze::FREEZE];

@@ -55,6 +55,14 @@ impl Hurt for Live<'_> {
         self.sessions.remove(&node);
         Ok(())
     }
+
+    fn fence(&mut self, injection: &Injection) -> Result<()> {
+        let (Some(fence), node) = (injection.fence, self.old_primary.clone()) else { return Ok(()) };
+        self.progress.step(format!("fencing {node}"));
+        fence(self.lab.backend.as_ref(), &node).context("the old primary may still serve whoever talks to it")?;
+        self.events.now(Mark::Fenced, Some(&node), "it was ended before it could go on");
+        Ok(())
+    }
 }
 
 impl Live<'_> {

@@ -5,7 +5,7 @@ use cluster::args::{Cluster, Node};
 use cluster::file::Role;
 use cluster::session::Session;
 use cluster::topology::{self, is_primary};
-use cluster::wait::until_true;
+use cluster::wait::{Look, until, until_true};
 use lab::old_timeline;
 use lab::standby::timeline_of;
 use program::sink::Sink;
@@ -15,9 +15,12 @@ use report::plan::PlanRow;
 use report::reads::{Present, ReadKind};
 use std::time::Duration;
 
-use super::{LOOK, Live};
+use super::{LOOK, Live, STREAM_DEADLINE};
 use crate::stage::Evidence;
 use crate::{check, read};
+
+/// How often the whole cluster is looked at: each look opens sessions.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Time for the backends of the load to be gone after the load has ended.
 const DRAINED_DEADLINE: Duration = Duration::from_secs(15);
@@ -26,12 +29,18 @@ impl Evidence for Live<'_> {
     fn check(&mut self) -> Result<()> {
         self.progress.step("checking the cluster");
         let fit = check::check(self.lab, self.cluster)?;
-        self.old_timeline = fit.timeline;
         self.standbys = fit.standbys.len() as u64;
-        self.old_primary = fit.primary;
-        self.sessions = fit.sessions;
-        self.write_plan(fit.server_version)?;
+        let version = self.begin_on(fit);
+        self.write_plan(version)?;
         read::settings(&self.dir, self.run, &self.sessions)
+    }
+
+    fn check_again(&mut self) -> Result<()> {
+        self.progress.step("waiting until all is well again");
+        let what = "the cluster to be fit for the next takeover";
+        let fit = until(what, STREAM_DEADLINE, LOOK_AGAIN, || Ok(Look::Done(check::check(self.lab, self.cluster)?)))?;
+        self.begin_on(fit);
+        Ok(())
     }
 
     fn begin_step(&mut self) -> Result<()> {
@@ -100,6 +109,15 @@ impl Evidence for Live<'_> {
 }
 
 impl Live<'_> {
+    /// The next takeover is of this cluster, whoever is primary in it now; its server's version.
+    fn begin_on(&mut self, fit: check::Fit) -> String {
+        self.old_timeline = fit.timeline;
+        self.old_primary = fit.primary;
+        self.new_primary = None;
+        self.sessions = fit.sessions;
+        fit.server_version
+    }
+
     fn try_read_old_end(&mut self, old: &str) -> Result<()> {
         let new = self.new_primary()?;
         let old_timeline = self.old_timeline;

@@ -126,6 +126,18 @@ impl Ledger {
         self.writes.insert(key, Write { outcome: event.to_owned(), sent_us, known_us: Some(at_us), timeline });
     }
 
+    /// What became known from one moment to another (docs/figures.md, "Takeovers"), as a ledger of its own.
+    pub(crate) fn part(&self, moments: &std::ops::Range<u64>) -> Ledger {
+        let known = |write: &Write| write.known_us.or(write.sent_us).is_some_and(|at| moments.contains(&at));
+        let writes = self.writes.iter().filter(|(_, write)| known(write));
+        Ledger {
+            writes: writes.map(|(key, write)| (*key, write.clone())).collect(),
+            acks: self.acks.iter().filter(|ack| moments.contains(&ack.at_us)).copied().collect(),
+            failures_us: self.failures_us.iter().filter(|at| moments.contains(at)).copied().collect(),
+            complete: self.complete,
+        }
+    }
+
     /// The keys with this outcome.
     pub(crate) fn with(&self, outcome: &str) -> BTreeSet<Key> {
         self.writes.iter().filter(|(_, write)| write.outcome == outcome).map(|(key, _)| *key).collect()
@@ -161,6 +173,11 @@ impl Events {
     /// All events of a mark.
     pub(crate) fn all(&self, mark: &str) -> Vec<&Fields> {
         self.0.iter().filter(|row| row["mark"] == mark).collect()
+    }
+
+    /// Those of one step.
+    pub(crate) fn of_step(&self, step: &str) -> Events {
+        Events(self.0.iter().filter(|row| row.get("step").is_some_and(|of| of == step)).cloned().collect())
     }
 
     /// When a mark was first set.

@@ -10,8 +10,9 @@ use lab::wanted::Wanted;
 use program::progress::Progress;
 use rustix::process::Signal;
 
+use crate::faults::is_frozen;
 use crate::independent::{Events, Ledger};
-use crate::support::{Done, Drill, LOOK, Lab, programs_of};
+use crate::support::{Done, Drill, LOOK, Lab, programs_of, states_below};
 
 /// Time for the load to end after its parent was killed: what is in flight is answered, or times out after 5 s.
 const LOAD_ENDS: Duration = Duration::from_secs(12);
@@ -94,6 +95,44 @@ fn killed_between_fault_and_promotion_setup_brings_the_primary_back() {
     // Nobody was promoted: everything that was acknowledged is there.
     let present = lab.present(&primary, &done.run);
     assert!(ledger.with("acked").iter().all(|key| present.contains_key(key)));
+}
+
+const FREEZE: [&str; 8] = ["--before", "1s", "--decide", "60s", "--fault", "freeze", "--op-timeout", "500ms"];
+
+#[test]
+fn interrupted_while_the_primary_is_frozen_nothing_of_it_is_left_and_setup_brings_it_back() {
+    let lab = Lab::new(1, SyncMode::On);
+    let primary = lab.primary();
+    let mut drill = lab.start(&FREEZE);
+    drill.wait_for("fault_proven");
+    is_frozen(&lab.dir.join(&primary));
+    let done = interrupt(drill, Signal::TERM);
+    assert_eq!((done.code, done.signal), (Some(143), None), "{}", done.stderr);
+    assert!(done.stderr.contains("was frozen"), "{}", done.stderr);
+    check_files(&done);
+    assert_eq!(states_below(&lab.dir.join(&primary)), Vec::<char>::new(), "a frozen server was left behind");
+    set_up_again(&lab);
+    done.wait_no_backends(&lab);
+    check_whole(&lab, &primary);
+}
+
+/// Killed itself, a drill cannot end what it froze: the next `setup` does, and so does `--down`, which ends this test.
+#[test]
+fn killed_while_the_primary_is_frozen_setup_ends_it_and_so_does_down() {
+    let lab = Lab::new(1, SyncMode::On);
+    let primary = lab.primary();
+    let freeze = || {
+        let mut drill = lab.start(&FREEZE);
+        drill.wait_for("fault_proven");
+        let done = interrupt(drill, Signal::KILL);
+        is_frozen(&lab.dir.join(&primary));
+        done
+    };
+    let done = freeze();
+    set_up_again(&lab);
+    done.wait_no_backends(&lab);
+    check_whole(&lab, &primary);
+    freeze();
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod another_user;
 mod blind;
 mod compose;
+mod faults;
 mod held;
 mod independent;
 mod interrupted;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lab::conf::SyncMode;
 
-use crate::independent::{Key, number};
+use crate::independent::{Key, check, number, rows_of};
 use crate::support::Lab;
 
 /// Numbers that are the same in each run of the test.
@@ -40,6 +40,40 @@ fn soak(lab: &Lab, drills: u32, seed: u64) {
     }
     // A load that times out all the time may be silent when it matters, and then the verdict is unknown; rarely.
     assert!(held * 4 >= drills * 3, "only {held} of {drills} drills held");
+}
+
+/// One run, one load, one ledger; whoever is primary is hit. Each takeover has its own figures.
+#[test]
+fn three_takeovers_back_and_forth_in_one_run() {
+    let lab = Lab::new(1, SyncMode::On);
+    let first = lab.primary();
+    let done = lab.drill(&["--rounds", "3", "--before", "1s", "--after", "1s"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let (drills, ledger, events) = (rows_of(&done.stdout), done.ledger(), done.events());
+    let victims: Vec<&String> = drills.iter().map(|row| &row["old_primary"]).collect();
+    let second = &drills[0]["new_primary"];
+    assert_eq!(victims, [&first, second, &first]);
+    assert!(*second != first && drills.iter().all(|row| row["verdict"] == "held" && row["rejoin"] == "rewind"));
+    assert_eq!(lab.primary(), *second);
+    // By hand: what all clients were told in all of it, minus what is on the last primary.
+    let present = lab.present(second, &done.run);
+    let acked = ledger.with("acked");
+    assert!(ledger.complete && acked.iter().all(|key| present.contains_key(key)));
+    let told = drills.iter().map(|row| number(row, "acked").unwrap()).sum::<u64>();
+    assert_eq!(told, acked.len() as u64, "each ack belongs to one takeover");
+    let begun: Vec<u64> = events.all("step_begun").iter().map(|row| number(row, "at_us").unwrap()).collect();
+    assert_eq!(begun.len(), 3);
+    for (index, row) in drills.iter().enumerate() {
+        let from = if index == 0 { 0 } else { begun[index] };
+        let part = ledger.part(&(from..begun.get(index + 1).copied().unwrap_or(u64::MAX)));
+        let timelines: BTreeSet<u64> = part.acks.iter().map(|ack| ack.timeline).collect();
+        assert_eq!(timelines, [index as u64 + 1, index as u64 + 2].into());
+        let there = present.iter().filter(|(key, _)| part.writes.contains_key(key));
+        let there = there.map(|(key, rows)| (*key, rows.clone())).collect();
+        check(row, &part, &events.of_step(&(index + 1).to_string()), &there);
+    }
+    done.check_nothing_runs(&lab);
+    lab.check_redundant(second);
 }
 
 #[test]

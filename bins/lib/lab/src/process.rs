@@ -103,6 +103,11 @@ impl Process {
         stat(self.pid).map(|stat| stat.parent)
     }
 
+    /// Whether it is stopped, or lives no more: in either case it does nothing.
+    pub(crate) fn is_still(&self) -> Result<bool> {
+        Ok(!self.lives()? || stat(self.pid).is_none_or(|stat| stat.state == 'T'))
+    }
+
     pub(crate) fn arguments(&self) -> Vec<String> {
         let bytes = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
         bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
@@ -116,6 +121,8 @@ fn is_gone(error: &std::io::Error) -> bool {
 /// What `/proc/PID/stat` says.
 pub(crate) struct Stat {
     pub(crate) name: String,
+    /// `R` running, `S` sleeping, `T` stopped, and so on (proc(5)).
+    pub(crate) state: char,
     pub(crate) parent: i32,
 }
 
@@ -137,12 +144,14 @@ pub(crate) fn processes(wanted: impl Fn(&Stat, &Process) -> Result<bool>) -> Res
     Ok(found)
 }
 
-/// Name and parent of a process, from `/proc/PID/stat`: `pid (name) state ppid …`, where the name may hold anything.
+/// Name, state and parent of a process, from `/proc/PID/stat`: `pid (name) state ppid …`, where the name may hold anything.
 fn stat(pid: Pid) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (name, rest) = (text.split_once('(')?.1, text.rsplit_once(')')?.1);
     let name = name.rsplit_once(')')?.0.to_owned();
-    Some(Stat { name, parent: rest.split_whitespace().nth(1)?.parse().ok()? })
+    let mut words = rest.split_whitespace();
+    let (state, parent) = (words.next()?.chars().next()?, words.next()?.parse().ok()?);
+    Some(Stat { name, state, parent })
 }
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ pub enum Mark {
     Repointed,
     /// The old primary's own rows were read, while nobody could reach it.
     DivergentRead,
+    /// The old primary, which had only been frozen, was ended: it cannot serve anybody again.
+    Fenced,
     /// Rejoining the old primary began.
     RejoinBegun,
     /// The old primary streams from the new one.

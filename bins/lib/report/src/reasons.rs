@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::event::Mark;
 use crate::evidence::Evidence;
-use crate::fate::{Fate, Fates};
+use crate::fate::{Fate, FateRow, Fates};
 use crate::flow::Flow;
-use crate::ledger::Ledger;
+use crate::ledger::{Key, Ledger};
 use crate::show::us;
 use crate::takeovers::Takeover;
 use crate::verdict::Verdict::{self, Broken, Unknown};
@@ -49,6 +49,7 @@ pub fn reasons(evidence: &Evidence, takeovers: &[Takeover], fates: Option<&Fates
         say(Some(takeover.step), Broken, never_acked_again(takeover).filter(|_| !load_died));
         let failed = takeover.rejoin == Some(crate::words::Rejoin::Failed) && !takeover.port_taken;
         say(Some(takeover.step), Broken, failed.then(|| "the old primary could not rejoin".to_owned()));
+        say(Some(takeover.step), Broken, lost_when_nothing_may_be(evidence, takeover, fates));
         for standby in &takeover.not_streaming {
             let why = format!("{standby} does not stream from the new primary on its timeline");
             say(Some(takeover.step), Broken, Some(why));
@@ -97,6 +98,16 @@ fn lost_or_wrong(evidence: &Evidence, fates: Option<&Fates>) -> Vec<String> {
     found
 }
 
+/// What `--max-lost` does not allow: a planned switchover loses nothing.
+fn lost_when_nothing_may_be(evidence: &Evidence, takeover: &Takeover, fates: Option<&Fates>) -> Option<String> {
+    let write = |row: &FateRow| evidence.ledger.writes.get(&Key { worker: row.worker, seq: row.seq });
+    let lost = |row: &&FateRow| row.fate == Fate::Lost && takeover.tests(write(row));
+    let count = fates?.named.iter().filter(lost).count();
+    (takeover.fault.loses_nothing() && count > 0).then(|| {
+        format!("{count} acknowledged writes are lost, and a planned shutdown loses none, whatever --max-lost says")
+    })
+}
+
 /// Without a fault, a promotion or a load that lived, a missing ack says nothing about the cluster.
 fn never_acked_again(takeover: &Takeover) -> Option<String> {
     let should = takeover.promote_accepted && takeover.fault_proven_us.is_some();
@@ -104,14 +115,15 @@ fn never_acked_again(takeover: &Takeover) -> Option<String> {
         .then(|| "no write was acknowledged on the new timeline by the deadline".to_owned())
 }
 
-/// How late the load read the last ack of the old primary: none was made after its last process was gone.
+/// How late the load read the last ack of the old primary: none was made once all of its processes were ended or frozen.
 fn read_late(ledger: &Ledger, takeover: &Takeover) -> Option<String> {
     let (old, proven_us) = (takeover.marks.old_timeline?, takeover.fault_proven_us?);
     let acks = ledger.acks.iter().filter(|ack| ack.timeline <= old && takeover.moments.contains(&ack.at_us));
     let late_us = acks.map(|ack| ack.at_us).max()?.saturating_sub(proven_us);
     let why = "the load itself was held up: it read an acknowledgement of the old primary";
+    let (late, left_it) = (us(late_us), takeover.fault.left_it());
     (late_us > READ_LATE_US)
-        .then(|| format!("{why} {} after that one was gone, and the outage is longer than it says", us(late_us)))
+        .then(|| format!("{why} {late} after that one was {left_it}, and the outage is longer than it says"))
 }
 
 #[cfg(test)]
@@ -122,7 +134,7 @@ mod tests {
     use crate::judge::judge;
     use crate::ledger::Outcome;
     use crate::reads::ReadRow;
-    use crate::words::{Rejoin, SyncMode};
+    use crate::words::{Fault, Rejoin, SyncMode};
 
     fn after(change: impl FnOnce(&mut Evidence)) -> (Verdict, Vec<String>) {
         let mut evidence = Files::of_a_drill_that_held().read().unwrap();
@@ -272,6 +284,41 @@ mod tests {
             lose(e);
             e.events.retain(|event| event.mark != Mark::StepBegun);
         });
+    }
+
+    #[test]
+    fn a_planned_shutdown_loses_nothing_whatever_is_allowed() {
+        let lose = |fault| {
+            after(move |e: &mut Evidence| {
+                last_of_the_final_read(e, 96);
+                e.plan.max_lost = 3;
+                of(e, Mark::StepBegun).fault = Some(fault);
+            })
+        };
+        for fault in [Fault::Kill, Fault::Freeze] {
+            assert_eq!(lose(fault).0, Verdict::Held, "{fault}");
+        }
+        let (verdict, reasons) = lose(Fault::Stop);
+        assert_eq!((verdict, reasons.len()), (Broken, 1), "{reasons:?}");
+        assert!(reasons[0].contains("3 acknowledged writes are lost, and a planned shutdown"), "{reasons:?}");
+        assert_eq!(after(|e| of(e, Mark::StepBegun).fault = Some(Fault::Stop)).0, Verdict::Held);
+    }
+
+    /// Acks come until the server is down, which may take long after T0: they are in time until then.
+    #[test]
+    fn who_was_held_up_is_told_from_the_moment_of_the_proof() {
+        let down_at = |fault, proven_us: u64, ack_us: u64| {
+            after(move |e: &mut Evidence| {
+                of(e, Mark::StepBegun).fault = Some(fault);
+                of(e, Mark::FaultProven).at_us = proven_us;
+                e.ledger.acks.iter_mut().rfind(|ack| ack.timeline == 1).unwrap().at_us = ack_us;
+            })
+        };
+        assert_eq!(down_at(Fault::Stop, 600_000, 605_000).0, Verdict::Held);
+        for (fault, left_it) in [(Fault::Stop, "shut down"), (Fault::Freeze, "frozen"), (Fault::Kill, "gone")] {
+            let (verdict, reasons) = down_at(fault, 505_000, 555_001);
+            assert!(verdict == Unknown && reasons[0].contains(left_it), "{reasons:?}");
+        }
     }
 
     #[test]

@@ -14,8 +14,14 @@ const NAMED: usize = 5;
 /// A drill that was judged: each of its takeovers.
 #[must_use]
 pub fn drills(judged: &Judged) -> String {
-    let drills = judged.rows.iter().map(|row| drill(row, &judged.fates, &judged.reasons));
-    drills.collect::<Vec<_>>().join("\n")
+    // What is said of the whole run is said once, below its last takeover.
+    let Some((last, others)) = judged.rows.split_last() else { return String::new() };
+    let mut drills: Vec<String> = others.iter().map(|row| drill(row, &[], &[])).collect();
+    drills.push(drill(last, &judged.fates, &judged.reasons));
+    if !others.is_empty() {
+        drills.push(format!("run       {} over {} takeovers", judged.verdict, judged.rows.len()));
+    }
+    drills.join("\n")
 }
 
 /// A drill: outage, writes, loss, rejoin, verdict and its reasons.

@@ -70,17 +70,39 @@ impl FromStr for SyncMode {
 pub enum Fault {
     /// SIGKILL for all of its processes at once: a crash.
     Kill,
+    /// A fast shutdown, which waits for the standbys: a planned switchover.
+    Stop,
+    /// SIGSTOP for all of its processes: it is silent, and its sockets stay open.
+    Freeze,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 1] = [Fault::Kill];
+    pub const ALL: [Fault; 3] = [Fault::Kill, Fault::Stop, Fault::Freeze];
 
     /// The word on the command line and in `drill.csv`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Fault::Kill => "kill",
+            Fault::Stop => "stop",
+            Fault::Freeze => "freeze",
+        }
+    }
+
+    /// Whether nothing acknowledged may be lost, in any sync mode: a planned shutdown waits until the standbys have everything.
+    #[must_use]
+    pub fn loses_nothing(self) -> bool {
+        self == Fault::Stop
+    }
+
+    /// How the old primary was from the moment on at which the fault was proven: no process of it acknowledged anything then.
+    #[must_use]
+    pub fn left_it(self) -> &'static str {
+        match self {
+            Fault::Kill => "gone",
+            Fault::Stop => "shut down",
+            Fault::Freeze => "frozen",
         }
     }
 }

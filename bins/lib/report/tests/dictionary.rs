@@ -21,6 +21,7 @@ use report::seed::SeedRow;
 use report::settings::SettingRow;
 use report::verdict::Verdict;
 use report::verify::{Descent, VerifyRow};
+use report::words::Fault;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// The entries of the dictionary: first cells of its tables, by heading.
@@ -125,6 +126,7 @@ fn every_value_has_its_entry() {
         ("Fates", values::<Fate>()),
         ("Reads", values::<ReadKind>()),
         ("Marks", values::<Mark>()),
+        ("Faults", values::<Fault>()),
         ("Status of a sample", values::<LagStatus>()),
         ("Verdicts", values::<Verdict>()),
         ("Descent of a standby", values::<Descent>()),

@@ -25,7 +25,7 @@ use crate::link::Link as _;
 use crate::marker;
 use crate::new_lab::NewLab;
 use crate::ports;
-use crate::power::Power as _;
+use crate::power::{self, Power as _};
 use crate::primary::{self, Found};
 use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
@@ -98,6 +98,9 @@ impl Converging<'_> {
         self.end_steps()?;
         let nodes = self.nodes()?;
         self.replace_lost_containers(&nodes)?;
+        for node in &nodes {
+            power::end_frozen(self.lab, node, self.progress)?;
+        }
         let data = self.data(&nodes)?;
         let primary = self.find_primary(&nodes, &data)?.unwrap_or_else(|| PRIMARY.to_owned());
         let standbys = self.state.choose_standbys(&nodes, &primary, STANDBY);

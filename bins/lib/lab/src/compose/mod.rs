@@ -171,6 +171,10 @@ impl ComposeLab {
         Ok(self.engine.order(&["inspect", "--format", "{{.State.Running}}", &id])? == "true")
     }
 
+    fn is_paused(&self, id: &str) -> Result<bool> {
+        Ok(self.engine.order(&["inspect", "--format", "{{.State.Paused}}", id])? == "true")
+    }
+
     /// Writes one of a node's settings files; a running server reads it.
     fn write_conf(&self, node: &str, name: &str, text: &str) -> Result<()> {
         let dir = self.node_dir(node)?;
@@ -274,7 +278,11 @@ fn host(node: &str) -> String {
 
 impl Power for ComposeLab {
     fn power(&self, node: &str) -> Result<State> {
-        Ok(if self.runs(node)? { State::On } else { State::Off })
+        Ok(match self.runs(node)? {
+            true if self.is_paused(&self.container(node)?)? => State::Frozen,
+            true => State::On,
+            false => State::Off,
+        })
     }
 
     fn start(&self, node: &str) -> Result<()> {
@@ -317,6 +325,24 @@ impl Power for ComposeLab {
         first.wait_gone(Instant::now() + GONE_DEADLINE).with_context(|| format!("node {node}"))?;
         *self.lock_killing() = Some(killing);
         Ok(())
+    }
+
+    fn freeze(&self, node: &str, first_act: FirstAct<'_>) -> Result<()> {
+        let id = self.container(node)?;
+        ensure!(self.runs(node)?, "node {node} does not run: there is nothing to freeze");
+        first_act();
+        let paused = self.engine.order(&["pause", &id]);
+        if paused.is_err() || !self.is_paused(&id)? {
+            let _ = self.engine.order(&["unpause", &id]); // whatever was stopped goes on
+            return paused
+                .and_then(|_| bail!("the engine does not say that it is paused"))
+                .context(format!("node {node}"));
+        }
+        Ok(())
+    }
+
+    fn thaw(&self, node: &str) -> Result<()> {
+        self.engine.order(&["unpause", &self.container(node)?]).map(drop)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::binaries::Binaries;
 use crate::data_dir::DataDir as _;
 use crate::link::Link as _;
 use crate::new_lab::NewLab;
-use crate::power::{Power as _, State};
+use crate::power::{self, Power as _, State};
 use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
 use crate::secrets::{self, Secrets};
@@ -122,6 +122,9 @@ impl Converging<'_> {
         tools::end_gently_below(self.lab.dir(), &self.lab.ours)?;
         tools::kill_orphans_below(self.lab.dir(), &self.lab.ours)?;
         let nodes = self.nodes()?;
+        for node in &nodes {
+            power::end_frozen(self.lab, &node.name, self.progress)?;
+        }
         let primary = match self.find_primary(&nodes)? {
             Some(primary) => primary,
             None => self.make_first()?,

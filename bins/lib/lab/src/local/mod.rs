@@ -139,6 +139,11 @@ impl LocalLab {
         Postmaster::of(&node.data(), &self.ours)
     }
 
+    fn running(&self, node: &NodeDir) -> Result<Postmaster> {
+        self.postmaster(node)?
+            .with_context(|| format!("node {} does not run: there is nothing to be done to it", node.name))
+    }
+
     /// Waits until a server that somebody else began to start or to stop takes connections or is gone.
     fn wait_settled(&self, node: &NodeDir) -> Result<()> {
         self.postmaster(node)?; // what is not ours is not waited for
@@ -159,7 +164,11 @@ impl LocalLab {
 impl Power for LocalLab {
     fn power(&self, node: &str) -> Result<State> {
         let node = self.node(node)?;
-        Ok(if self.postmaster(&node)?.is_some() { State::On } else { State::Off })
+        Ok(match self.postmaster(&node)? {
+            Some(postmaster) if postmaster.is_frozen()? => State::Frozen,
+            Some(_) => State::On,
+            None => State::Off,
+        })
     }
 
     fn start(&self, node: &str) -> Result<()> {
@@ -188,21 +197,24 @@ impl Power for LocalLab {
 
     fn stop(&self, node: &str) -> Result<()> {
         let node = self.node(node)?;
-        if self.postmaster(&node)?.is_none() {
-            return Ok(());
-        }
-        let sh = xshell::Shell::new()?;
-        let (pg_ctl, data, seconds) = (self.binaries.path("pg_ctl"), node.data(), STOP_DEADLINE.as_secs().to_string());
-        let stop = xshell::cmd!(sh, "{pg_ctl} stop --silent --wait --mode fast --timeout {seconds} --pgdata {data}");
-        self.run(&node, stop, STOP_DEADLINE + Duration::from_secs(5)).map(drop)
+        let Some(postmaster) = self.postmaster(&node)? else { return Ok(()) };
+        postmaster.shut_down(STOP_DEADLINE).with_context(|| format!("node {}", node.name))
     }
 
     fn kill(&self, node: &str, first_act: FirstAct<'_>) -> Result<()> {
         let node = self.node(node)?;
-        let postmaster = self.postmaster(&node)?;
-        let postmaster =
-            postmaster.with_context(|| format!("node {} does not run: there is nothing to kill", node.name))?;
+        let postmaster = self.running(&node)?;
         postmaster.kill_all(first_act).with_context(|| format!("node {}", node.name))
+    }
+
+    fn freeze(&self, node: &str, first_act: FirstAct<'_>) -> Result<()> {
+        let node = self.node(node)?;
+        let postmaster = self.running(&node)?;
+        postmaster.freeze_all(first_act).with_context(|| format!("node {}", node.name))
+    }
+
+    fn thaw(&self, node: &str) -> Result<()> {
+        self.running(&self.node(node)?)?.thaw_all()
     }
 }
 
@@ -245,10 +257,11 @@ impl DataDir for LocalLab {
         let command = xshell::cmd!(sh, "{rewind} --target-pgdata {data} --source-server {source}");
         let said = tool::output(self.command(&node, command), TOOL_DEADLINE)?;
         ensure!(said.status.success(), "node {}: pg_rewind failed: {}", node.name, said.why());
-        // Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint: then it would be a
-        // server with rows of its own that follows all the same.
-        let nothing = (said.stdout + &said.stderr).contains("no rewind required");
-        ensure!(!nothing, "node {}: pg_rewind says that no rewind is required", node.name);
+        // Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint, and calls their timelines one: it
+        // would be a server with rows of its own that follows all the same. After a clean switchover it is so.
+        let said = said.stdout + &said.stderr;
+        let wrongly = said.contains("no rewind required") && said.contains("same timeline");
+        ensure!(!wrongly, "node {}: pg_rewind says that no rewind is required", node.name);
         Ok(())
     }
 

@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use cluster::wait::until_true;
 use program::trust;
 use rustix::process::{Pid, Signal};
 
 use super::memory::{self, Segments};
 use super::ours::Ours;
 use crate::process::{GONE, Process, processes};
+
+/// How often a server is looked at that stops or shuts down.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// The postmaster of a data directory.
 pub struct Postmaster {
@@ -120,6 +124,75 @@ impl Postmaster {
         }
     }
 
+    /// Stops it and all its children, and returns when all are seen to be stopped. `first_act` is called just before.
+    ///
+    /// The postmaster first, and the children once it makes no more of them: with the children alone stopped, new sessions
+    /// would be served, and with the postmaster alone the old ones are.
+    ///
+    /// # Errors
+    /// If one of them is not stopped in time; then all go on.
+    pub fn freeze_all(&self, first_act: &mut dyn FnMut()) -> Result<()> {
+        first_act();
+        let frozen = self.try_freeze();
+        if frozen.is_err() {
+            self.thaw_all()?;
+        }
+        frozen
+    }
+
+    fn try_freeze(&self) -> Result<()> {
+        let end = Instant::now() + GONE;
+        freeze(&self.process, end)?;
+        // A child of a moment ago may be missing from a list, but not from the next one.
+        let mut known = 0;
+        loop {
+            let children = self.children()?;
+            for child in &children {
+                child.signal(Signal::STOP)?;
+            }
+            for child in &children {
+                freeze(child, end)?;
+            }
+            if children.len() <= known {
+                return Ok(());
+            }
+            known = children.len();
+        }
+    }
+
+    /// Whether it is stopped: it makes no child then, and answers nobody.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn is_frozen(&self) -> Result<bool> {
+        self.process.is_still()
+    }
+
+    /// Lets it and all its children go on; itself last, since it would wonder at children that do not answer.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn thaw_all(&self) -> Result<()> {
+        for process in self.children()?.iter().chain([&self.process]) {
+            process.signal(Signal::CONT)?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a fast shutdown, and waits until it is gone: to within a millisecond, where `pg_ctl` looks ten times a second.
+    ///
+    /// # Errors
+    /// If it still runs after `limit`, or a signal comes.
+    pub fn shut_down(&self, limit: Duration) -> Result<()> {
+        ensure!(
+            !self.is_frozen()? || !self.process.lives()?,
+            "process {} is frozen: it would not shut down",
+            self.process.pid
+        );
+        self.process.signal(Signal::INT)?;
+        until_true("the server to shut down", limit, LOOK, || Ok(!self.process.lives()?))
+    }
+
     /// The shared memory that it leaves if it is killed.
     pub(super) fn segments(&self) -> Segments {
         Segments::of(&self.process)
@@ -137,6 +210,16 @@ impl Postmaster {
             Ok(stat.name == "postgres" && process.works_in(&self.data, false)? && is_owners(process))
         })
     }
+}
+
+/// Stops a process and waits until it is.
+fn freeze(process: &Process, end: Instant) -> Result<()> {
+    process.signal(Signal::STOP)?;
+    while !process.is_still()? {
+        ensure!(Instant::now() < end, "process {} is not stopped {GONE:?} after SIGSTOP", process.pid);
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
 }
 
 /// Removes `postmaster.pid` if its postmaster is gone, and the shared memory that only this file still names. PostgreSQL
@@ -193,157 +276,5 @@ pub(super) fn recorded_pid(data: &Path) -> Result<Option<Pid>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::marker::{self, LabId};
-    use std::os::unix::process::CommandExt as _;
-    use std::process::{Child, Command, Stdio};
-
-    /// A data directory of a lab, the directory of its programs, and a program in it that waits for its stdin to end.
-    struct Lab {
-        dir: tempfile::TempDir,
-        ours: Ours,
-    }
-
-    impl Lab {
-        fn new() -> Lab {
-            let (dir, id) = (tempfile::tempdir().unwrap(), LabId::new());
-            for name in ["data", "bin", "elsewhere"] {
-                fs::create_dir(dir.path().join(name)).unwrap();
-            }
-            for bin in ["bin", "elsewhere"] {
-                fs::copy("/bin/sh", dir.path().join(bin).join("postgres")).unwrap();
-            }
-            marker::put(&dir.path().join("data"), &id).unwrap();
-            let ours = Ours::for_test(&id, &dir.path().join("bin"));
-            Lab { dir, ours }
-        }
-
-        fn data(&self) -> PathBuf {
-            self.dir.path().join("data")
-        }
-
-        /// A process that works in the data directory and is in `postmaster.pid`.
-        fn run(&self, program: &Path) -> Child {
-            let mut command = Command::new(program);
-            command.args(["-c", "read wait"]).current_dir(self.data()).stdin(Stdio::piped());
-            let child = command.spawn().unwrap(); // it has become that program when this returns
-            fs::write(self.data().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
-            child
-        }
-    }
-
-    fn end(mut child: Child) {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
-    #[test]
-    fn a_pid_file_that_names_a_stranger_is_stale() {
-        let lab = Lab::new();
-        let stranger = Command::new("sleep").arg("60").spawn().unwrap();
-        fs::write(lab.data().join("postmaster.pid"), format!("{}\n", stranger.id())).unwrap();
-        assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_none(), "it works elsewhere");
-        clear_stale_pid_file(&lab.data(), &lab.ours).unwrap();
-        assert!(!lab.data().join("postmaster.pid").exists());
-        end(stranger);
-    }
-
-    #[test]
-    fn a_dead_process_that_nobody_reaped_does_not_live() {
-        let lab = Lab::new();
-        let mut child = lab.run(&lab.dir.path().join("bin/postgres"));
-        let postmaster = Postmaster::of(&lab.data(), &lab.ours).unwrap().expect("it lives and works there");
-        child.kill().unwrap();
-        postmaster.process.wait_gone(Instant::now() + GONE).unwrap();
-        assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_none(), "a zombie is no postmaster");
-        child.wait().unwrap();
-    }
-
-    #[test]
-    fn who_works_there_and_is_not_the_labs_server_is_left_alone_by_name() {
-        let lab = Lab::new();
-        let refused = |word: &str| {
-            let said = Postmaster::of(&lab.data(), &lab.ours).err().expect(word).to_string();
-            assert!(said.contains(word) && said.contains("left alone"), "{said}");
-            assert!(clear_stale_pid_file(&lab.data(), &lab.ours).is_err(), "{word}");
-        };
-        for program in [lab.dir.path().join("elsewhere/postgres"), "/bin/sh".into()] {
-            let child = lab.run(&program);
-            refused("is not the lab's `postgres`");
-            end(child);
-        }
-        let child = lab.run(&lab.dir.path().join("bin/postgres"));
-        assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_some());
-        // Replaced on the disk, as by an upgrade, it still is.
-        fs::remove_file(lab.dir.path().join("bin/postgres")).unwrap();
-        assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_some());
-        let kept = lab.dir.path().join("kept");
-        fs::rename(lab.data(), &kept).unwrap();
-        std::os::unix::fs::symlink(&kept, lab.data()).unwrap();
-        refused("symbolic link");
-        fs::remove_file(lab.data()).unwrap();
-        fs::rename(&kept, lab.data()).unwrap();
-        fs::remove_file(lab.data().join(marker::FILE)).unwrap();
-        refused("does not bear this lab's marker");
-        let pipe = lab.data().join(marker::FILE);
-        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        refused("not a plain file");
-        refused(&child.id().to_string());
-        marker::put(&lab.data(), &LabId::new()).unwrap();
-        refused("another lab's marker");
-        end(child);
-    }
-
-    /// Nothing that the servers' user puts in place of `postmaster.pid` keeps a lab from being taken down.
-    #[test]
-    fn a_server_whose_pid_file_is_no_plain_file_is_found_by_where_it_works() {
-        let lab = Lab::new();
-        let child = lab.run(&lab.dir.path().join("bin/postgres"));
-        let file = lab.data().join("postmaster.pid");
-        let found = || Postmaster::to_end(&lab.data(), &lab.ours).unwrap().map(|found| found.process.pid);
-        let its = Pid::from_raw(child.id().cast_signed());
-        assert_eq!(found(), its);
-        for put in ["mkdir", "mkfifo", "ln -s /dev/zero", "truncate -s 1T"] {
-            let _ = fs::remove_file(&file).or_else(|_| fs::remove_dir(&file));
-            let mut words = put.split(' ');
-            let mut command = Command::new(words.next().unwrap());
-            assert!(command.args(words).arg(&file).status().unwrap().success());
-            let said = format!("{:#}", Postmaster::of(&lab.data(), &lab.ours).err().expect(put));
-            assert!(said.contains("postmaster.pid") && said.contains("`setup --down`"), "{said}");
-            assert_eq!(found(), its, "{put}");
-            memory::remove_recorded(&lab.data()).unwrap();
-        }
-        let stranger = Command::new(lab.dir.path().join("elsewhere/postgres"))
-            .args(["-c", "read wait"])
-            .current_dir(lab.data())
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = Postmaster::to_end(&lab.data(), &lab.ours).err().expect("an error").to_string();
-        assert!(said.contains(&stranger.id().to_string()) && said.contains("left alone"), "{said}");
-        end(stranger);
-        end(child);
-        assert_eq!(found(), None);
-    }
-
-    /// It runs the lab's own program there, and has a copy of its number in the file.
-    #[test]
-    fn as_root_a_process_of_another_user_is_left_alone() {
-        if !rustix::process::geteuid().is_root() {
-            return; // there is nobody else to be
-        }
-        let lab = Lab::new();
-        let open = || std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        for dir in [lab.dir.path(), &lab.data()] {
-            fs::set_permissions(dir, open()).unwrap();
-        }
-        let mut command = Command::new(lab.dir.path().join("bin/postgres"));
-        command.args(["-c", "read wait"]).uid(65_534).gid(65_534).current_dir(lab.data()).stdin(Stdio::piped());
-        let child = command.spawn().unwrap();
-        fs::write(lab.data().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
-        let said = Postmaster::of(&lab.data(), &lab.ours).err().expect("an error").to_string();
-        assert!(said.contains("it is not its owner's") && said.contains("left alone"), "{said}");
-        end(child);
-    }
-}
+#[path = "postmaster_tests.rs"]
+mod tests;

@@ -1,0 +1,154 @@
+//! Which process counts as a data directory's postmaster, and which is left alone.
+
+use super::*;
+use crate::marker::{self, LabId};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+/// A data directory of a lab, the directory of its programs, and a program in it that waits for its stdin to end.
+struct Lab {
+    dir: tempfile::TempDir,
+    ours: Ours,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let (dir, id) = (tempfile::tempdir().unwrap(), LabId::new());
+        for name in ["data", "bin", "elsewhere"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        for bin in ["bin", "elsewhere"] {
+            fs::copy("/bin/sh", dir.path().join(bin).join("postgres")).unwrap();
+        }
+        marker::put(&dir.path().join("data"), &id).unwrap();
+        let ours = Ours::for_test(&id, &dir.path().join("bin"));
+        Lab { dir, ours }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A process that works in the data directory and is in `postmaster.pid`.
+    fn run(&self, program: &Path) -> Child {
+        let mut command = Command::new(program);
+        command.args(["-c", "read wait"]).current_dir(self.data()).stdin(Stdio::piped());
+        let child = command.spawn().unwrap(); // it has become that program when this returns
+        fs::write(self.data().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
+        child
+    }
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_pid_file_that_names_a_stranger_is_stale() {
+    let lab = Lab::new();
+    let stranger = Command::new("sleep").arg("60").spawn().unwrap();
+    fs::write(lab.data().join("postmaster.pid"), format!("{}\n", stranger.id())).unwrap();
+    assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_none(), "it works elsewhere");
+    clear_stale_pid_file(&lab.data(), &lab.ours).unwrap();
+    assert!(!lab.data().join("postmaster.pid").exists());
+    end(stranger);
+}
+
+#[test]
+fn a_dead_process_that_nobody_reaped_does_not_live() {
+    let lab = Lab::new();
+    let mut child = lab.run(&lab.dir.path().join("bin/postgres"));
+    let postmaster = Postmaster::of(&lab.data(), &lab.ours).unwrap().expect("it lives and works there");
+    child.kill().unwrap();
+    postmaster.process.wait_gone(Instant::now() + GONE).unwrap();
+    assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_none(), "a zombie is no postmaster");
+    child.wait().unwrap();
+}
+
+#[test]
+fn who_works_there_and_is_not_the_labs_server_is_left_alone_by_name() {
+    let lab = Lab::new();
+    let refused = |word: &str| {
+        let said = Postmaster::of(&lab.data(), &lab.ours).err().expect(word).to_string();
+        assert!(said.contains(word) && said.contains("left alone"), "{said}");
+        assert!(clear_stale_pid_file(&lab.data(), &lab.ours).is_err(), "{word}");
+    };
+    for program in [lab.dir.path().join("elsewhere/postgres"), "/bin/sh".into()] {
+        let child = lab.run(&program);
+        refused("is not the lab's `postgres`");
+        end(child);
+    }
+    let child = lab.run(&lab.dir.path().join("bin/postgres"));
+    assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_some());
+    // Replaced on the disk, as by an upgrade, it still is.
+    fs::remove_file(lab.dir.path().join("bin/postgres")).unwrap();
+    assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_some());
+    let kept = lab.dir.path().join("kept");
+    fs::rename(lab.data(), &kept).unwrap();
+    std::os::unix::fs::symlink(&kept, lab.data()).unwrap();
+    refused("symbolic link");
+    fs::remove_file(lab.data()).unwrap();
+    fs::rename(&kept, lab.data()).unwrap();
+    fs::remove_file(lab.data().join(marker::FILE)).unwrap();
+    refused("does not bear this lab's marker");
+    let pipe = lab.data().join(marker::FILE);
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    refused("not a plain file");
+    refused(&child.id().to_string());
+    marker::put(&lab.data(), &LabId::new()).unwrap();
+    refused("another lab's marker");
+    end(child);
+}
+
+/// Nothing that the servers' user puts in place of `postmaster.pid` keeps a lab from being taken down.
+#[test]
+fn a_server_whose_pid_file_is_no_plain_file_is_found_by_where_it_works() {
+    let lab = Lab::new();
+    let child = lab.run(&lab.dir.path().join("bin/postgres"));
+    let file = lab.data().join("postmaster.pid");
+    let found = || Postmaster::to_end(&lab.data(), &lab.ours).unwrap().map(|found| found.process.pid);
+    let its = Pid::from_raw(child.id().cast_signed());
+    assert_eq!(found(), its);
+    for put in ["mkdir", "mkfifo", "ln -s /dev/zero", "truncate -s 1T"] {
+        let _ = fs::remove_file(&file).or_else(|_| fs::remove_dir(&file));
+        let mut words = put.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        assert!(command.args(words).arg(&file).status().unwrap().success());
+        let said = format!("{:#}", Postmaster::of(&lab.data(), &lab.ours).err().expect(put));
+        assert!(said.contains("postmaster.pid") && said.contains("`setup --down`"), "{said}");
+        assert_eq!(found(), its, "{put}");
+        memory::remove_recorded(&lab.data()).unwrap();
+    }
+    let stranger = Command::new(lab.dir.path().join("elsewhere/postgres"))
+        .args(["-c", "read wait"])
+        .current_dir(lab.data())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = Postmaster::to_end(&lab.data(), &lab.ours).err().expect("an error").to_string();
+    assert!(said.contains(&stranger.id().to_string()) && said.contains("left alone"), "{said}");
+    end(stranger);
+    end(child);
+    assert_eq!(found(), None);
+}
+
+/// It runs the lab's own program there, and has a copy of its number in the file.
+#[test]
+fn as_root_a_process_of_another_user_is_left_alone() {
+    if !rustix::process::geteuid().is_root() {
+        return; // there is nobody else to be
+    }
+    let lab = Lab::new();
+    let open = || std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    for dir in [lab.dir.path(), &lab.data()] {
+        fs::set_permissions(dir, open()).unwrap();
+    }
+    let mut command = Command::new(lab.dir.path().join("bin/postgres"));
+    command.args(["-c", "read wait"]).uid(65_534).gid(65_534).current_dir(lab.data()).stdin(Stdio::piped());
+    let child = command.spawn().unwrap();
+    fs::write(lab.data().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
+    let said = Postmaster::of(&lab.data(), &lab.ours).err().expect("an error").to_string();
+    assert!(said.contains("it is not its owner's") && said.contains("left alone"), "{said}");
+    end(child);
+}
