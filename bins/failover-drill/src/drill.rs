@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     pub(crate) cut: Option<Duration>,
     /// Time between the fault and the promotion: how long people, or another program, would take to decide.
     pub(crate) decide: Option<Duration>,
+    /// For how long the primary is frozen, where nobody is to take over from it.
+    pub(crate) stall: Option<Duration>,
     /// Load after all clients are well again.
     pub(crate) after: Duration,
     /// How many takeovers: whoever is primary is the next one's victim.
@@ -58,7 +60,18 @@ fn cut_and_take_over(stage: &mut dyn Stage, injection: &Injection, plan: Plan) -
         stage.cut_standbys()?;
         stage.load_for(time)?;
     }
-    take_over(stage, injection, plan)
+    match plan.stall {
+        None => take_over(stage, injection, plan),
+        Some(time) => stall(stage, injection, plan, time),
+    }
+}
+
+fn stall(stage: &mut dyn Stage, injection: &Injection, plan: Plan, time: Duration) -> Result<()> {
+    stage.inject(injection)?;
+    stage.thaw_after(time)?;
+    go_on(stage, |stage| stage.wait_for_ack())?;
+    go_on(stage, |stage| stage.wait_all_well())?;
+    go_on(stage, |stage| stage.load_for(plan.after))
 }
 
 fn take_over(stage: &mut dyn Stage, injection: &Injection, plan: Plan) -> Result<()> {

@@ -62,6 +62,9 @@ impl Hurt for Scripted {
         self.step("inject")?;
         (injection.act)(self, "node1", &mut || self.step("t0").unwrap())
     }
+    fn thaw_after(&mut self, _time: Duration) -> Result<()> {
+        self.thaw("node1")
+    }
     fn fence(&mut self, injection: &Injection) -> Result<()> {
         injection.fence.map_or(Ok(()), |fence| fence(self, "node1"))
     }
@@ -86,7 +89,8 @@ impl Evidence for Scripted {
 }
 
 fn plan(cut: Option<Duration>) -> Plan {
-    Plan { before: Duration::from_secs(1), cut, decide: None, after: Duration::from_secs(1), rounds: 1 }
+    let second = Duration::from_secs(1);
+    Plan { before: second, cut, decide: None, stall: None, after: second, rounds: 1 }
 }
 
 fn played(fails_at: Option<&'static str>, cut: Option<Duration>) -> (Result<()>, Vec<String>) {
@@ -258,4 +262,19 @@ fn rounds_are_played_in_one_run_each_from_a_cluster_that_is_well() {
     assert!(done.contains(&"could_not: takeover 2 of 3 could not begin".to_owned()), "{done:?}");
     // A round that failed is the last one.
     assert_eq!(count(&three(Some("promote")), "begin_step"), 1);
+}
+
+#[test]
+fn a_primary_that_stalls_goes_on_and_nobody_is_promoted() {
+    let stalls = Plan { stall: Some(Duration::from_secs(1)), ..plan(None) };
+    let (_, done) = played_with(injection(Fault::Stall), None, stalls);
+    let order =
+        ["begin_step", "t0", "freeze node1", "thaw node1", "wait_for_ack", "wait_all_well", "end_load", "final_read"];
+    assert!(order.windows(2).all(|pair| place(&done, pair[0]) < place(&done, pair[1])), "{done:?}");
+    for step in ["choose", "promote", "kill node1", "rejoin", "restore_sync"] {
+        assert!(!done.contains(&step.to_owned()), "{step}");
+    }
+    let (result, done) = played_with(injection(Fault::Stall), Some("inject"), stalls);
+    result.unwrap();
+    assert!(!done.contains(&"thaw node1".to_owned()), "what is not frozen is not thawed");
 }

@@ -71,7 +71,12 @@ impl Events {
 
     /// Whether something happened in this step.
     pub(crate) fn has(&self, mark: Mark) -> bool {
-        self.rows().iter().any(|row| row.mark == mark && row.step == self.step)
+        self.first_us(mark).is_some()
+    }
+
+    /// When something first happened in this step.
+    pub(crate) fn first_us(&self, mark: Mark) -> Option<u64> {
+        self.rows().iter().find(|row| row.mark == mark && row.step == self.step).map(|row| row.at_us)
     }
 
     /// Seals the files that the verdict follows from, this one last: only verdicts may come after that.

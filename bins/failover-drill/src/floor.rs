@@ -23,6 +23,9 @@ pub(crate) fn measure(live: &mut Live<'_>) {
     if live.standbys > 1 {
         return live.progress.say("the raw floor is measured with one standby only: nobody has to be chosen there");
     }
+    if !live.asked.injection.fault.has_takeover() {
+        return; // there is nothing to compare it with
+    }
     live.progress.step("measuring the raw floor on the same nodes");
     live.events.now(Mark::FloorBegun, None, "");
     match try_measure(live) {

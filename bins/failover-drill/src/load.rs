@@ -117,6 +117,16 @@ impl Load {
         self.wait("the first ack on the new timeline", limit, dir, |seen| seen.newest_timeline > old)
     }
 
+    /// Waits for an ack that came at `since_us` or later.
+    pub(crate) fn wait_for_ack_since(&mut self, since_us: u64, limit: Duration, dir: &Path) -> Result<()> {
+        self.wait("an ack of the primary that goes on", limit, dir, |seen| seen.last_ack_us >= since_us)
+    }
+
+    /// Every client has to be well anew.
+    pub(crate) fn count_anew(&mut self) {
+        self.seen.in_a_row.values_mut().for_each(|row| *row = 0);
+    }
+
     /// The newest timeline that an ack came from.
     pub(crate) fn newest_timeline(&self) -> u32 {
         self.seen.newest_timeline

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use cluster::args::{Cluster, ClusterArgs};
@@ -65,6 +65,9 @@ struct Args {
     /// How many takeovers, one after the other, back and forth, under one load: each time whoever is primary then is hit
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// With --fault stall: for how long the primary is frozen [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    stall: Option<Duration>,
     /// Wait this long between fault and promotion, as people or another program would to decide
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     decide: Option<Duration>,
@@ -96,12 +99,32 @@ Examples:
   failover-drill --out drill                     5 s of load, a crash of the primary, a takeover, 5 s more
   failover-drill --rate 2000 --max-lost 100      with at most 100 lost writes allowed
   failover-drill --fault freeze --op-timeout 1s  a primary that hangs: clients notice by their time-out
+  failover-drill --fault stall --stall 2s        a primary that hangs for two seconds: nobody takes over
   failover-drill --rounds 3                      three takeovers, back and forth, in one run
   failover-drill --cut 1s                        with asynchronous commits, this must lose about a second of writes
 
 It works on labs that `setup` made, by their cluster file, as their administrator; the load is
 the role `application`. Nothing else is ever killed. Exit codes: 0 the takeover held, 1 it did
 not, 2 that could not be found out.";
+
+/// For how long a primary stalls if nobody says.
+const STALL: Duration = Duration::from_secs(2);
+
+impl Args {
+    /// The scenario.
+    ///
+    /// # Errors
+    /// If options do not go together.
+    fn plan(&self) -> Result<drill::Plan> {
+        let Args { before, cut, decide, after, rounds, .. } = *self;
+        let takes_over = self.fault.fault.has_takeover();
+        ensure!(self.stall.is_none() || !takes_over, "--stall: that is how long the fault `stall` lasts");
+        ensure!(decide.is_none() || takes_over, "--decide: after a stall nobody is promoted");
+        ensure!(cut.is_none() || takes_over, "--cut: after a stall nobody is promoted, so nothing could get lost");
+        let stall = (!takes_over).then(|| self.stall.unwrap_or(STALL));
+        Ok(drill::Plan { before, cut, decide, stall, after, rounds })
+    }
+}
 
 fn main() -> ExitCode {
     program::main(run)
@@ -113,8 +136,7 @@ fn run() -> Result<Verdict> {
     let run = Run::current("drill")?;
     let cluster = args.cluster.open()?;
     let file = cluster.file.clone().context("a drill needs a cluster file: faults are for labs that `setup` made")?;
-    let plan =
-        drill::Plan { before: args.before, cut: args.cut, decide: args.decide, after: args.after, rounds: args.rounds };
+    let plan = args.plan()?;
     let lab = lab::open::open(&file)?;
     for node in &file.node {
         lab::ports::claim(node.port); // no set-up elsewhere takes it while its server is dead
@@ -259,11 +281,14 @@ fn say_plan(lab: &str, fit: &check::Fit, plan: drill::Plan, args: &Args) {
         [only] => format!("promote {only}"),
         _ => format!("promote the one of {standbys} with the most WAL and point the others at it"),
     };
+    let then = match plan.stall {
+        Some(time) => format!("let it go on after {time:?}"),
+        None => format!("{decide}{promote}; bring {primary} back by pg_rewind, else by a base backup"),
+    };
     eprintln!(
         "the drill could begin on lab {lab}: {primary} is the primary (PostgreSQL {}), {standbys} streams from it.\n\
          It would write at {rate} per second with {clients} clients for {:?}; {cut}{what} (of {primary}); \
-         {decide}{promote}; bring {primary} back by pg_rewind, else by a base backup; write for {:?} more; read everything \
-         back and judge it. Nothing was done.",
+         {then}; write for {:?} more; read everything back and judge it. Nothing was done.",
         fit.server_version, plan.before, plan.after
     );
 }

@@ -13,6 +13,8 @@ pub(crate) trait Hurt {
     fn cut_standbys(&mut self) -> Result<()>;
     /// T0, and the fault; returns when it is proven to have fired.
     fn inject(&mut self, injection: &Injection) -> Result<()>;
+    /// Lets a frozen primary go on so long after T0, whatever comes in between.
+    fn thaw_after(&mut self, time: Duration) -> Result<()>;
     /// Keeps the old primary from ever serving anybody again, where the fault has left that open.
     fn fence(&mut self, injection: &Injection) -> Result<()>;
 }
@@ -40,7 +42,7 @@ pub(crate) trait Clients {
     /// Waits until the load is being acknowledged, as it must be when the standbys are cut off or the fault comes: what
     /// is lost while the load is silent, nobody sees.
     fn wait_flowing(&mut self) -> Result<()>;
-    /// Waits for the first ack on the new timeline.
+    /// Waits for the first new ack.
     fn wait_for_ack(&mut self) -> Result<()>;
     /// Waits until every client is well again.
     fn wait_all_well(&mut self) -> Result<()>;

@@ -5,6 +5,7 @@
 
 mod freeze;
 mod kill;
+mod stall;
 mod stop;
 
 use anyhow::Result;
@@ -29,4 +30,4 @@ pub(crate) struct Injection {
 }
 
 /// All of them.
-pub(crate) const ALL: [&Injection; 3] = [&kill::KILL, &stop::STOP, &freeze::FREEZE];
+pub(crate) const ALL: [&Injection; 4] = [&kill::KILL, &stop::STOP, &freeze::FREEZE, &stall::STALL];

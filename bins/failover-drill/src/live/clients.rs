@@ -35,12 +35,15 @@ impl Clients for Live<'_> {
     fn wait_for_ack(&mut self) -> Result<()> {
         self.progress.step("waiting for the clients");
         let (dir, limit, old) = (self.dir.clone(), self.asked.promotion_limit, self.old_timeline);
-        self.load()?.wait_for_timeline(old, limit, &dir)
+        match self.events.first_us(Mark::Thawed) {
+            Some(thawed_us) => self.load()?.wait_for_ack_since(thawed_us, limit, &dir),
+            None => self.load()?.wait_for_timeline(old, limit, &dir),
+        }
     }
 
     fn wait_all_well(&mut self) -> Result<()> {
         let (dir, limit, old) = (self.dir.clone(), self.asked.promotion_limit, self.old_timeline);
-        if self.load()?.newest_timeline() <= old {
+        if !self.events.has(Mark::Thawed) && self.load()?.newest_timeline() <= old {
             return Ok(()); // no ack came in time: that was said, and one time of waiting for it is enough
         }
         // Five acks each take five turns of all clients.
@@ -67,6 +70,13 @@ impl Clients for Live<'_> {
 }
 
 impl Live<'_> {
+    /// From here on every client has to be well anew.
+    pub(super) fn count_anew(&mut self) {
+        if let Some(load) = &mut self.load {
+            load.count_anew();
+        }
+    }
+
     fn load(&mut self) -> Result<&mut Load> {
         self.load.as_mut().context("the load does not run")
     }

@@ -13,7 +13,7 @@ use report::lsn::Lsn;
 use super::{LOOK, Live};
 use crate::check;
 use crate::faults::Injection;
-use crate::stage::Hurt;
+use crate::stage::{Clients as _, Hurt};
 
 /// Time for a standby's receiver to stop after it has nobody to receive from: it takes the next turn of a loop.
 const CUT_DEADLINE: Duration = Duration::from_secs(10);
@@ -54,6 +54,19 @@ impl Hurt for Live<'_> {
         self.events.now(Mark::FaultProven, Some(&node), injection.proof);
         self.sessions.remove(&node);
         Ok(())
+    }
+
+    fn thaw_after(&mut self, time: Duration) -> Result<()> {
+        let node = self.old_primary.clone();
+        let begun_us = self.events.first_us(Mark::T0).context("it was not frozen")?;
+        let end_us = begun_us + time.as_micros() as u64;
+        let loaded = self.load_for(Duration::from_micros(end_us.saturating_sub(self.run.clock.now_us())));
+        // Before it: what is acknowledged from here on may be a new ack.
+        let at_us = self.run.clock.now_us();
+        self.lab.backend.thaw(&node).with_context(|| format!("{node} is still frozen"))?;
+        self.events.at(at_us, Mark::Thawed, Some(&node), "");
+        self.count_anew();
+        loaded
     }
 
     fn fence(&mut self, injection: &Injection) -> Result<()> {

@@ -174,10 +174,10 @@ impl Live<'_> {
         self.events.now(mark, Some(node), detail);
     }
 
-    /// Whether the lab is as it was before: nobody was hurt, or whoever was killed is a standby now.
+    /// Whether the lab is as it was before: nobody was hurt, or whoever was is a standby now, or goes on.
     pub(crate) fn is_whole(&self) -> bool {
         match self.events.has(Mark::T0) {
-            true => self.events.has(Mark::Rejoined),
+            true => self.events.has(Mark::Rejoined) || self.events.has(Mark::Thawed),
             false => !self.events.has(Mark::CutBegun),
         }
     }
@@ -188,6 +188,7 @@ impl Live<'_> {
         let done = self.asked.injection.done;
         let state = match (self.events.has(Mark::T0), &self.new_primary) {
             (true, Some(new)) => format!("{old} {done} and {new} was to take over"),
+            (true, None) if self.events.has(Mark::Thawed) => format!("{old} {done} and goes on"),
             (true, None) => format!("{old} {done} and nobody was promoted"),
             (false, _) if self.events.has(Mark::CutBegun) => "the standbys were cut off".to_owned(),
             (false, _) => return format!("nothing was done to lab {name} yet"),

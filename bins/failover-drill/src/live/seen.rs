@@ -91,7 +91,7 @@ impl Evidence for Live<'_> {
     }
 
     fn final_check(&mut self) -> Result<()> {
-        let Some(new) = self.new_primary.clone() else { return Ok(()) };
+        let Some(new) = self.new_primary.clone() else { return self.still_follow() };
         // The old primary: if it did not rejoin that is said already, and if that was not tried it says nothing.
         let mut standbys = self.others();
         if self.events.has(Mark::Rejoined) {
@@ -129,6 +129,20 @@ impl Live<'_> {
         self.put_lsn(Mark::ForkRead, &new, fork, &format!("timeline {timeline} left {old_timeline} at {fork}"));
         let end = old_timeline::end(self.lab.backend.as_ref(), old, old_timeline, fork)?;
         self.put_lsn(Mark::OldEndRead, old, end, &format!("it ends at {end}"));
+        Ok(())
+    }
+
+    /// After a stall: whether the standbys stream from the primary that went on.
+    fn still_follow(&mut self) -> Result<()> {
+        let (primary, timeline) = (self.old_primary.clone(), self.old_timeline);
+        for standby in self.others().into_iter().filter(|_| self.events.has(Mark::Thawed)).collect::<Vec<_>>() {
+            let what = format!("{standby} to stream from {primary}");
+            let waited = until_true(&what, STREAM_DEADLINE, LOOK, || self.streams_from(&primary, &standby, timeline));
+            if waited.is_err() {
+                program::stop::check()?;
+                self.note(Mark::Defect, &standby, &format!("it does not stream from {primary}"));
+            }
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use lab::backend::Backend as _;
 use lab::binaries::Binaries;
 use lab::conf::SyncMode;
 use lab::data_dir::DataDir as _;
+use lab::link::Link as _;
 use lab::local::LocalLab;
 use lab::power::Power as _;
 use lab::rejoin::{Rejoined, rejoin};

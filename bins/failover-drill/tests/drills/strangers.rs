@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use cluster::wait::until_true;
+use lab::backend::Backend as _;
 use lab::conf::SyncMode;
+use lab::data_dir::DataDir as _;
 use lab::power::Power as _;
 use lab::stranger::{Asks, Stranger};
 

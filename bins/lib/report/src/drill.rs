@@ -106,7 +106,7 @@ pub struct DrillRow {
     pub new_primary: Option<String>,
     /// T5 − T0: until every client had acked five in a row; empty if one of them never did.
     pub well_us: Option<u64>,
-    /// Clients that acked before the fault and never on the new timeline.
+    /// Clients that acked before the fault and have no new ack.
     pub stranded: Option<u64>,
     /// The part of the outage that lies before T0.
     pub outage_before_us: Option<u64>,

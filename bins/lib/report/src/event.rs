@@ -73,6 +73,8 @@ pub enum Mark {
     Repointed,
     /// The old primary's own rows were read, while nobody could reach it.
     DivergentRead,
+    /// The primary, which was frozen for a while, goes on: acks from here on are new ones.
+    Thawed,
     /// The old primary, which had only been frozen, was ended: it cannot serve anybody again.
     Fenced,
     /// Rejoining the old primary began.

@@ -21,6 +21,23 @@ pub struct Seen {
     pub out_of_recovery_us: Option<u64>,
     /// T6: a standby streams from the new primary.
     pub redundant_us: Option<u64>,
+    /// Where nobody is to take over: when the primary went on.
+    pub thawed_us: Option<u64>,
+}
+
+/// Which acks are new: those of a timeline newer than all acks before T0; without a takeover those that came after the primary
+/// went on.
+#[derive(Clone, Copy)]
+struct New {
+    old: Option<u32>,
+    thawed_us: Option<u64>,
+}
+
+impl New {
+    fn is(&self, ack: &Ack) -> bool {
+        let newer = self.old.is_some_and(|old| ack.timeline > old);
+        newer || (self.old.is_some() && self.thawed_us.is_some_and(|thawed| ack.at_us >= thawed))
+    }
 }
 
 /// All marks of a takeover, in microseconds since the run's origin. `None`: it did not happen, or was not seen.
@@ -30,31 +47,29 @@ pub struct Marks {
     pub t0_us: Option<u64>,
     /// The old timeline: the newest one that was acknowledged on before T0.
     pub old_timeline: Option<u32>,
-    /// Last ack of the old timeline before T4.
+    /// Last old ack before T4.
     pub t1_us: Option<u64>,
     /// First failure that a client saw after T0.
     pub t2_us: Option<u64>,
     /// Promoted: out of recovery, or T4 if that is earlier.
     pub t3_us: Option<u64>,
-    /// First ack on the new timeline.
+    /// First new ack: on the new timeline, or where nobody takes over, after the primary went on.
     pub t4_us: Option<u64>,
-    /// Every worker acked five in a row on the new timeline.
+    /// Every worker had five new acks in a row.
     pub t5_us: Option<u64>,
     /// A standby streams from the new primary.
     pub t6_us: Option<u64>,
     /// The outage of each worker that has both its own T1 and its own T4, by worker.
     pub worker_outages_us: BTreeMap<u32, u64>,
-    /// Workers that acked before T0 and never on the new timeline.
+    /// Workers that acked before T0 and have no new ack.
     pub workers_stranded: u64,
     /// The longest gap between acks of the run.
     pub longest_gap_us: Option<u64>,
-    /// The longest gap between acks that ends after T0.
-    pub longest_gap_after_us: Option<u64>,
     /// The longest time without an ack before T0, the one that was still open at T0 counted up to T0.
     pub longest_gap_before_us: Option<u64>,
     /// From T0 until acks came again at 90 % of the rate before it.
     pub recover90_us: Option<u64>,
-    /// How much of T3 → T4 the client with the first ack on the new timeline spent connecting: the load's own share.
+    /// How much of T3 → T4 the client with the first new ack spent connecting: the load's own share.
     pub connecting_us: Option<u64>,
     /// From T4 to the last ack of the old timeline after it; 0 if there is none.
     pub split_us: u64,
@@ -63,10 +78,10 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// The outage of the whole load. With a promotion T4 − T1, else the longest gap that ends after T0.
+    /// The outage of the whole load: T4 − T1.
     #[must_use]
-    pub fn outage_us(&self, promoted: bool) -> Option<u64> {
-        if promoted { Some(self.t4_us? - self.t1_us?) } else { self.longest_gap_after_us }
+    pub fn outage_us(&self) -> Option<u64> {
+        Some(self.t4_us? - self.t1_us?)
     }
 
     /// The part of the outage that lies before T0, when nothing had been done to the cluster yet.
@@ -90,7 +105,8 @@ pub fn marks(load: &Stretch, seen: Seen) -> Marks {
     // Without a fault all of it lies before it.
     let t0_us = seen.t0_us.unwrap_or(u64::MAX);
     let old = acks.iter().filter(|ack| ack.at_us < t0_us).map(|ack| ack.timeline).max();
-    let is_new = |ack: &&Ack| old.is_some_and(|old| ack.timeline > old);
+    let new = New { old, thawed_us: seen.thawed_us };
+    let is_new = |ack: &&Ack| new.is(ack);
     let t4_us = acks.iter().find(is_new).map(|ack| ack.at_us);
     let before_t4 = |ack: &&Ack| !is_new(ack) && t4_us.is_none_or(|t4| ack.at_us < t4);
     let split: Vec<u64> = match t4_us {
@@ -98,9 +114,9 @@ pub fn marks(load: &Stretch, seen: Seen) -> Marks {
         None => Vec::new(),
     };
     let t3_us = seen.out_of_recovery_us.map(|t3| t4_us.map_or(t3, |t4| t4.min(t3)));
-    let (worker_outages_us, workers_stranded) = worker_outages(acks, old, t0_us);
+    let (worker_outages_us, workers_stranded) = worker_outages(acks, new, t0_us);
     let gaps: Vec<(u64, u64)> = acks.windows(2).map(|pair| (pair[1].at_us, pair[1].at_us - pair[0].at_us)).collect();
-    let longest = |after: bool| gaps.iter().filter(|(end, _)| (*end >= t0_us) == after).map(|(_, gap)| *gap).max();
+    let longest_before = gaps.iter().filter(|(end, _)| *end < t0_us).map(|(_, gap)| *gap).max();
     Marks {
         t0_us: seen.t0_us,
         old_timeline: old,
@@ -108,14 +124,13 @@ pub fn marks(load: &Stretch, seen: Seen) -> Marks {
         t2_us: load.failures.iter().map(|failure| failure.at_us).filter(|at| *at >= t0_us).min(),
         t3_us,
         t4_us,
-        t5_us: t4_us.and_then(|_| all_well(load, old)),
+        t5_us: t4_us.and_then(|_| all_well(load, new)),
         t6_us: seen.redundant_us,
         worker_outages_us,
         workers_stranded,
         longest_gap_us: gaps.iter().map(|(_, gap)| *gap).max(),
-        longest_gap_after_us: longest(true),
-        longest_gap_before_us: longest(false).max(seen.t0_us.and_then(|t0| silence_us(acks, t0))),
-        connecting_us: connecting_us(load, t3_us, old),
+        longest_gap_before_us: longest_before.max(seen.t0_us.and_then(|t0| silence_us(acks, t0))),
+        connecting_us: connecting_us(load, t3_us, new),
         recover90_us: recover90_us(acks, t0_us, t4_us, load.last_us),
         split_us: split.last().zip(t4_us).map_or(0, |(last, t4)| last - t4),
         split_acked: split.len() as u64,
@@ -138,8 +153,8 @@ pub fn silence_allowed_us(rate_per_s: Option<u64>) -> u64 {
 }
 
 /// The part of T3 → T4 that the client with the first ack spent on getting its session.
-fn connecting_us(load: &Stretch, t3_us: Option<u64>, old: Option<u32>) -> Option<u64> {
-    let (t3_us, first) = (t3_us?, load.acks.iter().find(|ack| old.is_some_and(|old| ack.timeline > old))?);
+fn connecting_us(load: &Stretch, t3_us: Option<u64>, new: New) -> Option<u64> {
+    let (t3_us, first) = (t3_us?, load.acks.iter().find(|ack| new.is(ack))?);
     let mut own = load.connects.iter().filter(|c| c.worker == first.worker && c.at_us <= first.at_us);
     let connect = own.next_back()?;
     let begun_us = connect.at_us.saturating_sub(connect.took_us?);
@@ -147,13 +162,13 @@ fn connecting_us(load: &Stretch, t3_us: Option<u64>, old: Option<u32>) -> Option
 }
 
 /// The outage of each worker (its own T4 − its own T1), and how many never came back.
-fn worker_outages(acks: &[Ack], old: Option<u32>, t0_us: u64) -> (BTreeMap<u32, u64>, u64) {
+fn worker_outages(acks: &[Ack], new: New, t0_us: u64) -> (BTreeMap<u32, u64>, u64) {
     let mut own_t4 = BTreeMap::new();
-    for ack in acks.iter().filter(|ack| old.is_some_and(|old| ack.timeline > old)) {
+    for ack in acks.iter().filter(|ack| new.is(ack)) {
         own_t4.entry(ack.worker).or_insert(ack.at_us);
     }
     let mut own_t1 = BTreeMap::new();
-    for ack in acks.iter().filter(|ack| old.is_none_or(|old| ack.timeline <= old)) {
+    for ack in acks.iter().filter(|ack| !new.is(ack)) {
         if own_t4.get(&ack.worker).is_none_or(|t4| ack.at_us < *t4) {
             own_t1.insert(ack.worker, ack.at_us);
         }
@@ -165,13 +180,11 @@ fn worker_outages(acks: &[Ack], old: Option<u32>, t0_us: u64) -> (BTreeMap<u32, 
     (outages, stranded)
 }
 
-/// When the last of the workers had five acks in a row on the new timeline; `None` if one of them never had.
-fn all_well(load: &Stretch, old: Option<u32>) -> Option<u64> {
+/// When the last of the workers had five new acks in a row; `None` if one of them never had.
+fn all_well(load: &Stretch, new: New) -> Option<u64> {
     let acks = &load.acks;
     let mut steps: Vec<(u64, u32, bool)> = load.failures.iter().map(|f| (f.at_us, f.worker, false)).collect();
-    steps.extend(
-        acks.iter().filter(|ack| old.is_some_and(|old| ack.timeline > old)).map(|ack| (ack.at_us, ack.worker, true)),
-    );
+    steps.extend(acks.iter().filter(|ack| new.is(ack)).map(|ack| (ack.at_us, ack.worker, true)));
     steps.sort_unstable();
     let mut in_a_row: BTreeMap<u32, u32> = BTreeMap::new();
     let mut well: BTreeMap<u32, u64> = acks.iter().map(|ack| (ack.worker, u64::MAX)).collect();
@@ -215,7 +228,12 @@ mod tests {
             load.acks.push(Ack { at_us: at_ms * 1_000 + 3_000, worker: 1, timeline });
         }
         load.failures.push(Failure { at_us: 1_001_000, worker: 0 });
-        let seen = Seen { t0_us: Some(1_000_000), out_of_recovery_us: Some(1_150_000), redundant_us: Some(2_500_000) };
+        let seen = Seen {
+            t0_us: Some(1_000_000),
+            out_of_recovery_us: Some(1_150_000),
+            redundant_us: Some(2_500_000),
+            thawed_us: None,
+        };
         (load, seen)
     }
 
@@ -235,7 +253,7 @@ mod tests {
         assert_eq!(marks.t4_us, Some(1_200_000));
         assert_eq!(marks.t5_us, Some(1_243_000));
         assert_eq!(marks.t6_us, Some(2_500_000));
-        assert_eq!(marks.outage_us(true), Some(207_000));
+        assert_eq!(marks.outage_us(), Some(207_000));
         assert_eq!(marks.worker_outage_us(), Some((210_000, 210_000, 210_000)));
         assert_eq!(marks.longest_gap_us, Some(207_000));
         // Acks come 3 and 7 ms apart; the last one before the kill is 7 ms old when it comes.
@@ -249,7 +267,7 @@ mod tests {
         let (mut load, seen) = drill();
         insert(&mut load, Ack { at_us: 1_001_500, worker: 1, timeline: 1 });
         let marks = marks(&load, seen);
-        assert_eq!((marks.t1_us, marks.outage_us(true)), (Some(1_001_500), Some(198_500)));
+        assert_eq!((marks.t1_us, marks.outage_us()), (Some(1_001_500), Some(198_500)));
     }
 
     #[test]
@@ -258,7 +276,7 @@ mod tests {
         insert(&mut load, Ack { at_us: 1_300_000, worker: 1, timeline: 1 });
         let marks = marks(&load, seen);
         assert_eq!((marks.split_us, marks.split_acked), (100_000, 1));
-        assert_eq!(marks.outage_us(true), Some(207_000));
+        assert_eq!(marks.outage_us(), Some(207_000));
     }
 
     #[test]
@@ -269,13 +287,20 @@ mod tests {
     }
 
     #[test]
-    fn without_a_promotion_the_outage_is_the_longest_gap_after_t0() {
+    fn where_nobody_takes_over_acks_are_new_from_when_the_primary_goes_on() {
         let (mut load, mut seen) = drill();
         load.acks.iter_mut().for_each(|ack| ack.timeline = 1);
         seen.out_of_recovery_us = None;
-        let marks = marks(&load, seen);
-        assert_eq!((marks.t3_us, marks.t4_us), (None, None));
-        assert_eq!(marks.outage_us(false), Some(207_000));
+        let frozen = marks(&load, seen);
+        assert_eq!((frozen.t4_us, frozen.outage_us(), frozen.split_acked), (None, None, 0), "it never went on");
+        seen.thawed_us = Some(1_190_000);
+        let stalled = marks(&load, seen);
+        assert_eq!((stalled.t1_us, stalled.t3_us, stalled.t4_us), (Some(993_000), None, Some(1_200_000)));
+        assert_eq!((stalled.outage_us(), stalled.worker_outage_us().map(|of| of.1)), (Some(207_000), Some(210_000)));
+        assert_eq!((stalled.t5_us, stalled.workers_stranded, stalled.split_acked), (Some(1_243_000), 0, 0));
+        // Read late, before it was thawed: an old one, and the outage begins there.
+        insert(&mut load, Ack { at_us: 1_100_000, worker: 1, timeline: 1 });
+        assert_eq!(marks(&load, seen).outage_us(), Some(100_000));
     }
 
     #[test]
@@ -298,7 +323,7 @@ mod tests {
         let (mut load, seen) = drill();
         load.acks.retain(|ack| ack.at_us < 600_000 || ack.at_us > 1_000_000);
         let marks = marks(&load, seen);
-        assert_eq!((marks.t1_us, marks.outage_us(true)), (Some(593_000), Some(607_000)));
+        assert_eq!((marks.t1_us, marks.outage_us()), (Some(593_000), Some(607_000)));
         assert_eq!((marks.outage_before_us(), marks.longest_gap_before_us), (Some(407_000), Some(407_000)));
         assert_eq!(silence_us(&load.acks, 1_000_000), Some(407_000));
         assert_eq!(silence_us(&[], 1_000_000), None, "nothing ever was acknowledged");
@@ -326,6 +351,6 @@ mod tests {
     #[test]
     fn no_acks_no_marks() {
         let marks = marks(&Stretch::default(), Seen { t0_us: Some(5), ..Seen::default() });
-        assert_eq!((marks.t1_us, marks.t4_us, marks.outage_us(true), marks.outage_us(false)), (None, None, None, None));
+        assert_eq!((marks.t1_us, marks.t4_us, marks.outage_us()), (None, None, None));
     }
 }

@@ -59,7 +59,11 @@ pub fn reasons(evidence: &Evidence, takeovers: &[Takeover], fates: Option<&Fates
     say(None, Unknown, load_died.then(|| "the load ended before it was told to".to_owned()));
     for takeover in takeovers {
         let (step, proven) = (Some(takeover.step), takeover.fault_proven_us.is_some());
-        say(step, Unknown, (!takeover.promote_accepted).then(|| "no standby was told to promote".to_owned()));
+        let missing = match takeover.fault.has_takeover() {
+            true => "no standby was told to promote",
+            false => "the primary was not let go on",
+        };
+        say(step, Unknown, (!takeover.answered()).then(|| missing.to_owned()));
         say(step, Unknown, (!proven).then(|| "the fault was not proven to have fired".to_owned()));
     }
     let ledger = &evidence.ledger;
@@ -98,27 +102,31 @@ fn lost_or_wrong(evidence: &Evidence, fates: Option<&Fates>) -> Vec<String> {
     found
 }
 
-/// What `--max-lost` does not allow: a planned switchover loses nothing.
+/// What `--max-lost` does not allow.
 fn lost_when_nothing_may_be(evidence: &Evidence, takeover: &Takeover, fates: Option<&Fates>) -> Option<String> {
     let write = |row: &FateRow| evidence.ledger.writes.get(&Key { worker: row.worker, seq: row.seq });
     let lost = |row: &&FateRow| row.fate == Fate::Lost && takeover.tests(write(row));
     let count = fates?.named.iter().filter(lost).count();
-    (takeover.fault.loses_nothing() && count > 0).then(|| {
-        format!("{count} acknowledged writes are lost, and a planned shutdown loses none, whatever --max-lost says")
-    })
+    let who = takeover.fault.loses_nothing().filter(|_| count > 0)?;
+    Some(format!("{count} acknowledged writes are lost, and {who} loses none, whatever --max-lost says"))
 }
 
 /// Without a fault, a promotion or a load that lived, a missing ack says nothing about the cluster.
 fn never_acked_again(takeover: &Takeover) -> Option<String> {
-    let should = takeover.promote_accepted && takeover.fault_proven_us.is_some();
-    (should && takeover.marks.t4_us.is_none())
-        .then(|| "no write was acknowledged on the new timeline by the deadline".to_owned())
+    let should = takeover.answered() && takeover.fault_proven_us.is_some();
+    let where_to = match takeover.fault.has_takeover() {
+        true => "on the new timeline by the deadline",
+        false => "after the primary went on",
+    };
+    (should && takeover.marks.t4_us.is_none()).then(|| format!("no write was acknowledged {where_to}"))
 }
 
-/// How late the load read the last ack of the old primary: none was made once all of its processes were ended or frozen.
+/// How late the load read the last ack of the old primary: none was made once all of its processes were ended or frozen, until they
+/// went on.
 fn read_late(ledger: &Ledger, takeover: &Takeover) -> Option<String> {
     let (old, proven_us) = (takeover.marks.old_timeline?, takeover.fault_proven_us?);
-    let acks = ledger.acks.iter().filter(|ack| ack.timeline <= old && takeover.moments.contains(&ack.at_us));
+    let moments = takeover.moments.start..takeover.thawed_us.unwrap_or(takeover.moments.end);
+    let acks = ledger.acks.iter().filter(|ack| ack.timeline <= old && moments.contains(&ack.at_us));
     let late_us = acks.map(|ack| ack.at_us).max()?.saturating_sub(proven_us);
     let why = "the load itself was held up: it read an acknowledgement of the old primary";
     let (late, left_it) = (us(late_us), takeover.fault.left_it());
@@ -166,7 +174,7 @@ mod tests {
 
     /// What the clients know of the write `seq`.
     fn was(e: &mut Evidence, seq: u64, outcome: Outcome) {
-        e.ledger.writes.get_mut(&crate::ledger::Key { worker: 0, seq }).unwrap().outcome = outcome;
+        e.ledger.writes.get_mut(&Key { worker: 0, seq }).unwrap().outcome = outcome;
     }
 
     /// Only acks from before this moment and from after the takeover.
@@ -302,6 +310,41 @@ mod tests {
         assert_eq!((verdict, reasons.len()), (Broken, 1), "{reasons:?}");
         assert!(reasons[0].contains("3 acknowledged writes are lost, and a planned shutdown"), "{reasons:?}");
         assert_eq!(after(|e| of(e, Mark::StepBegun).fault = Some(Fault::Stop)).0, Verdict::Held);
+    }
+
+    /// As the drill on paper, but the primary was frozen for a while: nobody was promoted, and all acks are of one timeline.
+    fn stalled(e: &mut Evidence) {
+        of(e, Mark::StepBegun).fault = Some(Fault::Stall);
+        e.events.retain(|event| !matches!(event.mark, Mark::PromoteAccepted | Mark::T3 | Mark::Chosen | Mark::T6));
+        let until_us = e.ledger.acks.iter().find(|ack| ack.timeline > 1).unwrap().at_us;
+        e.ledger.acks.iter_mut().for_each(|ack| ack.timeline = 1);
+        e.ledger.writes.values_mut().for_each(|write| write.timeline = Some(1));
+        add(e, Mark::Thawed).at_us = until_us - 1_000;
+    }
+
+    #[test]
+    fn where_nobody_is_to_take_over_the_primary_has_to_go_on() {
+        assert_eq!(after(stalled), (Verdict::Held, vec![]));
+        is(Unknown, "was not let go on", |e| {
+            stalled(e);
+            without(Mark::Thawed)(e);
+        });
+        is(Broken, "after the primary went on", |e| {
+            stalled(e);
+            let thawed_us = of(e, Mark::Thawed).at_us;
+            e.ledger.acks.retain(|ack| ack.at_us < thawed_us);
+        });
+        is(Broken, "a primary that goes on loses none", |e| {
+            stalled(e);
+            e.plan.max_lost = 3;
+            last_of_the_final_read(e, 98);
+        });
+        is(Unknown, "held up", |e| {
+            stalled(e);
+            let last = e.ledger.acks.iter().rposition(|ack| ack.at_us < 500_000).unwrap();
+            e.ledger.acks[last].at_us = of(e, Mark::FaultProven).at_us + 50_001;
+            of(e, Mark::Thawed).at_us = e.ledger.acks[last].at_us + 1;
+        });
     }
 
     /// Acks come until the server is down, which may take long after T0: they are in time until then.

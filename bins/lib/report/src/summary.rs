@@ -67,6 +67,9 @@ fn outage(row: &DrillRow) -> Vec<String> {
     };
     let end = match &row.new_primary {
         Some(new) if at_least.is_empty() => format!("until {new} acknowledged a write"),
+        None if at_least.is_empty() && !row.fault.has_takeover() => {
+            format!("until {} acknowledged a write again", row.old_primary)
+        }
         _ => "and nobody acknowledged a write again".to_owned(),
     };
     let mut lines = vec![

@@ -29,6 +29,8 @@ pub struct Takeover {
     pub fault_proven_us: Option<u64>,
     /// Whether a standby took the order to promote.
     pub promote_accepted: bool,
+    /// Where nobody is to take over: when the primary went on.
+    pub thawed_us: Option<u64>,
     /// T0 to T6 and what lies between them.
     pub marks: Marks,
     /// Where the new timeline left the old one.
@@ -54,6 +56,12 @@ pub struct Takeover {
 }
 
 impl Takeover {
+    /// Whether what was expected to follow the fault was begun: a takeover, or that the primary goes on.
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        if self.fault.has_takeover() { self.promote_accepted } else { self.thawed_us.is_some() }
+    }
+
     /// Whether this is the takeover that could lose a write: the one that ended its timeline. What is newer than the last
     /// takeover, or not known, belongs to the last.
     #[must_use]
@@ -115,6 +123,7 @@ impl Own<'_> {
             t0_us: self.first_us(Mark::T0),
             out_of_recovery_us: self.first_us(Mark::T3),
             redundant_us: self.first_us(Mark::T6),
+            thawed_us: self.first_us(Mark::Thawed),
         };
         let load = ledger.within(&moments);
         let rejoins = |event: &&EventRow| matches!(event.mark, Mark::Rejoined | Mark::RejoinFailed);
@@ -127,6 +136,7 @@ impl Own<'_> {
             cut_us: self.all(Mark::Cut).next_back().map(|event| event.at_us),
             fault_proven_us: self.first_us(Mark::FaultProven),
             promote_accepted: self.has(Mark::PromoteAccepted),
+            thawed_us: seen.thawed_us,
             marks: marks(&load, seen),
             fork: self.lsn(Mark::ForkRead),
             old_end: self.lsn(Mark::OldEndRead),
@@ -183,7 +193,7 @@ mod tests {
     fn three_takeovers_back_and_forth_each_have_their_own_figures() {
         let (ledger, events) = three();
         let takeovers = takeovers(&ledger, &events).unwrap();
-        let outages: Vec<_> = takeovers.iter().map(|t| t.marks.outage_us(true).unwrap()).collect();
+        let outages: Vec<_> = takeovers.iter().map(|t| t.marks.outage_us().unwrap()).collect();
         assert_eq!(outages, [110_000, 210_000, 310_000]);
         let nodes: Vec<_> = takeovers.iter().map(|t| (&*t.old_primary, t.new_primary.as_deref().unwrap())).collect();
         assert_eq!(nodes, [("a", "b"), ("b", "a"), ("a", "b")]);
@@ -214,7 +224,7 @@ mod tests {
         let (ledger, mut events) = three();
         events.truncate(1);
         let takeovers = takeovers(&ledger, &events).unwrap();
-        assert_eq!((takeovers.len(), takeovers[0].marks.t0_us, takeovers[0].marks.outage_us(true)), (1, None, None));
+        assert_eq!((takeovers.len(), takeovers[0].marks.t0_us, takeovers[0].marks.outage_us()), (1, None, None));
         assert!(super::takeovers(&ledger, &[]).unwrap().is_empty());
     }
 

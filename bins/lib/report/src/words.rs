@@ -74,11 +74,13 @@ pub enum Fault {
     Stop,
     /// SIGSTOP for all of its processes: it is silent, and its sockets stay open.
     Freeze,
+    /// The same for a while, and then it goes on: nobody takes over.
+    Stall,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 3] = [Fault::Kill, Fault::Stop, Fault::Freeze];
+    pub const ALL: [Fault; 4] = [Fault::Kill, Fault::Stop, Fault::Freeze, Fault::Stall];
 
     /// The word on the command line and in `drill.csv`.
     #[must_use]
@@ -87,13 +89,25 @@ impl Fault {
             Fault::Kill => "kill",
             Fault::Stop => "stop",
             Fault::Freeze => "freeze",
+            Fault::Stall => "stall",
         }
     }
 
-    /// Whether nothing acknowledged may be lost, in any sync mode: a planned shutdown waits until the standbys have everything.
+    /// Whether a standby is to be promoted.
     #[must_use]
-    pub fn loses_nothing(self) -> bool {
-        self == Fault::Stop
+    pub fn has_takeover(self) -> bool {
+        self != Fault::Stall
+    }
+
+    /// Who may lose nothing that was acknowledged, in any sync mode: a planned shutdown waits until the standbys have everything,
+    /// and a primary that goes on has it. `None`: something may be lost.
+    #[must_use]
+    pub fn loses_nothing(self) -> Option<&'static str> {
+        match self {
+            Fault::Kill | Fault::Freeze => None,
+            Fault::Stop => Some("a planned shutdown"),
+            Fault::Stall => Some("a primary that goes on"),
+        }
     }
 
     /// How the old primary was from the moment on at which the fault was proven: no process of it acknowledged anything then.
@@ -102,7 +116,7 @@ impl Fault {
         match self {
             Fault::Kill => "gone",
             Fault::Stop => "shut down",
-            Fault::Freeze => "frozen",
+            Fault::Freeze | Fault::Stall => "frozen",
         }
     }
 }
