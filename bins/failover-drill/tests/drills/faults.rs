@@ -96,3 +96,47 @@ pub(crate) fn is_frozen(node: &Path) {
     let states = states_below(node);
     assert!(states.len() >= 5 && states.iter().all(|state| *state == 'T'), "{states:?}");
 }
+
+/// Frozen for two seconds, and nobody promoted: the outage is those two seconds, and nothing is lost in either mode.
+#[test]
+fn a_primary_that_stalls_is_out_for_as_long_as_it_was_frozen_and_loses_nothing() {
+    for sync in [SyncMode::On, SyncMode::Async] {
+        let lab = Lab::new(1, sync);
+        let old = lab.primary();
+        let done = lab.drill(&["--fault", "stall", "--stall", "2s"]);
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        let (row, ledger, events) = (done.row(), done.ledger(), done.events());
+        assert_eq!((row["verdict"].as_str(), row["fault"].as_str(), &row["old_primary"]), ("held", "stall", &old));
+        assert_eq!((row.get("new_primary"), row.get("promotion_us"), row.get("rejoin")), (None, None, None));
+        // By hand: from the last ack before it went on to the first one after.
+        let at = |mark: &str| events.first_us(mark).unwrap();
+        let (frozen, thawed) = (at("fault_proven"), at("thawed"));
+        assert!((2_000_000..2_500_000).contains(&(thawed - at("t0"))), "{events:?}");
+        let acks = || ledger.acks.iter().map(|ack| ack.at_us);
+        let (last, first) = (acks().filter(|at| *at < thawed).max().unwrap(), acks().find(|at| *at >= thawed).unwrap());
+        assert!(last <= frozen + 50_000, "a frozen server acknowledges nothing: {last}, {frozen}");
+        assert_eq!((number(&row, "outage_us"), row["outage_kind"].as_str()), (Some(first - last), "exact"));
+        assert_eq!((number(&row, "split_acked"), number(&row, "stranded")), (Some(0), Some(0)));
+        // The same primary has all that was acknowledged, and its standby follows.
+        assert_eq!(lab.primary(), old);
+        let present = lab.present(&old, &done.run);
+        assert!(ledger.with("acked").iter().all(|key| present.contains_key(key)));
+        assert!(ledger.acks.iter().all(|ack| ack.timeline == 1));
+        lab.check_redundant(&old);
+        done.check_nothing_runs(&lab);
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_by_its_option() {
+    let lab = Lab::new(1, SyncMode::Async);
+    for (args, word) in [
+        (["--fault", "kill", "--stall", "1s"], "--stall"),
+        (["--fault", "stall", "--decide", "1s"], "--decide"),
+        (["--fault", "stall", "--cut", "1s"], "--cut"),
+    ] {
+        let done = lab.drill(&args);
+        assert!(done.code == Some(2) && done.stderr.contains(word), "{args:?}: {}", done.stderr);
+    }
+    assert_eq!(lab.primary(), "node1", "nothing was done");
+}
