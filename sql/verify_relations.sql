@@ -14,7 +14,6 @@ SELECT c.oid,
             THEN c.relkind IN ('r', 'm', 'f', 'S')
                  -- the tables there are catalogs, and compared with them
                  AND (c.relkind <> 'r' OR n.nspname NOT IN ('pg_catalog', 'information_schema'))
-                 AND n.nspname !~ '^pg_toast'
             ELSE c.oid = $1
                  OR c.relkind <> 'p'
                     AND c.oid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree($1) AS p WHERE p.isleaf)

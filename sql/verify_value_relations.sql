@@ -13,5 +13,4 @@ SELECT c.oid,
  WHERE c.relkind IN ('r', 'p', 'm', 'f', 'S')
    -- what is there by itself is below the first oid that is given to anything of a user's
    AND (n.nspname NOT IN ('pg_catalog', 'information_schema') OR c.oid >= 16384)
-   AND n.nspname !~ '^pg_toast'
  ORDER BY n.nspname, c.relname
