@@ -26,8 +26,11 @@ pub(crate) struct Injection {
     /// What was seen then.
     pub(crate) proof: &'static str,
     /// Keeps the old primary from ever serving anybody again, once a standby has taken over; `None`: it is down already.
-    pub(crate) fence: Option<fn(&dyn Power, &str) -> Result<()>>,
+    pub(crate) fence: Option<Fence>,
 }
+
+/// Ends a node that could go on.
+pub(crate) type Fence = fn(&dyn Power, &str) -> Result<()>;
 
 /// All of them.
 pub(crate) const ALL: [&Injection; 4] = [&kill::KILL, &stop::STOP, &freeze::FREEZE, &stall::STALL];
