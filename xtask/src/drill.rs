@@ -154,7 +154,7 @@ fn hold(args: &Args, lab: &str, run: &Run, dir: &Path, progress: &Progress) -> R
     let seeded = step::run("seed-data", &on(&["--replace", "--rows", &rows, "--seed", &seed]), run, dir, "seed.csv")?;
     ended.note("seed-data", seeded, "seed.csv")?;
 
-    progress.step(format!("drilling: load, a {} of the primary, a takeover, the way back", args.fault));
+    progress.step(format!("drilling: load, {} of the primary, and what follows", args.fault));
     let mut lag = step::start("measure-lag", &on(&[]), run, dir, "lag.csv")?;
     let drilled = step::judge("failover-drill", &args.drill(&cluster, dir), run, dir, "drill.csv");
     let lag_ended = lag.finish(LAG_GRACE)?;

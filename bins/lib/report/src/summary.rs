@@ -86,6 +86,19 @@ fn outage(row: &DrillRow) -> Vec<String> {
             seen(row.outage_worker_max_us),
             some(resolution(row.clients), "; ", "")
         ),
+    ];
+    lines.extend(if row.fault.has_takeover() { takeover(row) } else { vec![no_takeover(row)] });
+    lines.extend(before_the_fault(row));
+    lines.extend(after_the_takeover(row.outage_us, row.longest_gap_us, row.longest_gap_before_us));
+    if let Some(floor) = row.floor_us {
+        let times = row.outage_us.map_or(String::new(), |o| format!(" (× {:.1})", o as f64 / floor.max(1) as f64));
+        lines.push(format!("          raw floor of these nodes: {}{times}", us(floor)));
+    }
+    lines
+}
+
+fn takeover(row: &DrillRow) -> Vec<String> {
+    vec![
         format!(
             "          noticed {} after the fault (a client waits for at most {}), promoted after {}",
             seen(row.detection_us),
@@ -98,14 +111,15 @@ fn outage(row: &DrillRow) -> Vec<String> {
             some(row.connecting_us.map_or(String::new(), us), " (", " of it the client's own connecting)"),
             seen(row.redundancy_us)
         ),
-    ];
-    lines.extend(before_the_fault(row));
-    lines.extend(after_the_takeover(row.outage_us, row.longest_gap_us, row.longest_gap_before_us));
-    if let Some(floor) = row.floor_us {
-        let times = row.outage_us.map_or(String::new(), |o| format!(" (× {:.1})", o as f64 / floor.max(1) as f64));
-        lines.push(format!("          raw floor of these nodes: {}{times}", us(floor)));
-    }
-    lines
+    ]
+}
+
+fn no_takeover(row: &DrillRow) -> String {
+    let noticed = match row.detection_us {
+        Some(after) => format!("noticed {} after the fault", us(after)),
+        None => "no client noticed".to_owned(),
+    };
+    format!("          nobody was to take over; {noticed} (a client waits for at most {})", us(row.op_timeout_us))
 }
 
 /// The part of the outage that lies before the fault, where it is more than the load's own rhythm.
@@ -127,10 +141,13 @@ fn loss(row: &DrillRow) -> String {
     let number = |number: Option<u64>| number.map_or("(not read)".to_owned(), |number| number.to_string());
     let span = row.rpo_span_us.filter(|span| *span > 0).map_or(String::new(), |span| format!(", over {}", us(span)));
     format!(
-        "loss      {} lost{span}; {} of the unknown are there; {} bytes of WAL beyond the fork",
+        "loss      {} lost{span}; {} of the unknown are there{}",
         row.lost.map_or("(not read)".to_owned(), |lost| count(lost, "acknowledged write")),
         number(row.recovered),
-        number(row.rpo_wal_bytes)
+        match row.fault.has_takeover() {
+            true => format!("; {} bytes of WAL beyond the fork", number(row.rpo_wal_bytes)),
+            false => String::new(),
+        }
     )
 }
 
