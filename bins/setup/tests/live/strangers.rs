@@ -131,6 +131,28 @@ fn as_root_programs_of_another_user_are_not_run_wherever_they_are_found() {
     assert_eq!(fs::read_to_string(&trace).unwrap(), "", "it was run");
 }
 
+/// It needs no engine: a script says that there is none, and who was asked.
+#[test]
+#[ignore = "plays another user: `cargo xtask test` runs it as root"]
+fn as_root_a_docker_of_another_user_is_not_run() {
+    let (home, base) = (Home::new(), Home::new());
+    let (bin, trace) = (base.path().join("bin"), base.path().join("trace"));
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("docker"), format!("#!/bin/sh\necho run >> {}\nexit 1\n", trace.display())).unwrap();
+    fs::set_permissions(bin.join("docker"), Permissions::from_mode(0o755)).unwrap();
+    let asked = |reason: &str| {
+        let mut command = home.command(&["--backend", "compose"]);
+        command.env("PATH", &bin);
+        refused(command, &["no Docker engine answers", reason]);
+    };
+    asked("docker failed");
+    assert_eq!(fs::read_to_string(&trace).unwrap(), "run\n", "root's own is");
+    fs::remove_file(&trace).unwrap();
+    give_away(&bin);
+    asked("belongs to nobody");
+    assert!(!trace.exists(), "it was run");
+}
+
 /// Even what may be trusted is asked as the user whom servers run as: it need not be root to say its version.
 #[test]
 #[ignore = "plays another user: `cargo xtask test` runs it as root"]

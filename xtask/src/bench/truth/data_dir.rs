@@ -85,28 +85,48 @@ mod tests {
     #[test]
     fn a_name_that_leads_elsewhere_is_not_followed_and_nothing_is_changed() {
         let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (root, kept) = (dir.path(), elsewhere.path().join("1"));
+        // Each has a single fault, so that no check hides that another one is missing: only `two` has a second name.
+        let (root, kept, two) = (dir.path(), elsewhere.path().join("1"), elsewhere.path().join("2"));
         fs::create_dir(root.join("base")).unwrap();
         fs::write(root.join("base/1"), "own").unwrap();
         fs::write(&kept, "kept").unwrap();
+        fs::write(&two, "kept").unwrap();
         symlink(&kept, root.join("base/link")).unwrap();
+        symlink("1", root.join("base/within")).unwrap();
+        symlink("base", root.join("also")).unwrap();
         symlink(elsewhere.path(), root.join("there")).unwrap();
-        fs::hard_link(&kept, root.join("base/hard")).unwrap();
+        fs::hard_link(&two, root.join("base/hard")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, root.join("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
         let data = DataDir::open(root).unwrap();
         let up = format!("../{}/1", elsewhere.path().file_name().unwrap().to_str().unwrap());
-        for file in ["base/link", "there/1", "base/hard", "pipe", "base", &up, kept.to_str().unwrap()] {
+        let links = ["base/link", "there/1", "base/within", "also/1"];
+        for file in links.into_iter().chain(["base/hard", "pipe", "base", &up, kept.to_str().unwrap()]) {
             assert!(
                 data.read(file).is_err() && data.write(file, b"x").is_err() && data.remove(file).is_err(),
                 "{file}"
             );
         }
-        assert_eq!(fs::read_to_string(&kept).unwrap(), "kept");
+        assert_eq!([&kept, &two].map(|file| fs::read_to_string(file).unwrap()), ["kept", "kept"]);
+        assert_eq!(fs::read_to_string(root.join("base/1")).unwrap(), "own");
         data.write("base/1", b"new").unwrap();
         assert_eq!(data.read("base/1").unwrap(), b"new");
         data.remove("base/1").unwrap();
         assert!(!root.join("base/1").exists());
         symlink(root, elsewhere.path().join("data")).unwrap();
         assert!(DataDir::open(&elsewhere.path().join("data")).is_err());
+    }
+
+    #[test]
+    fn as_root_a_file_of_another_user_than_the_servers_is_not_touched() {
+        if !rustix::process::geteuid().is_root() {
+            return; // nothing can be given away
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("theirs");
+        fs::write(&file, "kept").unwrap();
+        std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        assert!(data.read("theirs").is_err() && data.write("theirs", b"x").is_err() && data.remove("theirs").is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
     }
 }
