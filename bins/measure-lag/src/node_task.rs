@@ -1,4 +1,4 @@
-//! The task of one node: it keeps a session there, sends the beats if the node is the primary, looks for them if not.
+//! The task of one node: it keeps a session there. If the node is the primary, it sends the beats, else it polls for them.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -6,57 +6,56 @@ use std::rc::Rc;
 use anyhow::{Error, Result};
 use program::alarm::Alarm;
 
-use crate::door::Door;
-use crate::shared::Shared;
+use crate::measurement::Measurement;
+use crate::session::Session;
 use crate::{beat, poll};
 
 /// The first pause before a node is tried again, and every pause while there is no primary: a takeover is not missed.
 const RETRY_US: u64 = 20_000;
 
-/// The longest pause; each is twice the one before. It adds to the upper bound of what a restarted standby shows.
+/// The longest pause; each is twice the one before. The pause adds to the upper bound of beats on a restarted standby.
 const RETRY_LONGEST_US: u64 = 100_000;
 
-/// Attends to a node until the task is dropped.
-pub(crate) async fn attend(shared: Rc<Shared>, node: usize) -> Result<Infallible> {
-    let alarm = Alarm::new(shared.clock)?;
+/// Runs until the task is dropped.
+pub(crate) async fn node_task(measurement: Rc<Measurement>, node: usize) -> Result<Infallible> {
+    let alarm = Alarm::new(measurement.clock)?;
     let mut retry_us = RETRY_US;
     loop {
         let mut answered = false;
-        let Err(error) = serve(&shared, node, &alarm, &mut answered).await;
-        disconnected(&shared, node, &error);
-        let urgent = answered || shared.board(|board| board.primary().is_none());
+        let Err(error) = serve(&measurement, node, &alarm, &mut answered).await;
+        disconnected(&measurement, node, &error);
+        let urgent = answered || measurement.tracker(|tracker| tracker.primary().is_none());
         retry_us = if urgent { RETRY_US } else { (retry_us * 2).min(RETRY_LONGEST_US) };
         alarm.pause(retry_us).await?;
     }
 }
 
 /// One session on the node, until it breaks.
-async fn serve(shared: &Shared, node: usize, alarm: &Alarm, answered: &mut bool) -> Result<Infallible> {
-    let door = Door::open(&shared.infos[node]).await?;
-    let beats = beat::Beats::prepare(&door).await?;
-    let mut looks = poll::Looks::prepare(&door).await?;
+async fn serve(measurement: &Measurement, node: usize, alarm: &Alarm, answered: &mut bool) -> Result<Infallible> {
+    let session = Session::open(&measurement.infos[node]).await?;
+    let beats = beat::Beats::prepare(&session).await?;
+    let mut poll = poll::Poll::prepare(&session).await?;
     loop {
-        if shared.board(|board| board.beats_on(node)) {
-            beats.next(shared, node, &door, alarm).await?;
+        if measurement.tracker(|tracker| tracker.beats_on(node)) {
+            beats.next(measurement, node, &session, alarm).await?;
         } else {
-            looks.next(shared, node, &door, alarm).await?;
+            poll.next(measurement, node, &session, alarm).await?;
         }
         if !*answered {
             *answered = true;
-            connected(shared, node);
+            connected(measurement, node);
         }
     }
 }
 
-fn connected(shared: &Shared, node: usize) {
-    if shared.board(|board| board.connected(node)) {
-        shared.progress.say(&format!("{} answers", shared.board(|board| board.name(node).to_owned())));
+fn connected(measurement: &Measurement, node: usize) {
+    if measurement.tracker(|tracker| tracker.connected(node)) {
+        measurement.progress.say(&format!("{} answers", measurement.name(node)));
     }
 }
 
-fn disconnected(shared: &Shared, node: usize, error: &Error) {
-    if shared.board(|board| board.disconnected(node)) {
-        let name = shared.board(|board| board.name(node).to_owned());
-        shared.progress.say(&format!("{name} does not answer: {error:#}"));
+fn disconnected(measurement: &Measurement, node: usize, error: &Error) {
+    if measurement.tracker(|tracker| tracker.disconnected(node)) {
+        measurement.progress.say(&format!("{} does not answer: {error:#}", measurement.name(node)));
     }
 }
