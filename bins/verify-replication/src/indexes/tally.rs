@@ -12,7 +12,6 @@ const NAMED: usize = 5;
 /// How much of some tables' indexes was read on one standby.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    /// Indexes.
     all: u64,
     /// Those that were read in full.
     in_full: u64,
@@ -67,7 +66,6 @@ impl Tally {
         }
     }
 
-    /// Whether there are any.
     pub(crate) fn is_empty(&self) -> bool {
         self.all == 0 && self.maps == 0
     }
