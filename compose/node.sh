@@ -33,6 +33,7 @@ umask 077
 [ -n "${UNDERSTUDY_PRIMARY_PASSFILE:-}" ] || export PGREQUIREAUTH="${PGREQUIREAUTH-scram-sha-256}"
 trap : HUP # "read your settings": nothing to read before the server runs
 
+here=${0%/*} # with by-hand.sh and postgresql.base.conf
 root=/var/lib/postgresql
 port=5432
 admin=understudy_admin
@@ -256,32 +257,20 @@ local  all          all           scram-sha-256
 host   replication  all     all   scram-sha-256
 host   all          all     all   scram-sha-256
 EOF
-    write "$conf/postgresql.conf" <<EOF
-# Written by node.sh at every start. Your own settings: PGSQL_<NAME> in the environment, or setup --set.
-cluster_name = '$node'
-wal_level = 'replica'
-max_wal_senders = '10'
-max_replication_slots = '10'
-wal_keep_size = '128MB'
-# A slot whose standby never comes back must not fill the disk.
-max_slot_wal_keep_size = '4GB'
-# pg_rewind needs this or data checksums; a node has both.
-wal_log_hints = 'on'
-hot_standby = 'on'
-hot_standby_feedback = 'on'
-# A standby whose upstream went away looks for it again after this long (default 5s).
-wal_retrieve_retry_interval = '1s'
-log_line_prefix = '%m [%p] %q%u@%d/%a '
-include 'environment.conf'
-$from_setup
-# What the container relies on.
-listen_addresses = '*'
-port = '$port'
-unix_socket_directories = '/tmp'
-hba_file = '$conf/pg_hba.conf'
-logging_collector = 'off'
-log_destination = 'stderr'
-EOF
+    {
+        echo "# Written by node.sh at every start. Your own settings: PGSQL_<NAME> in the environment, or setup --set."
+        cat "$here/postgresql.base.conf"
+        echo "include 'environment.conf'"
+        echo "$from_setup"
+        echo "# What the container relies on."
+        echo "cluster_name = '$node'"
+        echo "listen_addresses = '*'"
+        echo "port = '$port'"
+        echo "unix_socket_directories = '/tmp'"
+        echo "hba_file = '$conf/pg_hba.conf'"
+        echo "logging_collector = 'off'"
+        echo "log_destination = 'stderr'"
+    } | write "$conf/postgresql.conf"
 }
 
 # ---- making data directories ---------------------------------------------------------------------------------------
@@ -472,39 +461,6 @@ healthy() { [ -e $fenced ] || $drop pg_isready -q -h 127.0.0.1 -p $port; }
 
 promote() { run_tool pg_ctl promote --silent --wait --timeout "${1:-60}" --pgdata "$data"; }
 
-# A checkpoint on a primary, so that its control file tells its timeline; fails for a standby.
-checkpoint_on() { # HOST PORT
-    sql="DO \$\$ BEGIN IF pg_is_in_recovery() THEN RAISE EXCEPTION '$1 is a standby itself'; END IF; END \$\$"
-    # As root, if that is what we are: the server's user must not read all passwords.
-    grep -q ":$admin:" /secrets/passfile || die "/secrets/passfile does not hold $admin's password: run setup instead"
-    PGPASSFILE=/secrets/passfile psql -XqAt -v ON_ERROR_STOP=1 -d "host=$1 port=$2 user=$admin dbname=postgres" -c "$sql" -c CHECKPOINT
-}
-
-# By hand: what setup and the drill do step by step.
-change_primary() { # follow|rewind|clone HOST [PORT]
-    host=${2:?whom to follow? give a host} on=${3:-5432}
-    if [ "$1" = follow ]; then
-        is_standby || die "only a standby can follow; this node was primary: rejoin"
-        copy_passwords
-    else
-        prepare
-        lock 10
-    fi
-    checkpoint_on "$host" "$on"
-    conninfo=$(env_upstream "$host" "$on") || die "the password file cannot be read"
-    follow "$conninfo"
-    ensure_slot "$(upstream)"
-    case $1 in
-    follow) run_tool pg_ctl reload --silent --pgdata "$data" ;;
-    clone) clone ;;
-    rewind)
-        rewind_from "host=$host port=$on user=$rewind passfile=$dir/passfile dbname=postgres"
-        make_standby
-        ;;
-    esac
-    say "a standby of $host"
-}
-
 # One line for each node of this volume: name, data|none, standby|primary, newest timeline.
 state() {
     for other in "$root"/*/; do
@@ -555,9 +511,11 @@ case $word in
 serve) serve ;;
 healthy) healthy ;;
 promote) promote "$@" ;;
-follow) change_primary follow "$@" ;;
-rejoin) change_primary rewind "$@" ;;
-reclone) change_primary clone "$@" ;;
+follow | rejoin | reclone)
+    # shellcheck source=compose/by-hand.sh
+    . "$here/by-hand.sh"
+    change_primary "$word" "$@"
+    ;;
 state) state ;;
 rewind) lock 10; copy_passwords; rewind_from "$1" ;;
 make-standby) lock 10; make_standby ;;

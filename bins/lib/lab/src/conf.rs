@@ -15,6 +15,9 @@ use crate::standby::Upstream;
 pub const INCLUDE: &str = "# Everything is in the directory conf beside this data directory.\n\
     include '../conf/postgresql.conf'\n";
 
+/// What every node has, on every backend.
+pub const BASE: &str = include_str!("../../../../compose/postgresql.base.conf");
+
 /// What `postgresql.conf` of a node depends on.
 pub struct Node<'a> {
     /// Its name.
@@ -41,6 +44,13 @@ pub fn postgresql_conf(node: &Node<'_>) -> Result<String> {
     let socket = node.socket.to_str().with_context(|| format!("{}: not UTF-8", node.socket.display()))?;
     let mut lines = vec![
         "# Written by pg-understudy's setup, which writes it anew: use `setup --set name=value`.".to_owned(),
+        BASE.trim_end().to_owned(),
+        setting("synchronous_commit", node.sync.synchronous_commit()),
+        "# From --set.".to_owned(),
+    ];
+    lines.extend(node.settings.iter().map(|(name, value)| setting(name, value)));
+    lines.extend([
+        "# What the lab relies on.".to_owned(),
         setting("cluster_name", node.name),
         setting("listen_addresses", "127.0.0.1"),
         setting("port", &node.port.to_string()),
@@ -49,29 +59,11 @@ pub fn postgresql_conf(node: &Node<'_>) -> Result<String> {
         setting("unix_socket_directories", &cluster::ident::quote(socket)),
         setting("unix_socket_permissions", "0700"),
         setting("hba_file", hba),
-        setting("wal_level", "replica"),
-        setting("max_wal_senders", "10"),
-        setting("max_replication_slots", "10"),
-        setting("wal_keep_size", "128MB"),
-        "# A slot whose standby never comes back must not fill the disk.".to_owned(),
-        setting("max_slot_wal_keep_size", "4GB"),
-        "# pg_rewind needs this or data checksums; a lab has both.".to_owned(),
-        setting("wal_log_hints", "on"),
-        setting("hot_standby", "on"),
-        setting("hot_standby_feedback", "on"),
-        setting("synchronous_commit", node.sync.synchronous_commit()),
-        "# A standby whose upstream went away looks for it again after this long (default 5s).".to_owned(),
-        setting("wal_retrieve_retry_interval", "1s"),
-        "# In the data directory, not in /dev/shm: nothing is left behind after a kill.".to_owned(),
-        setting("dynamic_shared_memory_type", "mmap"),
-        setting("log_line_prefix", "%m [%p] %q%u@%d/%a "),
         "# Whom this node follows while it is a standby, and whose confirmation commits wait for while it is primary."
             .to_owned(),
         "include_if_exists 'follow.conf'".to_owned(),
         "include_if_exists 'sync.conf'".to_owned(),
-        "# From --set.".to_owned(),
-    ];
-    lines.extend(node.settings.iter().map(|(name, value)| setting(name, value)));
+    ]);
     Ok(lines.join("\n") + "\n")
 }
 
@@ -134,6 +126,19 @@ mod tests {
     #[test]
     fn values_are_quoted() {
         assert_eq!(setting("a", r"it's \ here"), r"a = 'it''s \\ here'");
+    }
+
+    #[test]
+    fn what_a_node_relies_on_comes_after_what_was_asked_for_and_that_after_the_base() {
+        let settings =
+            BTreeMap::from([("wal_keep_size".to_owned(), "1GB".to_owned()), ("port".to_owned(), "1".to_owned())]);
+        let dir = Path::new("/lab/node1");
+        let node = Node { name: "node1", port: 5432, conf: dir, socket: dir, sync: SyncMode::On, settings: &settings };
+        let text = postgresql_conf(&node).unwrap();
+        let last = |name: &str| text.lines().rfind(|line| line.split(" = ").next() == Some(name)).map(str::to_owned);
+        assert_eq!(last("wal_keep_size").unwrap(), "wal_keep_size = '1GB'");
+        assert_eq!(last("port").unwrap(), "port = '5432'");
+        assert!(last("wal_level").is_some_and(|line| BASE.contains(&line)));
     }
 
     #[test]

@@ -243,7 +243,9 @@ impl Converging<'_> {
         }
         self.lab.secrets.write(&nodes.iter().map(|(_, port)| *port).collect::<Vec<_>>(), &[])?;
         self.lab.secrets.write_verifiers(&dir.join(file::VERIFIERS))?;
-        file::write(&dir.join("node.sh"), file::NODE_SH)?;
+        for (name, text) in file::RUN_THERE {
+            file::write(&dir.join(name), text)?;
+        }
         file::write(&dir.join("compose.yaml"), &file::render(&nodes)?)?;
         let env: Vec<String> = self.environment().iter().map(|(name, value)| file::variable(name, value)).collect();
         Account::Own.write_private(&dir.join(".env"), &env.concat()) // the lab's id is in it

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! HOME/LAB/                        pg-understudy.lab (marker), lab.toml, cluster.toml, lock, passfile (0600)
-//! HOME/LAB/compose/                compose.yaml, node.sh, .env; passfile, verifiers (0600, for use in containers)
+//! HOME/LAB/compose/                compose.yaml, node.sh, by-hand.sh, postgresql.base.conf, .env; passfile, verifiers (0600, for
+//!                                  use in containers)
 //! HOME/LAB/compose/nodes/NODE/     node.toml; follow.conf, settings.conf, sync.conf (no secret in them)
 //! ```
 
@@ -14,13 +15,18 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use program::trust;
 
+use crate::conf;
 use crate::files::remove_file;
 
 /// The file for people, from which a lab's is made.
 const BY_HAND: &str = include_str!("../../../../../compose/compose.yaml");
 
-/// What runs in every container.
-pub(super) const NODE_SH: &str = include_str!("../../../../../compose/node.sh");
+/// What runs in every container, last, and what it reads: each file with its name.
+pub(super) const RUN_THERE: [(&str, &str); 3] = [
+    ("postgresql.base.conf", conf::BASE),
+    ("by-hand.sh", include_str!("../../../../../compose/by-hand.sh")),
+    ("node.sh", include_str!("../../../../../compose/node.sh")),
+];
 
 /// The containers' password file, and what their roles are made with.
 pub(super) const PASSFILE: &str = "passfile";
@@ -89,15 +95,23 @@ pub(super) fn remove_all(compose: &Path) -> Result<()> {
         remove_node(&node?.path())?;
     }
     let _ = fs::remove_dir(compose.join("nodes"));
-    remove(compose, &["compose.yaml", "node.sh", ".env", PASSFILE, VERIFIERS])
+    for (name, _) in RUN_THERE {
+        remove_with_new(&compose.join(name))?;
+    }
+    remove(compose, &["compose.yaml", ".env", PASSFILE, VERIFIERS])
 }
 
 fn remove(dir: &Path, names: &[&str]) -> Result<()> {
     for name in names {
-        remove_file(&dir.join(name))?;
-        remove_file(&dir.join(name).with_extension("new"))?;
+        remove_with_new(&dir.join(name))?;
     }
     fs::remove_dir(dir).with_context(|| format!("{}: something in it is not ours and is left alone", dir.display()))
+}
+
+/// Removes a file, and what a [`write`] that was killed left of it.
+fn remove_with_new(path: &Path) -> Result<()> {
+    remove_file(path)?;
+    remove_file(&path.with_extension("new"))
 }
 
 /// The mark of a node whose settings files were changed and whose server was not told yet.
@@ -115,7 +129,7 @@ pub(super) fn holds(path: &Path, text: &str) -> bool {
 /// What somebody else could have written.
 pub(super) fn check_trusted(compose: &Path) -> Result<()> {
     if trust::check_dir(compose)? {
-        for name in ["compose.yaml", "node.sh", ".env"] {
+        for name in ["compose.yaml", ".env"].into_iter().chain(RUN_THERE.map(|(name, _)| name)) {
             trust::read_if_there(&compose.join(name))?;
         }
     }
@@ -178,7 +192,7 @@ mod tests {
             fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         };
         mode(dir.path(), 0o755);
-        for name in ["compose.yaml", "node.sh", ".env"] {
+        for name in ["compose.yaml", ".env"].into_iter().chain(RUN_THERE.map(|(name, _)| name)) {
             let path = dir.path().join(name);
             fs::write(&path, "").unwrap();
             mode(&path, 0o644);

@@ -1,0 +1,199 @@
+//! The functions of `compose/node.sh`, without an engine: its directories are in a temporary one, PostgreSQL's programs are
+//! stand-ins.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const NODE_SH: &str = include_str!("../../../../compose/node.sh");
+
+/// What follows this line in it is what it does when it is run.
+const MAIN: &str = "\nnode=$(node_name)\n";
+
+/// A container's file system, as far as it is looked at.
+struct Room {
+    dir: tempfile::TempDir,
+}
+
+impl Room {
+    fn new() -> Room {
+        let room = Room { dir: tempfile::tempdir().unwrap() };
+        for dir in ["bin", "secrets", "peers", "understudy/nodes", "volume", "run"] {
+            fs::create_dir_all(room.dir.path().join(dir)).unwrap();
+        }
+        // The timeline of a data directory, from a file in it.
+        room.stand_in("pg_controldata", r#"echo "Latest checkpoint's TimeLineID:       $(cat "$2/timeline")""#);
+        room
+    }
+
+    fn stand_in(&self, name: &str, script: &str) {
+        let path = self.dir.path().join("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        let path = self.dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// The data of a node in one of the volumes.
+    fn node(&self, volume: &str, name: &str, timeline: u32, is_standby: bool) {
+        let data = format!("{volume}/{name}/data");
+        self.put(&format!("{data}/PG_VERSION"), "15\n");
+        self.put(&format!("{data}/timeline"), &timeline.to_string());
+        self.put(&format!("{data}/pg_wal/{timeline:08X}.partial"), "");
+        if is_standby {
+            self.put(&format!("{data}/standby.signal"), "");
+        }
+    }
+
+    /// Runs a line of shell among the functions of `node.sh`, as the node `node1`.
+    fn run(&self, line: &str, variables: &[(&str, &str)]) -> Output {
+        let at = |path: &str| self.dir.path().join(path).display().to_string();
+        let (functions, _) = NODE_SH.split_once(MAIN).unwrap();
+        let functions = functions
+            .replace("root=/var/lib/postgresql\n", &format!("root={}\n", at("volume")))
+            .replace("own_notes=/run/understudy\n", &format!("own_notes={}\n", at("run")))
+            .replace("own_notes=/tmp/understudy\n", &format!("own_notes={}\n", at("run")))
+            .replace("/secrets/", &format!("{}/", at("secrets")))
+            .replace("/understudy/nodes/", &format!("{}/", at("understudy/nodes")))
+            .replace("/peers/", &format!("{}/", at("peers")));
+        let script = format!(
+            "{functions}\nnode=node1 dir=$root/node1 data=$root/node1/data conf=$root/node1/conf drop=\n{line}"
+        );
+        let path = format!("{}:{}", at("bin"), std::env::var("PATH").unwrap());
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).env("PATH", path).envs(variables.iter().copied());
+        command.output().unwrap()
+    }
+
+    fn says(&self, line: &str) -> String {
+        let output = self.run(line, &[]);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn every_setting_of_the_environment_is_one_line_that_the_server_reads_as_it_was_meant() {
+    let variables =
+        [("PGSQL_WORK_MEM", "8MB"), ("PGSQL_my_ext__Key", r"it's \ here"), ("PGSQLOTHER", "1"), ("XPGSQL_A", "1")];
+    let output = Room::new().run("env_settings", &variables);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, "work_mem = '8MB'\nmy_ext.key = 'it''s \\\\ here'\n");
+}
+
+#[test]
+fn a_password_is_read_as_libpq_reads_it_and_a_verifier_goes_before_it() {
+    let room = Room::new();
+    room.put(
+        "secrets/passfile",
+        "*:5432:*:other:no\na:5432:*:understudy_app:x\\:y\\\\z'\nb:5432:*:understudy_app:second\n",
+    );
+    assert_eq!(room.says("password understudy_app"), "x:y\\z'\n");
+    assert_eq!(room.says("password_literal understudy_app"), "x:y\\z''\n");
+    room.put("secrets/verifiers", "understudy_app:SCRAM-SHA-256$4096:salt$a:b\n");
+    assert_eq!(room.says("role_password understudy_app"), "SCRAM-SHA-256$4096:salt$a:b\n");
+}
+
+#[test]
+fn of_the_passwords_a_server_gets_two_roles_only() {
+    let room = Room::new();
+    let line = |role: &str| format!("a:5432:*:{role}:secret\n");
+    let all =
+        ["understudy_admin", "understudy_app", "understudy_monitor", "understudy_replication", "understudy_rewind"];
+    room.put("secrets/passfile", &all.map(line).concat());
+    room.put("volume/node1/empty", "");
+    room.says("copy_passwords");
+    let file = room.dir.path().join("volume/node1/passfile");
+    let kept = fs::read_to_string(&file).unwrap();
+    assert_eq!(kept, line("understudy_replication") + &line("understudy_rewind"));
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn whom_a_node_follows_is_read_back_as_it_was_written_and_setup_goes_first() {
+    let room = Room::new();
+    room.put("volume/node1/conf/empty", "");
+    let conninfo = r"host=a\'b passfile='/with space/x' application_name=node1";
+    let round = room.run("follow \"$C\"; upstream", &[("C", conninfo)]);
+    assert_eq!(String::from_utf8(round.stdout).unwrap().trim_end(), conninfo);
+    room.put("understudy/nodes/node1/follow.conf", "primary_conninfo = 'host=from_setup'\n");
+    assert_eq!(room.says("upstream"), "host=from_setup\n");
+}
+
+#[test]
+fn the_newest_timeline_is_that_of_the_control_file_or_of_a_history() {
+    let room = Room::new();
+    room.node("volume", "node1", 3, false);
+    assert_eq!(room.says("timeline \"$data\""), "3\n");
+    room.put("volume/node1/data/pg_wal/0000000B.history", "");
+    room.put("volume/node1/data/pg_wal/00000002.history", "");
+    assert_eq!(room.says("timeline \"$data\""), "11\n");
+    room.stand_in("pg_controldata", "exit 1");
+    let output = room.run("timeline \"$data\"", &[]);
+    assert!(!output.status.success(), "what cannot be told is not 0");
+}
+
+/// Who was promoted while a primary was away, so that it must not be started as one.
+#[test]
+fn a_primary_that_was_overtaken_is_told_by_whom() {
+    let (newer, same, older) = (2, 1, 0);
+    for (volume, timeline, is_standby, overtaken) in [
+        ("volume", newer, false, true),
+        ("peers", newer, true, true),
+        ("peers", same, false, true), // two promotions from one timeline
+        ("peers", same, true, false),
+        ("volume", older, false, false),
+    ] {
+        let room = Room::new();
+        room.node("volume", "node1", 1, false);
+        room.node(volume, "node2", timeline, is_standby);
+        let expected = if overtaken { "node2\n" } else { "" };
+        assert_eq!(room.says("promoted_peer"), expected, "{volume} {timeline} {is_standby}");
+    }
+    // One that a rewind was begun on is no primary; one whose timeline cannot be told might be.
+    let room = Room::new();
+    room.node("volume", "node1", 1, false);
+    room.node("peers", "node2", 1, false);
+    room.put("peers/node2/rewinding", "");
+    assert_eq!(room.says("promoted_peer"), "");
+    room.stand_in("pg_controldata", "exit 1");
+    let output = room.run("stay_fenced", &[]);
+    assert!(!output.status.success(), "it does not start");
+}
+
+#[test]
+fn the_state_of_a_volume_is_a_line_for_each_node_that_has_data() {
+    let room = Room::new();
+    room.node("volume", "node1", 1, false);
+    room.node("volume", "node2", 4, true);
+    room.node("volume", "node3", 2, false);
+    room.put("volume/node3/rewinding", "");
+    room.put("volume/node4/data/half", "");
+    assert_eq!(room.says("state"), "node1 primary 1\nnode2 standby 4\nnode3 standby 2\n");
+}
+
+#[test]
+fn a_link_where_a_directory_of_ours_should_be_is_refused() {
+    let room = Room::new();
+    std::os::unix::fs::symlink("/etc", room.dir.path().join("volume/node1")).unwrap();
+    for line in ["claim \"$dir\"", "lock 0"] {
+        let output = room.run(line, &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("is a link"), "{line}: {said}");
+    }
+    assert!(Path::new("/etc/passwd").exists() && !Path::new("/etc/lock").exists());
+}
+
+#[test]
+fn how_a_child_ended_is_told_whatever_signal_came_meanwhile() {
+    let room = Room::new();
+    assert_eq!(room.says("sh -c 'exit 7' & wait_for $!; echo $ended"), "7\n");
+    assert_eq!(room.says("trap : HUP; sh -c 'sleep 0.3; exit 9' & kill -HUP $$; wait_for $!; echo $ended"), "9\n");
+}
