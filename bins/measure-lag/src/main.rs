@@ -112,7 +112,7 @@ without a slot by the application_name that its walreceiver gives, if no other
 walsender bears the same. What is NULL there, or not found, stays empty: it is
 never 0.
 
-LoginKind: monitor. It needs pg_monitor for the figures, and may SELECT, INSERT,
+Role: monitor. It needs pg_monitor for the figures, and may SELECT, INSERT,
 UPDATE and DELETE on understudy.heartbeat: one small table, which
 sql/heartbeat.sql makes, and which is all that is needed. The run's row there is
 removed at the end.

@@ -179,9 +179,9 @@ impl Way<'_> {
         let equal = equal.join(" AND ");
         format!(
             "WITH \"?drawn\" AS MATERIALIZED \
-               (SELECT on_standby.* FROM pg_catalog.unnest('{{{}}}'::tid[]) AS at (place) CROSS JOIN LATERAL \
+               (SELECT there.* FROM pg_catalog.unnest('{{{}}}'::tid[]) AS at (place) CROSS JOIN LATERAL \
                  (SELECT t.ctid AS \"?place\", {} FROM {rows} \
-                   AND t.ctid = at.place AND {condition} AND {holds} OFFSET 0) AS on_standby) \
+                   AND t.ctid = at.place AND {condition} AND {holds} OFFSET 0) AS there) \
              SELECT NULL::tid, count(*), NULL::boolean FROM \"?drawn\" UNION ALL \
              SELECT \"?drawn\".\"?place\", led.count, led.has_value FROM \"?drawn\" CROSS JOIN LATERAL \
                (SELECT count(*), bool_or(f.place = \"?drawn\".\"?place\") AS leads, bool_and(f.has_value) AS has_value \
