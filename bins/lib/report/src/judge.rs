@@ -126,7 +126,7 @@ fn row(
 fn outage(takeover: &Takeover) -> Option<(u64, OutageKind)> {
     takeover.fault_proven_us?;
     let at_least = || Some((takeover.last_us.saturating_sub(takeover.marks.t1_us?), OutageKind::AtLeast));
-    takeover.marks.outage_us().map(|exact| (exact, OutageKind::Exact)).or_else(at_least)
+    takeover.marks.outage_us(true).map(|exact| (exact, OutageKind::Exact)).or_else(at_least)
 }
 
 /// What was lost by one takeover, and what else is not as it should be of the writes that it put to the test.

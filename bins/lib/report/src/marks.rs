@@ -48,6 +48,8 @@ pub struct Marks {
     pub workers_stranded: u64,
     /// The longest gap between acks of the run.
     pub longest_gap_us: Option<u64>,
+    /// The longest gap between acks that ends after T0.
+    pub longest_gap_after_us: Option<u64>,
     /// The longest time without an ack before T0, the one that was still open at T0 counted up to T0.
     pub longest_gap_before_us: Option<u64>,
     /// From T0 until acks came again at 90 % of the rate before it.
@@ -61,10 +63,10 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// The outage of the whole load: T4 − T1.
+    /// The outage of the whole load. With a promotion T4 − T1, else the longest gap that ends after T0.
     #[must_use]
-    pub fn outage_us(&self) -> Option<u64> {
-        Some(self.t4_us? - self.t1_us?)
+    pub fn outage_us(&self, promoted: bool) -> Option<u64> {
+        if promoted { Some(self.t4_us? - self.t1_us?) } else { self.longest_gap_after_us }
     }
 
     /// The part of the outage that lies before T0, when nothing had been done to the cluster yet.
@@ -85,9 +87,9 @@ impl Marks {
 #[must_use]
 pub fn marks(load: &Stretch, seen: Seen) -> Marks {
     let acks = &load.acks;
-    // Without a fault everything counts as before it.
-    let before_t0 = |at_us: u64| seen.t0_us.is_none_or(|t0| at_us < t0);
-    let old = acks.iter().filter(|ack| before_t0(ack.at_us)).map(|ack| ack.timeline).max();
+    // Without a fault all of it lies before it.
+    let t0_us = seen.t0_us.unwrap_or(u64::MAX);
+    let old = acks.iter().filter(|ack| ack.at_us < t0_us).map(|ack| ack.timeline).max();
     let is_new = |ack: &&Ack| old.is_some_and(|old| ack.timeline > old);
     let t4_us = acks.iter().find(is_new).map(|ack| ack.at_us);
     let before_t4 = |ack: &&Ack| !is_new(ack) && t4_us.is_none_or(|t4| ack.at_us < t4);
@@ -96,25 +98,25 @@ pub fn marks(load: &Stretch, seen: Seen) -> Marks {
         None => Vec::new(),
     };
     let t3_us = seen.out_of_recovery_us.map(|t3| t4_us.map_or(t3, |t4| t4.min(t3)));
-    let (worker_outages_us, workers_stranded) = worker_outages(acks, old, before_t0);
-    // Each with the time at which it ended.
-    let gaps = || acks.windows(2).map(|pair| (pair[1].at_us, pair[1].at_us - pair[0].at_us));
-    let longest_before = gaps().filter(|(end, _)| before_t0(*end)).map(|(_, gap)| gap).max();
+    let (worker_outages_us, workers_stranded) = worker_outages(acks, old, t0_us);
+    let gaps: Vec<(u64, u64)> = acks.windows(2).map(|pair| (pair[1].at_us, pair[1].at_us - pair[0].at_us)).collect();
+    let longest = |after: bool| gaps.iter().filter(|(end, _)| (*end >= t0_us) == after).map(|(_, gap)| *gap).max();
     Marks {
         t0_us: seen.t0_us,
         old_timeline: old,
         t1_us: acks.iter().filter(before_t4).map(|ack| ack.at_us).max(),
-        t2_us: load.failures.iter().map(|failure| failure.at_us).filter(|at| !before_t0(*at)).min(),
+        t2_us: load.failures.iter().map(|failure| failure.at_us).filter(|at| *at >= t0_us).min(),
         t3_us,
         t4_us,
         t5_us: t4_us.and_then(|_| all_well(load, old)),
         t6_us: seen.redundant_us,
         worker_outages_us,
         workers_stranded,
-        longest_gap_us: gaps().map(|(_, gap)| gap).max(),
-        longest_gap_before_us: longest_before.max(seen.t0_us.and_then(|t0| silence_us(acks, t0))),
+        longest_gap_us: gaps.iter().map(|(_, gap)| *gap).max(),
+        longest_gap_after_us: longest(true),
+        longest_gap_before_us: longest(false).max(seen.t0_us.and_then(|t0| silence_us(acks, t0))),
         connecting_us: connecting_us(load, t3_us, old),
-        recover90_us: seen.t0_us.and_then(|t0| recover90_us(acks, t0, t4_us, load.last_us)),
+        recover90_us: recover90_us(acks, t0_us, t4_us, load.last_us),
         split_us: split.last().zip(t4_us).map_or(0, |(last, t4)| last - t4),
         split_acked: split.len() as u64,
     }
@@ -145,7 +147,7 @@ fn connecting_us(load: &Stretch, t3_us: Option<u64>, old: Option<u32>) -> Option
 }
 
 /// The outage of each worker (its own T4 − its own T1), and how many never came back.
-fn worker_outages(acks: &[Ack], old: Option<u32>, before_t0: impl Fn(u64) -> bool) -> (BTreeMap<u32, u64>, u64) {
+fn worker_outages(acks: &[Ack], old: Option<u32>, t0_us: u64) -> (BTreeMap<u32, u64>, u64) {
     let mut own_t4 = BTreeMap::new();
     for ack in acks.iter().filter(|ack| old.is_some_and(|old| ack.timeline > old)) {
         own_t4.entry(ack.worker).or_insert(ack.at_us);
@@ -158,7 +160,7 @@ fn worker_outages(acks: &[Ack], old: Option<u32>, before_t0: impl Fn(u64) -> boo
     }
     let outages = own_t1.iter().filter_map(|(worker, t1)| Some((*worker, own_t4.get(worker)? - t1))).collect();
     let before: std::collections::BTreeSet<u32> =
-        acks.iter().filter(|ack| before_t0(ack.at_us)).map(|ack| ack.worker).collect();
+        acks.iter().filter(|ack| ack.at_us < t0_us).map(|ack| ack.worker).collect();
     let stranded = before.iter().filter(|worker| !own_t4.contains_key(worker)).count() as u64;
     (outages, stranded)
 }
@@ -172,15 +174,16 @@ fn all_well(load: &Stretch, old: Option<u32>) -> Option<u64> {
     );
     steps.sort_unstable();
     let mut in_a_row: BTreeMap<u32, u32> = BTreeMap::new();
-    let mut well: BTreeMap<u32, Option<u64>> = acks.iter().map(|ack| (ack.worker, None)).collect();
+    let mut well: BTreeMap<u32, u64> = acks.iter().map(|ack| (ack.worker, u64::MAX)).collect();
     for (at_us, worker, acked) in steps {
         let row = in_a_row.entry(worker).or_default();
         *row = if acked { *row + 1 } else { 0 };
         if *row >= ACKS_IN_A_ROW {
-            well.entry(worker).or_default().get_or_insert(at_us); // steps are in the order of time
+            let since = well.entry(worker).or_insert(u64::MAX);
+            *since = at_us.min(*since);
         }
     }
-    well.into_values().collect::<Option<Vec<_>>>()?.into_iter().max()
+    well.values().copied().max().filter(|at| *at != u64::MAX)
 }
 
 /// From T0 to the first moment at or after T4 from which one second held at least 90 % of the acks per second that
@@ -232,7 +235,7 @@ mod tests {
         assert_eq!(marks.t4_us, Some(1_200_000));
         assert_eq!(marks.t5_us, Some(1_243_000));
         assert_eq!(marks.t6_us, Some(2_500_000));
-        assert_eq!(marks.outage_us(), Some(207_000));
+        assert_eq!(marks.outage_us(true), Some(207_000));
         assert_eq!(marks.worker_outage_us(), Some((210_000, 210_000, 210_000)));
         assert_eq!(marks.longest_gap_us, Some(207_000));
         // Acks come 3 and 7 ms apart; the last one before the kill is 7 ms old when it comes.
@@ -246,7 +249,7 @@ mod tests {
         let (mut load, seen) = drill();
         insert(&mut load, Ack { at_us: 1_001_500, worker: 1, timeline: 1 });
         let marks = marks(&load, seen);
-        assert_eq!((marks.t1_us, marks.outage_us()), (Some(1_001_500), Some(198_500)));
+        assert_eq!((marks.t1_us, marks.outage_us(true)), (Some(1_001_500), Some(198_500)));
     }
 
     #[test]
@@ -255,7 +258,7 @@ mod tests {
         insert(&mut load, Ack { at_us: 1_300_000, worker: 1, timeline: 1 });
         let marks = marks(&load, seen);
         assert_eq!((marks.split_us, marks.split_acked), (100_000, 1));
-        assert_eq!(marks.outage_us(), Some(207_000));
+        assert_eq!(marks.outage_us(true), Some(207_000));
     }
 
     #[test]
@@ -266,13 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_promotion_there_is_a_longest_gap_and_no_outage() {
+    fn without_a_promotion_the_outage_is_the_longest_gap_after_t0() {
         let (mut load, mut seen) = drill();
         load.acks.iter_mut().for_each(|ack| ack.timeline = 1);
         seen.out_of_recovery_us = None;
         let marks = marks(&load, seen);
         assert_eq!((marks.t3_us, marks.t4_us), (None, None));
-        assert_eq!((marks.outage_us(), marks.longest_gap_us), (None, Some(207_000)));
+        assert_eq!(marks.outage_us(false), Some(207_000));
     }
 
     #[test]
@@ -295,7 +298,7 @@ mod tests {
         let (mut load, seen) = drill();
         load.acks.retain(|ack| ack.at_us < 600_000 || ack.at_us > 1_000_000);
         let marks = marks(&load, seen);
-        assert_eq!((marks.t1_us, marks.outage_us()), (Some(593_000), Some(607_000)));
+        assert_eq!((marks.t1_us, marks.outage_us(true)), (Some(593_000), Some(607_000)));
         assert_eq!((marks.outage_before_us(), marks.longest_gap_before_us), (Some(407_000), Some(407_000)));
         assert_eq!(silence_us(&load.acks, 1_000_000), Some(407_000));
         assert_eq!(silence_us(&[], 1_000_000), None, "nothing ever was acknowledged");
@@ -323,6 +326,6 @@ mod tests {
     #[test]
     fn no_acks_no_marks() {
         let marks = marks(&Stretch::default(), Seen { t0_us: Some(5), ..Seen::default() });
-        assert_eq!((marks.t1_us, marks.t4_us, marks.outage_us()), (None, None, None));
+        assert_eq!((marks.t1_us, marks.t4_us, marks.outage_us(true), marks.outage_us(false)), (None, None, None, None));
     }
 }

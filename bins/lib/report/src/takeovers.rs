@@ -183,7 +183,7 @@ mod tests {
     fn three_takeovers_back_and_forth_each_have_their_own_figures() {
         let (ledger, events) = three();
         let takeovers = takeovers(&ledger, &events).unwrap();
-        let outages: Vec<_> = takeovers.iter().map(|t| t.marks.outage_us().unwrap()).collect();
+        let outages: Vec<_> = takeovers.iter().map(|t| t.marks.outage_us(true).unwrap()).collect();
         assert_eq!(outages, [110_000, 210_000, 310_000]);
         let nodes: Vec<_> = takeovers.iter().map(|t| (&*t.old_primary, t.new_primary.as_deref().unwrap())).collect();
         assert_eq!(nodes, [("a", "b"), ("b", "a"), ("a", "b")]);
@@ -214,7 +214,7 @@ mod tests {
         let (ledger, mut events) = three();
         events.truncate(1);
         let takeovers = takeovers(&ledger, &events).unwrap();
-        assert_eq!((takeovers.len(), takeovers[0].marks.t0_us, takeovers[0].marks.outage_us()), (1, None, None));
+        assert_eq!((takeovers.len(), takeovers[0].marks.t0_us, takeovers[0].marks.outage_us(true)), (1, None, None));
         assert!(super::takeovers(&ledger, &[]).unwrap().is_empty());
     }
 
