@@ -20,7 +20,7 @@ use crate::tid::Xid;
 /// How often a sequence that seems wrong is read again: it may be used, set back, or altered meanwhile.
 const LOOKS: u32 = 20;
 
-/// How often it must be wrong while the primary's did not move: a sequence that is set to and fro may look wrong once.
+/// How often it must be wrong beside a primary that did not move: one that is set to and fro may meet us once.
 const PROOFS: u32 = 2;
 
 /// The pause before a look is repeated, times the number of the look.
