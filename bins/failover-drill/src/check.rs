@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cluster::args::Cluster;
-use cluster::file::LoginKind as Role;
+use cluster::file::Role;
 use cluster::session::Session;
 use cluster::topology;
 use cluster::wait::until_true;

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use cluster::file::LoginKind as Role;
+use cluster::file::Role;
 use cluster::session::Session;
 use lab::rejoin::rejoin;
 use lab::standby::streams_from;

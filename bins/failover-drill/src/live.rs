@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use cluster::args::{Cluster, Node};
-use cluster::file::LoginKind as Role;
+use cluster::file::Role;
 use cluster::session::Session;
 use cluster::topology::{self, is_primary};
 use cluster::wait::{until, until_true};
@@ -350,8 +350,8 @@ impl Stage for Live<'_> {
         let session = self.session(&chosen)?;
         until(&format!("{chosen} to be promoted"), limit, ASK_PROMOTED, || {
             Ok(match is_primary(session)? {
-                true => cluster::wait::Attempt::Done(()),
-                false => cluster::wait::Attempt::NotYet("in recovery".to_owned()),
+                true => cluster::wait::Look::Done(()),
+                false => cluster::wait::Look::NotYet("in recovery".to_owned()),
             })
         })?;
         self.events.now(Mark::T3, Some(&chosen), "");
@@ -427,7 +427,7 @@ impl Stage for Live<'_> {
         while primary.has_ended() && begun.elapsed() < RESTART_DEADLINE {
             program::stop::check()?;
             primary = until(&format!("{new} to be back"), RESTART_DEADLINE, LOOK, || {
-                Ok(cluster::wait::Attempt::Done(self.open(self.cluster.node(&new)?)?))
+                Ok(cluster::wait::Look::Done(self.open(self.cluster.node(&new)?)?))
             })?;
             rejoined = try_once(&primary);
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use cluster::wait::{Attempt as Look, until};
+use cluster::wait::{Look, until};
 use program::child::Program;
 use program::clock::Clock;
 use program::run::Run;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use cluster::args::Cluster;
 use cluster::connect::describe;
-use cluster::file::LoginKind as Role;
+use cluster::file::Role;
 use cluster::ident::literal;
 use cluster::session::Session;
 use futures_util::TryStreamExt as _;

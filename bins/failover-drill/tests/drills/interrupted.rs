@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster::wait::{Attempt as Look, until};
+use cluster::wait::{Look, until};
 use lab::conf::SyncMode;
 use lab::local::converge::converge;
 use lab::scratch;

@@ -11,9 +11,9 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cluster::args::Cluster;
-use cluster::file::{ClusterFile, LoginKind as Role};
+use cluster::file::{ClusterFile, Role};
 use cluster::session::Session;
-use cluster::wait::{Attempt as Look, until, until_true};
+use cluster::wait::{Look, until, until_true};
 use lab::conf::SyncMode;
 use lab::scratch::Scratch;
 use lab::scratch::memory::Witness;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cluster::args::Cluster;
-use cluster::file::LoginKind as Role;
+use cluster::file::Role;
 use cluster::session::Session;
 use lab::conf::SyncMode;
 use program::clock::Clock;

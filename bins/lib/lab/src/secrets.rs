@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use cluster::file::{Login, Logins as Roles};
+use cluster::file::{Login, Roles};
 use cluster::passfile::{self, Entry};
 use cluster::secret::Secret;
 use program::trust;

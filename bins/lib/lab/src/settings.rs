@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cluster::session::Session;
-use cluster::wait::{Attempt as Look, until};
+use cluster::wait::{Look, until};
 
 /// Time for a server to read its configuration after it was told to: it takes the next turn of a loop.
 const DEADLINE: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use cluster::file::NodeSection;
 use cluster::session::Session;
-use cluster::wait::{Attempt as Look, until};
+use cluster::wait::{Look, until};
 
 use crate::secrets::REPLICATION;
 

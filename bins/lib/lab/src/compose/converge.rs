@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cluster::file::NodeSection;
 use cluster::session::Session;
 use cluster::topology::is_primary;
-use cluster::wait::{Attempt as Look, until, until_true};
+use cluster::wait::{Look, until, until_true};
 use program::progress::Progress;
 use program::trust;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use cluster::wait::{Attempt as Look, until};
+use cluster::wait::{Look, until};
 
 use super::engine::Engine;
 use super::labels::Labels;

@@ -24,7 +24,7 @@ use cluster::ident::check_node_name;
 use cluster::peer::ServerUser;
 use cluster::protection::Protection;
 use cluster::session::Session;
-use cluster::wait::{Attempt as Look, until, until_true};
+use cluster::wait::{Look, until, until_true};
 use program::tool::Output;
 use report::lsn::Lsn;
 
