@@ -127,7 +127,8 @@ fn own_file(reader: &mut Reader, oid: u32) -> Result<Option<String>, ReadError> 
 
 /// Whether a file is the first one of an index of a table. Without it no statement on the table can be planned.
 fn is_index(reader: &mut Reader, oid: u32, file: &str) -> Result<bool, ReadError> {
-    let sql = "SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = $1 AND pg_catalog.pg_relation_filepath(i.indexrelid) = $2";
+    let sql = "SELECT FROM pg_catalog.pg_index AS i \
+               WHERE i.indrelid = $1 AND pg_catalog.pg_relation_filepath(i.indexrelid) = $2";
     Ok(!reader.rows(sql, &[&oid, &file])?.is_empty())
 }
 

@@ -182,7 +182,11 @@ async fn load(args: &Args, run: &Run, cluster: &Cluster, recorder: &SharedRecord
     let clients = tokio::select! {
         begun = tokio::time::timeout(BEGIN_DEADLINE, begin) => match begun {
             Ok(connected) => connected?,
-            Err(_) => bail!("no primary within {BEGIN_DEADLINE:?} that takes all {} clients: {}", args.clients, common.finder.last_seen()),
+            Err(_) => bail!(
+                "no primary within {BEGIN_DEADLINE:?} that takes all {} clients: {}",
+                args.clients,
+                common.finder.last_seen()
+            ),
         },
         () = common.finder.all_closed() => bail!("no node lets the load in: {}", common.finder.last_seen()),
         _ = stop::stopped() => return Ok(()),

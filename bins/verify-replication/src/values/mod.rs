@@ -1,18 +1,18 @@
 //! `--equal values`: what "equal" means between copies that were made by value, by logical replication, a dump or an upgrade.
 //!
-//! Two nodes agree on a table if there is, for each row of the one, a row of the other one whose values are all equal, each row
-//! being used once. Tables are matched by schema and name, columns by name, types by name and by what they are made of. Where a
+//! Two nodes agree on a table if for each row of the one there is a row of the other one whose values are all equal, and each row
+//! is used once. Tables are matched by schema and name, columns by name, types by name and by what they are made of. Where a
 //! row lies, in which leaf of a partitioned table, in which order columns or rows come, and how text sorts, is of no matter; how
 //! often a row is there is. Two values are equal if the default equality operator of their type says so, with the column's
 //! collation: 1.0 is 1.00, 0 is -0, `1 mon` is `30 days`, `abc` is `Abc` of citext. NULL is equal to NULL and to nothing else. A
 //! type without such an operator (json, xml, point) is compared by its bytes or text, and that is said.
 //!
-//! What has equal bytes has equal values. So each node adds up the fingerprints of its rows (`fingerprint.rs`), by some bits of the
-//! fingerprint itself: one scan, and no sort, whose order two versions of a collation might not share. Where the sums of such a
-//! bucket differ, its rows are read one by one and matched by their bytes; of what is left the copy's server is asked
-//! (`judge.rs`). So a difference of bytes is never called one of values unless the operator has said so, and a miss needs two
-//! contents of one fingerprint, 1 in 2^128. Types of users are sent with their oid, which differs between servers: they go into
-//! the bytes as text.
+//! Rows with equal bytes have equal values. So each node adds up the fingerprints of its rows (`fingerprint.rs`) in buckets, by
+//! some bits of the fingerprint itself: one scan and no sort, since the order could differ between two versions of a collation.
+//! Where the sums of a bucket differ, its rows are read one by one and matched by their bytes; the copy's server decides about
+//! the rest (`judge.rs`). So a difference of bytes never counts as one of values unless the operator has said so, and a miss
+//! needs two contents of one fingerprint, 1 in 2^128. Types of users are sent with their oid, which differs between servers, so
+//! their values go into the bytes as text.
 //!
 //! Nobody may write meanwhile (`--at-rest`): two servers that have no WAL in common have no moment in common either. A row
 //! that has changed between two reads is noticed, and is then unknown; one that came or went may be called extra or missing.
