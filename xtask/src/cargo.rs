@@ -19,7 +19,7 @@ const MUTE: Duration = Duration::from_secs(2);
 const TERM_GRACE: Duration = Duration::from_secs(10);
 
 /// How often a process is looked at that was told to end.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// The command `cargo ARGS`, in the workspace, as a user would type it there.
 ///
@@ -78,7 +78,7 @@ fn end_group(child: &mut Child) {
             let _ = child.wait();
             return;
         }
-        std::thread::sleep(LOOK); // not `stop::pause`: it is a signal that has brought us here
+        std::thread::sleep(POLL_EVERY); // not `stop::pause`: it is a signal that has brought us here
     }
 }
 

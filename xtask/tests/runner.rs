@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const SOON: Duration = Duration::from_secs(60);
 
 /// How often a test looks.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// A directory with a script in the place of cargo, which is also the home for labs.
 struct Bed(tempfile::TempDir);
@@ -61,7 +61,7 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;
     while !is_so() {
         assert!(Instant::now() < end, "waited {SOON:?} for {what}");
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_EVERY);
     }
 }
 

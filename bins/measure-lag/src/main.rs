@@ -10,17 +10,18 @@
 //! One row is one sample of one standby. Exit codes: 0 measured, and within `--max-lag`; 1 beyond it; 2 it could not be
 //! found out, for one standby at least; 130 or 143 interrupted.
 
-mod attend;
 mod beat;
-mod board;
-mod door;
-mod figures;
-mod gauge;
 mod measure;
+mod measurement;
+mod node_task;
+mod node_tracker;
+mod pending;
 mod poll;
-mod shared;
+mod server_stats;
+mod session;
+mod stats_task;
 mod summary;
-mod track;
+mod tracker;
 
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -30,7 +31,7 @@ use anyhow::{Context as _, Error, Result, ensure};
 use clap::Parser;
 use cluster::args::{Cluster, ClusterArgs};
 use cluster::conninfo::Conninfo;
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::topology;
 use program::progress::Progress;
 use program::run::Run;
@@ -38,15 +39,15 @@ use program::sink::Closed;
 use program::{duration, stop};
 use report::verdict::Verdict;
 
-use board::Board;
 use cluster::sql;
-use door::APPLICATION;
 use measure::{measure, microseconds};
-use shared::Shared;
+use measurement::Measurement;
+use session::APPLICATION;
 use summary::Output;
 use tokio_postgres::error::SqlState;
+use tracker::LagTracker;
 
-/// Time to connect to a node: it is tried again and again, and a mute one must not hold up the end.
+/// Time to connect to a node. Attempts are repeated, and a mute node must not delay the end.
 const CONNECT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -143,30 +144,30 @@ fn run(args: &Args) -> Result<Verdict> {
 
     let names: Vec<_> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
     let interval_us = microseconds(args.interval);
-    let board = Board::new(&run, interval_us, &names, cluster.file.is_some(), primary);
+    let tracker = LagTracker::new(&run, interval_us, &names, cluster.file.is_some(), primary);
     let output = Output::new(args.max_lag.map(microseconds), interval_us)?;
-    let shared = Shared::new((run, clock, interval_us), infos(&cluster)?, board, output, progress.clone());
-    let shared = Rc::new(shared);
+    let measurement = Measurement::new((run, clock, interval_us), infos(&cluster)?, tracker, output, progress.clone());
+    let measurement = Rc::new(measurement);
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(measure(shared.clone(), args.duration));
-    runtime.shutdown_background(); // a name that is still being looked up holds up nobody
-    // A reader that has gone must not turn what was found into a pass.
-    if !(shared.output().is_broken() && result.as_ref().is_err_and(Error::is::<Closed>)) {
+    let result = runtime.block_on(measure(measurement.clone(), args.duration));
+    runtime.shutdown_background(); // does not wait for a host name that is still being looked up
+    // If the reader of stdout has gone, a lag that was found is still no pass.
+    if !(measurement.output().is_broken() && result.as_ref().is_err_and(Error::is::<Closed>)) {
         result?;
     }
-    let verdict = shared.output().conclude(&progress, clock.now_us());
+    let verdict = measurement.output().conclude(&progress, clock.now_us());
     stop::check()?;
     Ok(verdict)
 }
 
 /// Makes the run's heartbeat row on the primary; returns which node that is.
 fn claim(cluster: &Cluster, run: &str) -> Result<usize> {
-    let topology = topology::ask(cluster, Role::Monitor, APPLICATION)?;
+    let topology = topology::ask(cluster, LoginKind::Monitor, APPLICATION)?;
     let (primary, session) = &topology.primary;
     cluster.check_primary(primary)?;
     session.script("BEGIN; SET LOCAL synchronous_commit = local")?;
-    let info = cluster.info(primary, Role::Monitor)?;
+    let info = cluster.info(primary, LoginKind::Monitor)?;
     let claimed = session.execute(sql!("heartbeat_claim"), &[&run]);
     let rows = claimed.map_err(|error| {
         let advice = heartbeat_is_refused(&error, &info);
@@ -181,7 +182,7 @@ fn claim(cluster: &Cluster, run: &str) -> Result<usize> {
     cluster.nodes.iter().position(|node| node.name == primary.name).context("the primary is not of this cluster")
 }
 
-/// What to do where the heartbeat cannot be written: measure-lag needs one small table, and the right to write to it.
+/// Advice if the heartbeat cannot be written: measure-lag needs one small table, and the right to write to it.
 fn heartbeat_is_refused(error: &Error, info: &Conninfo) -> String {
     let (dbname, user) = (&info.dbname, cluster::ident::quote(&info.user));
     match cluster::connect::sqlstate(error).map(SqlState::code) {
@@ -198,16 +199,16 @@ fn heartbeat_is_refused(error: &Error, info: &Conninfo) -> String {
     }
 }
 
-/// How to reach each node, in time.
+/// How to reach each node, within [`CONNECT`].
 fn infos(cluster: &Cluster) -> Result<Vec<Conninfo>> {
     let info = |node| -> Result<Conninfo> {
-        let info = cluster.info(node, Role::Monitor)?;
+        let info = cluster.info(node, LoginKind::Monitor)?;
         Ok(Conninfo { connect_timeout: info.connect_timeout.min(CONNECT), ..info })
     };
     cluster.nodes.iter().map(info).collect()
 }
 
-/// An interval that makes sense: looks are 0.15 ms apart, and the grid of beats has to fit into a run.
+/// Polls are 0.15 ms apart, so a shorter interval than 1 ms measures nothing; a longer one than 1 h does not fit into a run.
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration::parse(text)?;
     match interval >= Duration::from_millis(1) && interval <= Duration::from_secs(3600) {

@@ -9,59 +9,56 @@ use program::alarm::Alarm;
 use program::stop::{self, Reason};
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::attend::attend;
-use crate::door::Door;
-use crate::gauge::gauge;
-use crate::shared::Shared;
+use crate::measurement::Measurement;
+use crate::node_task::node_task;
+use crate::session::Session;
+use crate::stats_task::stats_task;
 use cluster::sql;
 
-/// Time for all nodes to answer before the first beat. The primary just did; who is mute by then is unreachable.
+/// Time for all nodes to answer before the first beat. The primary just did; a node that is mute by then is unreachable.
 const READY: Duration = Duration::from_secs(3);
 
-/// Time for the last beats to become visible after the end; a lag beyond this is told by its bound.
+/// Time for the last beats to become visible after the end. For a longer lag the row has the bound so far.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// Time to remove the heartbeat row: one session and one statement.
 const TIDY: Duration = Duration::from_secs(1);
 
-/// How often a state of the board is looked at where something waits for it.
+/// How often a condition of the tracker is checked while something waits for it.
 const GLANCE_US: u64 = 1_000;
 
 /// The tasks of a measurement. They never end by themselves.
 type Tasks = JoinSet<Result<Infallible>>;
 
 /// Measures until `duration` is over, stdin ends or a signal comes. The last rows are written in any case.
-///
-/// # Errors
-/// [`stop::Interrupted`], or that a row could not be written.
-pub(crate) async fn measure(shared: Rc<Shared>, duration: Option<Duration>) -> Result<()> {
+pub(crate) async fn measure(measurement: Rc<Measurement>, duration: Option<Duration>) -> Result<()> {
     let local = LocalSet::new();
     let mut tasks = JoinSet::new();
-    for node in 0..shared.infos.len() {
-        tasks.spawn_local_on(attend(shared.clone(), node), &local);
+    for node in 0..measurement.infos.len() {
+        tasks.spawn_local_on(node_task(measurement.clone(), node), &local);
     }
-    tasks.spawn_local_on(gauge(shared.clone()), &local);
-    local.run_until(begin_to_end(&shared, duration, &mut tasks)).await
+    tasks.spawn_local_on(stats_task(measurement.clone()), &local);
+    local.run_until(begin_to_end(&measurement, duration, &mut tasks)).await
 }
 
-async fn begin_to_end(shared: &Shared, duration: Option<Duration>, tasks: &mut Tasks) -> Result<()> {
-    let alarm = Alarm::new(shared.clock)?;
-    wait(shared, &alarm, READY, || shared.board(|board| board.is_ready())).await?;
-    shared.board(|board| board.set_beating(true));
+async fn begin_to_end(measurement: &Measurement, duration: Option<Duration>, tasks: &mut Tasks) -> Result<()> {
+    let alarm = Alarm::new(measurement.clock)?;
+    wait(measurement, &alarm, READY, || measurement.tracker(|tracker| tracker.is_ready())).await?;
+    measurement.tracker(|tracker| tracker.set_beating(true));
     let result = tokio::select! {
         biased;
-        error = shared.failed() => Err(error),
+        error = measurement.failed() => Err(error),
         _ = stop::stopped() => Ok(()),
         error = broken(tasks) => Err(error),
         result = sleep(&alarm, duration) => result,
-        result = tick(shared) => result,
+        result = tick(measurement) => result,
     };
-    shared.board(|board| board.set_beating(false));
+    measurement.tracker(|tracker| tracker.set_beating(false));
     let result = match result {
-        Ok(()) => finish(shared, &alarm).await,
+        Ok(()) => finish(measurement, &alarm).await,
         failed => failed,
     };
-    let _ = tokio::time::timeout(TIDY, tidy(shared)).await; // a row left behind harms nobody
+    let _ = tokio::time::timeout(TIDY, tidy(measurement)).await; // a row left behind harms nobody
     result
 }
 
@@ -75,12 +72,12 @@ async fn broken(tasks: &mut Tasks) -> Error {
 }
 
 /// Writes the rows of each tick, for ever.
-async fn tick(shared: &Shared) -> Result<()> {
-    let alarm = Alarm::new(shared.clock)?;
+async fn tick(measurement: &Measurement) -> Result<()> {
+    let alarm = Alarm::new(measurement.clock)?;
     loop {
-        let due_us = shared.next_tick_us();
+        let due_us = measurement.next_tick_us();
         alarm.until(due_us).await?;
-        shared.board(|board| board.tick(due_us, shared.clock.now_us()));
+        measurement.tracker(|tracker| tracker.tick(due_us, measurement.clock.now_us()));
     }
 }
 
@@ -91,33 +88,41 @@ async fn sleep(alarm: &Alarm, duration: Option<Duration>) -> Result<()> {
     }
 }
 
-/// A bounded last look at what is still open, unless a signal came; then the last rows.
-async fn finish(shared: &Shared, alarm: &Alarm) -> Result<()> {
-    wait(shared, alarm, LAST_LOOK, || shared.board(|board| board.is_settled(shared.clock.now_us()))).await?;
-    shared.board(|board| board.finish(shared.clock.now_us()));
-    shared.check()
+/// Waits a bounded time for the beats that are still pending, unless a signal came; then the last rows are written.
+async fn finish(measurement: &Measurement, alarm: &Alarm) -> Result<()> {
+    wait(measurement, alarm, LAST_LOOK, || {
+        measurement.tracker(|tracker| tracker.nothing_pending(measurement.clock.now_us()))
+    })
+    .await?;
+    measurement.tracker(|tracker| tracker.finish(measurement.clock.now_us()));
+    measurement.check()
 }
 
-/// Waits until it is so, at most `limit` long and not beyond a signal.
-async fn wait(shared: &Shared, alarm: &Alarm, limit: Duration, mut is_so: impl FnMut() -> bool) -> Result<()> {
-    let end_us = shared.clock.now_us() + microseconds(limit);
-    while !is_so() && shared.clock.now_us() < end_us && !matches!(stop::reason(), Some(Reason::Signal(_))) {
+/// Waits until `is_so`, at most `limit` long and not beyond a signal.
+async fn wait(
+    measurement: &Measurement,
+    alarm: &Alarm,
+    limit: Duration,
+    mut is_so: impl FnMut() -> bool,
+) -> Result<()> {
+    let end_us = measurement.clock.now_us() + microseconds(limit);
+    while !is_so() && measurement.clock.now_us() < end_us && !matches!(stop::reason(), Some(Reason::Signal(_))) {
         alarm.pause(GLANCE_US).await?;
     }
     Ok(())
 }
 
 /// Removes the run's heartbeat row.
-async fn tidy(shared: &Shared) -> Result<()> {
-    if let Some(primary) = shared.board(|board| board.primary()) {
-        let door = Door::open(&shared.infos[primary]).await?;
-        let statement = door.prepare(sql!("heartbeat_end")).await?;
-        door.execute(&statement, &[&shared.run]).await?;
+async fn tidy(measurement: &Measurement) -> Result<()> {
+    if let Some(primary) = measurement.tracker(|tracker| tracker.primary()) {
+        let session = Session::open(&measurement.infos[primary]).await?;
+        let statement = session.prepare(sql!("heartbeat_end")).await?;
+        session.execute(&statement, &[&measurement.run]).await?;
     }
     Ok(())
 }
 
-/// Microseconds; more than fit are as good as for ever.
+/// In microseconds. A duration that does not fit is as good as infinite.
 pub(crate) fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

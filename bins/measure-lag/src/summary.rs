@@ -1,4 +1,4 @@
-//! Where the rows go, and what they come to in the end.
+//! The rows on stdout, and the summary and verdict at the end.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,19 @@ use program::sink::Sink;
 use report::lag::{LagRow, LagStatus, LagSummary};
 use report::verdict::Verdict;
 
-/// The rows on stdout, and their summary.
 pub(crate) struct Output {
     sink: Sink<LagRow>,
-    standbys: Vec<Standby>,
+    standbys: Vec<StandbySummary>,
     max_lag_us: Option<u64>,
     interval_us: u64,
 }
 
-/// What one standby's rows come to.
+/// The summary of one standby's rows.
 #[derive(Default)]
-struct Standby {
+struct StandbySummary {
     name: String,
     summary: LagSummary,
-    /// The bounds of the beats that are open: below the shortest, percentiles are exact.
+    /// The bounds of the beats that are still pending. Percentiles below the shortest bound are exact.
     open: BTreeMap<u64, u64>,
     lost: u64,
     seen: u64,
@@ -33,23 +32,17 @@ struct Standby {
 
 impl Output {
     /// Rows to stdout, beginning with their header.
-    ///
-    /// # Errors
-    /// If stdout is closed.
     pub(crate) fn new(max_lag_us: Option<u64>, interval_us: u64) -> Result<Output> {
         Ok(Output { sink: Sink::stdout()?, standbys: Vec::new(), max_lag_us, interval_us })
     }
 
     /// Writes rows, and takes them into the summary.
-    ///
-    /// # Errors
-    /// If stdout is closed or full.
     pub(crate) fn write(&mut self, rows: &[LagRow]) -> Result<()> {
         for row in rows {
             match self.standbys.iter_mut().find(|standby| standby.name == row.standby) {
                 Some(standby) => standby.add(row),
                 None => {
-                    let mut standby = Standby { name: row.standby.clone(), ..Standby::default() };
+                    let mut standby = StandbySummary { name: row.standby.clone(), ..StandbySummary::default() };
                     standby.add(row);
                     self.standbys.push(standby);
                 }
@@ -86,13 +79,13 @@ impl Output {
     }
 }
 
-/// How long nothing may be seen at the end beyond the beats' interval and the limit, in microseconds: a takeover or a busy
-/// machine holds up a look for less.
+/// How long before the end the last beat may have been seen, in microseconds, beyond the interval and the limit. A takeover
+/// or a busy machine delays a poll by less.
 const BLIND_US: u64 = 2_000_000;
 
 const HEADER: &str = "standby                 beats         p50         p95         p99         max     lost";
 
-impl Standby {
+impl StandbySummary {
     fn add(&mut self, row: &LagRow) {
         self.summary.add(row);
         self.longest_us = self.longest_us.max(row.visible_max_us).max(row.visible_min_us);
@@ -112,7 +105,7 @@ impl Standby {
         }
     }
 
-    /// What is known of its lag, and why that is not good. A bound says that the lag is more, and never that it is less.
+    /// The verdict, and the reason if it is not `held`. A bound can prove that the lag is more, never that it is less.
     fn verdict(&self, max_lag_us: Option<u64>) -> (Verdict, Option<String>) {
         if let (Some(limit), Some(longest)) = (max_lag_us, self.longest_us)
             && longest > limit
@@ -131,14 +124,14 @@ impl Standby {
         (Verdict::Held, None)
     }
 
-    /// How long before the end the last beat was seen, in microseconds, if that is longer than a beat may take that is
-    /// within the limit: a standby that was promoted, say, has no beats any more that could be late.
+    /// How long before the end the last beat was seen, in microseconds, if that is longer than a beat within the limit may
+    /// take. A standby that was promoted, for example, has no beats any more that could be late.
     fn blind_us(&self, ended_us: u64, interval_us: u64, max_lag_us: u64) -> Option<u64> {
         let blind_us = ended_us.saturating_sub(self.last_seen_us);
         (blind_us > BLIND_US + 2 * interval_us + max_lag_us).then_some(blind_us)
     }
 
-    /// Its line under [`HEADER`]. `≥` marks what would be more if the open beats were seen later.
+    /// Its line under [`HEADER`]. `≥` marks figures that would grow if the pending beats were seen later.
     fn line(&self) -> String {
         let (percentiles, longest_open_us) = self.summary.clone().finish();
         let shortest_open_us = self.open.values().min().copied();
@@ -159,7 +152,7 @@ mod tests {
 
     use report::verdict::Verdict;
 
-    use super::{HEADER, Standby};
+    use super::{HEADER, StandbySummary};
 
     fn row(beat: u64, status: LagStatus, min: u64, max: Option<u64>) -> LagRow {
         LagRow {
@@ -183,14 +176,14 @@ mod tests {
         }
     }
 
-    fn words(standby: &Standby) -> Vec<String> {
+    fn words(standby: &StandbySummary) -> Vec<String> {
         let line = standby.line().replace("≥ ", "≥").replace(" µs", "µs").replace(" ms", "ms");
         line.split_whitespace().map(str::to_owned).collect()
     }
 
     #[test]
     fn an_open_bound_marks_the_percentiles_it_reaches_and_no_others() {
-        let mut standby = Standby { name: "node2".into(), ..Standby::default() };
+        let mut standby = StandbySummary { name: "node2".into(), ..StandbySummary::default() };
         for beat in 1..=9 {
             standby.add(&row(beat, LagStatus::Seen, 100, Some(400)));
         }
@@ -204,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_standby_without_beats_at_the_end_was_not_measured_to_the_end() {
-        let mut standby = Standby::default();
+        let mut standby = StandbySummary::default();
         standby.add(&LagRow { at_us: 1_000_000, ..row(1, LagStatus::Seen, 100, Some(400)) });
         assert_eq!(standby.blind_us(3_100_000, 50_000, 0), None);
         assert_eq!(standby.blind_us(3_100_001, 50_000, 0), Some(2_100_001));
@@ -214,7 +207,7 @@ mod tests {
     #[test]
     fn a_bound_is_no_proof_that_the_lag_is_within_the_limit() {
         let of = |rows: &[LagRow], limit| {
-            let mut standby = Standby::default();
+            let mut standby = StandbySummary::default();
             rows.iter().for_each(|row| standby.add(row));
             standby.verdict(limit).0
         };
@@ -237,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_columns_stand_under_their_names() {
-        let standby = Standby { name: "node2".into(), ..Standby::default() };
+        let standby = StandbySummary { name: "node2".into(), ..StandbySummary::default() };
         assert_eq!(standby.line().chars().count(), HEADER.chars().count());
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cluster::args::Cluster;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
 use cluster::wait::until_true;
 use lab::backend::Backend;
@@ -20,7 +20,7 @@ use lab::scratch::Scratch;
 /// Time for what takes milliseconds on an idle machine.
 const SOON: Duration = Duration::from_secs(30);
 
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// A row of `lag.csv`, by column.
 type Row = BTreeMap<String, String>;
@@ -52,7 +52,7 @@ impl Lab {
         let cluster = Cluster::from_file(ClusterFile::read(&self.scratch.cluster).unwrap());
         Session::open(
             node,
-            &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+            &cluster.info(cluster.node(node).unwrap(), LoginKind::Admin).unwrap().with_setting("search_path", "public"),
             "test",
         )
         .unwrap()
@@ -71,7 +71,7 @@ impl Lab {
         let session = self.admin(standby);
         session.script("SELECT pg_wal_replay_pause()").unwrap();
         let paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'";
-        until_true("the replay to be paused", SOON, LOOK, || session.value(paused, &[])).unwrap();
+        until_true("the replay to be paused", SOON, POLL_EVERY, || session.value(paused, &[])).unwrap();
     }
 
     fn resume(&self, standby: &str) {
@@ -196,7 +196,7 @@ fn a_standby_that_somebody_promotes_was_not_measured_to_the_end() {
     let running = lab.start(&["--duration", "6s", "--max-lag", "500ms"]);
     let begun = "SELECT EXISTS (SELECT FROM understudy.heartbeat WHERE beat > 5)";
     let on_primary = lab.admin("node1");
-    until_true("the first beats", SOON, LOOK, || on_primary.value(begun, &[])).unwrap();
+    until_true("the first beats", SOON, POLL_EVERY, || on_primary.value(begun, &[])).unwrap();
     lab.admin("node2").script("SELECT pg_promote()").unwrap();
     let measured = ended(running);
     assert_ne!(measured.code, Some(0), "{}", measured.stderr);
@@ -226,7 +226,7 @@ fn a_paused_standby_shows_a_growing_bound_and_its_whole_lag_when_it_goes_on() {
     let mut running = lab.start(&["--duration", "5s"]);
     let on_primary = lab.admin("node1");
     let begun = "SELECT EXISTS (SELECT FROM understudy.heartbeat WHERE beat > 0)";
-    until_true("the first beat", SOON, LOOK, || on_primary.value(begun, &[])).unwrap();
+    until_true("the first beat", SOON, POLL_EVERY, || on_primary.value(begun, &[])).unwrap();
     let first_beat = Instant::now();
     std::thread::sleep(Duration::from_millis(1_500)); // the lag itself: nothing is waited for
     let made_us = first_beat.elapsed().as_micros() as u64;
@@ -247,7 +247,7 @@ fn a_standby_that_is_cut_off_or_gone_never_shows_no_lag_and_no_beat_hangs_for_it
     lab.backend().follow("node2", None).unwrap();
     let on_standby = lab.admin("node2");
     let receives = "SELECT count(*) = 0 FROM pg_stat_wal_receiver";
-    until_true("it to be cut off", SOON, LOOK, || on_standby.value(receives, &[])).unwrap();
+    until_true("it to be cut off", SOON, POLL_EVERY, || on_standby.value(receives, &[])).unwrap();
     let cut = lab.measure(&["--duration", "2s"]);
     cut.is(2, "at_least", &LATE);
     assert!(cut.longest_us() >= 1_500_000 && !cut.figures("visible_min_us").contains(&0), "never 0");

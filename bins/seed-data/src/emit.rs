@@ -6,15 +6,15 @@ use anyhow::{Context as _, Result};
 use program::sink::Closed;
 use program::stop;
 
-use crate::rows::{BLOCK, Recipe, Rows, stretches};
+use crate::rows::{BLOCK, Rows, Spec, ranges};
 use crate::table::Table;
 
 /// Writes a whole table to stdout, with a header.
-pub(crate) fn table(table: Table, recipe: Recipe) -> Result<()> {
+pub(crate) fn table(table: Table, spec: Spec) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    let mut rows = Rows::new(table, recipe);
+    let mut rows = Rows::new(table, spec);
     let mut block = format!("{}\n", table.columns()).into_bytes();
-    for ids in stretches(1..recipe.size.of(table) + 1, BLOCK) {
+    for ids in ranges(1..spec.size.of(table) + 1, BLOCK) {
         stop::check()?;
         rows.write(ids, &mut block);
         put(&mut stdout, &block)?;

@@ -12,21 +12,21 @@
 //! Exit codes: 0 the tables hold the rows asked for, 2 they do not (bad usage, no primary, other rows in the way, an
 //! error half-way), 130 or 143 interrupted.
 
+mod contents;
 mod copy;
-mod crew;
+mod countries;
+mod csv_line;
 mod customers;
-mod dice;
 mod emit;
-mod holds;
-mod line;
 mod load;
-mod moment;
 mod orders;
 mod ours;
+mod rng;
 mod rows;
 mod table;
+mod timestamps;
 mod users;
-mod world;
+mod worker_pool;
 
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Parser;
 use cluster::args::ClusterArgs;
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::topology;
 use program::progress::Progress;
 use program::run::Run;
@@ -43,11 +43,11 @@ use program::stop;
 use report::seed::SeedRow;
 use report::verdict::Verdict;
 
-use crate::crew::Crew;
-use crate::rows::Recipe;
+use crate::rows::Spec;
 use crate::table::{Size, Table};
+use crate::worker_pool::WorkerPool;
 
-/// What the server sees us as.
+/// The name that our sessions show in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "seed-data";
 
 /// More connections than this do not load faster by default: they wait for the same pages and the same WAL.
@@ -89,7 +89,7 @@ struct Args {
     cluster: ClusterArgs,
 }
 
-/// A hundred billion orders are some 20 TB of CSV: beyond that it is a slip of the finger.
+/// A hundred billion orders are some 20 TB of CSV: a larger number is a typing error.
 const MOST_ROWS: u64 = 100_000_000_000;
 
 const EXAMPLES: &str = "\
@@ -121,42 +121,42 @@ fn run() -> Result<Verdict> {
     let args = Args::parse();
     stop::listen(false)?;
     match args.stdout {
-        Some(table) => emit::table(table, Recipe { size: Size::with(table, args.rows), seed: args.seed })?,
+        Some(table) => emit::table(table, Spec { size: Size::with(table, args.rows), seed: args.seed })?,
         None => fill(&args)?,
     }
     Ok(Verdict::Held)
 }
 
-/// Sees to it that the cluster's tables hold the rows asked for.
+/// Fills the cluster's tables with the rows asked for, unless they hold these rows already.
 fn fill(args: &Args) -> Result<()> {
     let run = Run::current("seed")?;
     let progress = Progress::new(args.quiet);
     let cluster = args.cluster.open()?;
     let mut sink = Sink::<SeedRow>::stdout()?;
-    let found = topology::ask(&cluster, Role::Application, APPLICATION_NAME)?;
+    let found = topology::ask(&cluster, LoginKind::Application, APPLICATION_NAME)?;
     for (node, error) in &found.unreachable {
         progress.warn(&format!("{} does not answer, the load goes on without it: {error:#}", node.name));
     }
     let (node, session) = found.primary;
     cluster.check_primary(&node)?;
 
-    let recipe = Recipe { size: Size::with(Table::Orders, args.rows), seed: args.seed };
-    let info = cluster.info(&node, Role::Application)?;
-    let crew = Crew { info, jobs: jobs(args.jobs), progress: progress.clone() };
+    let spec = Spec { size: Size::with(Table::Orders, args.rows), seed: args.seed };
+    let info = cluster.info(&node, LoginKind::Application)?;
+    let pool = WorkerPool { info, jobs: jobs(args.jobs), progress: progress.clone() };
     ours::check(&session)?;
-    let replace = holds::anything(&session)?;
+    let replace = contents::anything(&session)?;
     if replace && !args.replace {
-        if holds::exactly(&crew, &session, recipe)? {
+        if contents::exactly(&pool, &session, spec)? {
             progress.say(&format!("{} holds exactly these rows already: nothing to do", node.name));
             return Ok(());
         }
         bail!(
-            "customers, users and orders of the schema understudy hold other rows than these on {}: \
+            "customers, users and orders of the schema understudy hold other rows than those asked for on {}: \
              give --replace to empty all three first, or name another database",
             node.name
         );
     }
-    load::everything(&crew, &session, recipe, replace, &run, &mut sink)
+    load::everything(&pool, &session, spec, replace, &run, &mut sink)
 }
 
 fn jobs(asked: Option<u16>) -> usize {

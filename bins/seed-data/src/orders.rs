@@ -1,25 +1,25 @@
 //! One row of `orders`.
 
-use crate::dice::Dice;
-use crate::line::{Line, put_number};
-use crate::moment::{SINCE_THEN, put_moment};
-use crate::world::NOTE_WORDS;
+use crate::countries::NOTE_WORDS;
+use crate::csv_line::{CsvLine, put_number};
+use crate::rng::RowRng;
+use crate::timestamps::{SINCE_THEN, put_timestamp};
 
-/// Most orders are done with: each state as often as it stands here.
+/// Each state is as frequent in the table as in this list: most orders are shipped.
 const STATES: &[&str] = &["open", "paid", "paid", "shipped", "shipped", "shipped", "shipped", "shipped", "returned"];
 
 const CHANNELS: &[&str] = &["web", "web", "app", "app", "phone", "shop"];
 
 /// Writes order `id` of one of `customers` customers; those with low numbers order more often.
-pub(crate) fn write(line: &mut Line, id: u64, customers: u64, dice: &mut Dice) {
-    let items = 1 + dice.below(5);
+pub(crate) fn write(line: &mut CsvLine, id: u64, customers: u64, rng: &mut RowRng) {
+    let items = 1 + rng.below(5);
     line.number(id);
-    line.number(1 + dice.below(customers).min(dice.below(customers)));
-    line.text(dice.pick(STATES));
-    line.field(|out| put_amount(out, items * (99 + dice.below(19_900))));
-    line.field(|out| put_moment(out, dice, SINCE_THEN));
-    line.field(|out| put_details(out, items, dice));
-    line.field(|out| put_bytea(out, &dice.bytes()));
+    line.number(1 + rng.below(customers).min(rng.below(customers)));
+    line.text(rng.pick(STATES));
+    line.field(|out| put_amount(out, items * (99 + rng.below(19_900))));
+    line.field(|out| put_timestamp(out, rng, SINCE_THEN));
+    line.field(|out| put_details(out, items, rng));
+    line.field(|out| put_bytea(out, &rng.bytes()));
 }
 
 /// Cents as `numeric(12,2)`.
@@ -30,12 +30,12 @@ fn put_amount(out: &mut Vec<u8>, cents: u64) {
 }
 
 /// An object in `jsonb`'s own form: keys by length, then by letter, a space after `:` and `,`.
-fn put_details(out: &mut Vec<u8>, items: u64, dice: &mut Dice) {
-    out.extend_from_slice(if dice.one_in(12) { b"{\"gift\": true" } else { b"{\"gift\": false" });
-    if dice.one_in(4) {
+fn put_details(out: &mut Vec<u8>, items: u64, rng: &mut RowRng) {
+    out.extend_from_slice(if rng.one_in(12) { b"{\"gift\": true" } else { b"{\"gift\": false" });
+    if rng.one_in(4) {
         out.extend_from_slice(b", \"note\": \"");
-        for _ in 0..1 + dice.below(6) {
-            out.extend_from_slice(dice.pick(NOTE_WORDS).as_bytes());
+        for _ in 0..1 + rng.below(6) {
+            out.extend_from_slice(rng.pick(NOTE_WORDS).as_bytes());
             out.push(b' ');
         }
         out.pop();
@@ -44,7 +44,7 @@ fn put_details(out: &mut Vec<u8>, items: u64, dice: &mut Dice) {
     out.extend_from_slice(b", \"items\": ");
     put_number(out, items, 1);
     out.extend_from_slice(b", \"channel\": \"");
-    out.extend_from_slice(dice.pick(CHANNELS).as_bytes());
+    out.extend_from_slice(rng.pick(CHANNELS).as_bytes());
     out.extend_from_slice(b"\"}");
 }
 

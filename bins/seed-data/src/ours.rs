@@ -1,5 +1,5 @@
-//! Which tables are ours: by their place, their mark and their columns. Before anything else is asked or done, all three
-//! are looked at; of a table that is not ours nothing is read, and it is never proposed to empty it.
+//! A table is ours if its schema, its mark and its columns are those of `sql/schema.sql`. All three tables are checked
+//! before anything else is asked or done. Of a table that is not ours nothing is read, and no message proposes to empty it.
 
 use std::collections::HashMap;
 
@@ -11,17 +11,14 @@ use crate::table::Table;
 /// The comment by which `sql/schema.sql` marks the tables that it makes.
 const MARK: &str = "made by pg-understudy; seed-data --replace may empty it";
 
-/// What a table of one of our names is.
+/// A relation that bears the name of one of our tables.
 struct Found {
     kind: String,
     comment: Option<String>,
     columns: Option<String>,
 }
 
-/// Sees that all three tables are there, and ours.
-///
-/// # Errors
-/// If one is not there, or is somebody else's; the error names it.
+/// Fails if one of the three tables is not there, or is somebody else's.
 pub(crate) fn check(session: &Session) -> Result<()> {
     let names: Vec<&str> = Table::ALL.iter().map(|table| table.bare_name()).collect();
     let mut found = HashMap::new();

@@ -1,61 +1,58 @@
-//! The rows of a table: a pure function of the recipe and the row's number.
+//! The rows of a table: a pure function of the spec and the row's id.
 
 use std::ops::Range;
 
-use crate::dice::Dice;
-use crate::line::Line;
+use crate::csv_line::CsvLine;
+use crate::rng::RowRng;
 use crate::table::{Size, Table};
 use crate::{customers, orders, users};
 
 /// Rows that are made and sent together, some 100 KB: large enough for few system calls, small enough to stay in the
-/// cache and to hear an interrupt between two of them.
+/// cache and to notice a signal between two blocks.
 pub(crate) const BLOCK: u64 = 500;
 
-/// What all rows follow from.
+/// All rows follow from this.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Recipe {
-    /// Rows of each table.
+pub(crate) struct Spec {
     pub(crate) size: Size,
-    /// The seed.
     pub(crate) seed: u64,
 }
 
-/// Makes rows of one table.
+/// Makes the rows of one table.
 pub(crate) struct Rows {
     table: Table,
     customers: u64,
-    dice: Dice,
+    rng: RowRng,
 }
 
 impl Rows {
-    /// The rows of `table` after this recipe.
-    pub(crate) fn new(table: Table, recipe: Recipe) -> Rows {
-        Rows { table, customers: recipe.size.of(Table::Customers), dice: Dice::new(recipe.seed, table) }
+    pub(crate) fn new(table: Table, spec: Spec) -> Rows {
+        Rows { table, customers: spec.size.of(Table::Customers), rng: RowRng::new(spec.seed, table) }
     }
 
     /// Appends the rows with these ids, as lines of CSV.
     pub(crate) fn write(&mut self, ids: Range<u64>, out: &mut Vec<u8>) {
         for id in ids {
-            self.dice.seek(id);
-            let mut line = Line::begin(out);
+            self.rng.seek(id);
+            let mut line = CsvLine::begin(out);
             match self.table {
-                Table::Customers => customers::write(&mut line, id, &mut self.dice),
-                Table::Users => users::write(&mut line, id, self.customers, &mut self.dice),
-                Table::Orders => orders::write(&mut line, id, self.customers, &mut self.dice),
+                Table::Customers => customers::write(&mut line, id, &mut self.rng),
+                Table::Users => users::write(&mut line, id, self.customers, &mut self.rng),
+                Table::Orders => orders::write(&mut line, id, self.customers, &mut self.rng),
             }
             line.end();
         }
     }
 }
 
-/// Splits ids into stretches of `length`; the last may be shorter.
-pub(crate) fn stretches(ids: Range<u64>, length: u64) -> impl Iterator<Item = Range<u64>> + Send + use<> {
+/// Splits ids into ranges of `length`; the last one may be shorter.
+pub(crate) fn ranges(ids: Range<u64>, length: u64) -> impl Iterator<Item = Range<u64>> + Send + use<> {
     let end = ids.end;
     let mut begin = ids.start;
     std::iter::from_fn(move || {
-        let stretch = begin..end.min(begin.saturating_add(length));
-        begin = stretch.end;
-        (!stretch.is_empty()).then_some(stretch)
+        let range = begin..end.min(begin.saturating_add(length));
+        begin = range.end;
+        (!range.is_empty()).then_some(range)
     })
 }
 
@@ -63,22 +60,22 @@ pub(crate) fn stretches(ids: Range<u64>, length: u64) -> impl Iterator<Item = Ra
 mod tests {
     use std::collections::HashSet;
 
-    use super::{Recipe, Rows, stretches};
+    use super::{Rows, Spec, ranges};
     use crate::table::{Size, Table};
 
-    const RECIPE: Recipe = Recipe { size: Size::exactly(500, 1000, 5000), seed: 1 };
+    const SPEC: Spec = Spec { size: Size::exactly(500, 1000, 5000), seed: 1 };
 
-    fn bytes(table: Table, recipe: Recipe, block: u64) -> Vec<u8> {
-        let mut rows = Rows::new(table, recipe);
+    fn bytes(table: Table, spec: Spec, block: u64) -> Vec<u8> {
+        let mut rows = Rows::new(table, spec);
         let mut out = Vec::new();
-        for ids in stretches(1..recipe.size.of(table) + 1, block) {
+        for ids in ranges(1..spec.size.of(table) + 1, block) {
             rows.write(ids, &mut out);
         }
         out
     }
 
     fn records(table: Table) -> Vec<csv::StringRecord> {
-        let text = bytes(table, RECIPE, 500);
+        let text = bytes(table, SPEC, 500);
         let mut csv = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
         csv.records().collect::<Result<_, _>>().unwrap()
     }
@@ -88,30 +85,30 @@ mod tests {
     }
 
     #[test]
-    fn the_same_recipe_gives_the_same_bytes_in_whatever_blocks() {
+    fn the_same_spec_gives_the_same_bytes_in_whatever_blocks() {
         for table in Table::ALL {
-            let whole = bytes(table, RECIPE, u64::MAX);
+            let whole = bytes(table, SPEC, u64::MAX);
             for block in [1, 7, 500, 4096] {
-                assert!(bytes(table, RECIPE, block) == whole, "{table:?} in blocks of {block}");
+                assert!(bytes(table, SPEC, block) == whole, "{table:?} in blocks of {block}");
             }
-            assert!(bytes(table, Recipe { seed: 2, ..RECIPE }, 500) != whole, "{table:?}: another seed, other rows");
+            assert!(bytes(table, Spec { seed: 2, ..SPEC }, 500) != whole, "{table:?}: another seed, other rows");
         }
     }
 
     #[test]
     fn a_larger_load_begins_with_the_same_customers() {
-        let larger = Recipe { size: Size::exactly(1000, 2000, 10_000), seed: 1 };
-        let (few, many) = (bytes(Table::Customers, RECIPE, 500), bytes(Table::Customers, larger, 500));
+        let larger = Spec { size: Size::exactly(1000, 2000, 10_000), seed: 1 };
+        let (few, many) = (bytes(Table::Customers, SPEC, 500), bytes(Table::Customers, larger, 500));
         assert!(many.starts_with(&few));
     }
 
     #[test]
     fn a_row_stays_within_its_stretch() {
         for table in Table::ALL {
-            let mut rows = Rows::new(table, RECIPE);
+            let mut rows = Rows::new(table, SPEC);
             for id in 1..2000 {
                 rows.write(id..id + 1, &mut Vec::new());
-                assert!(rows.dice.blocks_used(id) <= 4, "{table:?} {id}");
+                assert!(rows.rng.blocks_used(id) <= 4, "{table:?} {id}");
             }
         }
     }
@@ -120,7 +117,7 @@ mod tests {
     fn rows_have_the_columns_of_their_table_and_ids_from_one() {
         for table in Table::ALL {
             let records = records(table);
-            assert_eq!(records.len() as u64, RECIPE.size.of(table));
+            assert_eq!(records.len() as u64, SPEC.size.of(table));
             assert!(records.iter().all(|record| record.len() == table.columns().split(',').count()));
             let ids = column(&records, 0);
             assert!(ids.iter().enumerate().all(|(index, id)| *id == (index + 1).to_string()), "{table:?}");
@@ -165,10 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn stretches_cover_everything_once() {
-        let all: Vec<_> = stretches(1..11, 4).collect();
+    fn ranges_cover_everything_once() {
+        let all: Vec<_> = ranges(1..11, 4).collect();
         assert_eq!(all, [1..5, 5..9, 9..11]);
-        assert_eq!(stretches(1..1, 4).count(), 0);
-        assert_eq!(stretches(1..3, u64::MAX).next(), Some(1..3));
+        assert_eq!(ranges(1..1, 4).count(), 0);
+        assert_eq!(ranges(1..3, u64::MAX).next(), Some(1..3));
     }
 }

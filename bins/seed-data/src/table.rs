@@ -14,10 +14,10 @@ pub(crate) enum Table {
 }
 
 impl Table {
-    /// All of them, those first that others refer to.
+    /// All tables; those that others refer to come first.
     pub(crate) const ALL: [Table; 3] = [Table::Customers, Table::Users, Table::Orders];
 
-    /// Its name, with its schema.
+    /// With its schema.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Table::Customers => "understudy.customers",
@@ -26,12 +26,12 @@ impl Table {
         }
     }
 
-    /// Its name, without its schema.
+    /// Without its schema.
     pub(crate) fn bare_name(self) -> &'static str {
         self.name().trim_start_matches("understudy.")
     }
 
-    /// Its columns, in the order of the table and of each row.
+    /// In the order of the table and of each row.
     pub(crate) fn columns(self) -> &'static str {
         match self {
             Table::Customers => "id,name,email,phone,street,city,country,created_at",
@@ -40,7 +40,7 @@ impl Table {
         }
     }
 
-    /// The same with their types, as PostgreSQL prints them.
+    /// The columns with their types, as PostgreSQL prints them.
     pub(crate) fn typed_columns(self) -> &'static str {
         match self {
             Table::Customers => {
@@ -80,18 +80,16 @@ impl Size {
         }
     }
 
-    /// Sizes that go with nothing but each other, for tests.
+    /// Any sizes, for tests.
     #[cfg(test)]
     pub(crate) const fn exactly(customers: u64, users: u64, orders: u64) -> Size {
         Size { customers, users, orders }
     }
 
-    /// Rows of all tables.
     pub(crate) fn total(self) -> u64 {
         self.customers.saturating_add(self.users).saturating_add(self.orders)
     }
 
-    /// Rows of one table.
     pub(crate) fn of(self, table: Table) -> u64 {
         match table {
             Table::Customers => self.customers,

@@ -1,4 +1,4 @@
-//! What a run tells: its rows, their joined verdict, and words for eyes. One for all databases.
+//! What a run reports: its rows, their joined verdict, and messages for people. One account for all databases.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,15 @@ use report::verify::VerifyRow;
 
 use crate::diff::Diff;
 
-/// The account of a run.
 pub(crate) struct Account {
-    /// The run's name.
     pub(crate) run: String,
     /// Where words go.
     pub(crate) progress: Progress,
-    /// What all rows so far come to; `None`: there was none.
+    /// The joined verdict of all rows so far; `None` before the first row.
     pub(crate) verdict: Option<Verdict>,
-    /// Where all that differs goes, if it is asked for, once it is begun.
+    /// The file of `--diff`, once the first database has begun.
     pub(crate) diff: Option<Diff>,
-    /// The file for that, and whether values are to be in it.
+    /// The path of that file, and whether values are written to it.
     wanted: Option<(PathBuf, bool)>,
     sink: Option<Sink<VerifyRow>>,
 }
@@ -32,9 +30,6 @@ impl Account {
     }
 
     /// Begins with a database, now that it can be read: before that no file is made.
-    ///
-    /// # Errors
-    /// What the system says of stdout, or of the file for all that differs.
     pub(crate) fn begin_database(&mut self, name: &str) -> Result<()> {
         self.begin()?;
         if let Some((path, show_values)) = self.wanted.take() {
@@ -45,9 +40,6 @@ impl Account {
     }
 
     /// Writes the header, unless it is there.
-    ///
-    /// # Errors
-    /// What the system says of stdout.
     fn begin(&mut self) -> Result<&mut Sink<VerifyRow>> {
         match &mut self.sink {
             Some(sink) => Ok(sink),
@@ -56,9 +48,6 @@ impl Account {
     }
 
     /// Writes a row and joins its verdict. The verdict counts also if the row can no longer be written.
-    ///
-    /// # Errors
-    /// As [`Account::begin`].
     pub(crate) fn row(&mut self, row: &VerifyRow) -> Result<()> {
         self.verdict = Some(self.verdict.map_or(row.verdict, |so_far| so_far.join(row.verdict)));
         self.begin()?.row(row)

@@ -14,7 +14,7 @@ use report::verify::Equal;
 use crate::indexes::{Draw, Indexes};
 use crate::node::Opening;
 use crate::pace::blocks;
-use crate::recheck::Limits;
+use crate::recheck::RecheckLimits;
 use crate::table::Options;
 
 /// Compares every standby with the primary, row by row, once it has caught up; also while both are written to.
@@ -155,7 +155,8 @@ impl Args {
     }
 
     pub(crate) fn options(&self) -> Options {
-        let limits = Limits { catch_up: self.catch_up_timeout, retries: self.retries, patience: self.recheck_for };
+        let limits =
+            RecheckLimits { catch_up: self.catch_up_timeout, retries: self.retries, patience: self.recheck_for };
         let draw =
             Draw { rows: self.sample as usize, seed: self.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)) };
         let chunk_blocks = u64::from(self.chunk_blocks);

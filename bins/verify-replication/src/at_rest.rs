@@ -1,15 +1,15 @@
-//! Copies at rest: nobody writes to them, so that a table that is not there, or is another one, is no matter of time.
+//! Copies at rest: nobody writes to them, so a table that is missing, or is another one, will not change with time.
 
 use anyhow::Result;
 use cluster::session::Session;
 
 use crate::layout::Layout;
-use crate::node::Node;
-use crate::reader::Trouble;
+use crate::node::NodeSessions;
+use crate::read_error::ReadError;
 use crate::subject::Subject;
 use crate::types::Types;
 
-/// How a copy has a table otherwise than the primary.
+/// How a copy's table differs from the primary's as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Otherwise {
     /// It has none: all of its rows are missing.
@@ -33,9 +33,9 @@ impl std::fmt::Display for Otherwise {
     }
 }
 
-/// How a copy that could not be compared has the table otherwise; `None`: it has it alike, or that cannot be found out.
-pub(crate) fn otherwise(table: &Subject, primary: &mut Node, copy: &mut Node) -> Option<Otherwise> {
-    match by_name(table, &copy.door) {
+/// How the table of a copy that could not be compared differs as a whole; `None` if it does not, or it cannot be found out.
+pub(crate) fn otherwise(table: &Subject, primary: &mut NodeSessions, copy: &mut NodeSessions) -> Option<Otherwise> {
+    match by_name(table, &copy.control) {
         Ok(None) => columns(table, primary, copy).ok()?.map(Otherwise::Defined),
         Ok(otherwise) => otherwise,
         Err(_) => None,
@@ -43,9 +43,6 @@ pub(crate) fn otherwise(table: &Subject, primary: &mut Node, copy: &mut Node) ->
 }
 
 /// Whether the table is there under its name, and is the same one; `None`: it is.
-///
-/// # Errors
-/// If that cannot be asked.
 pub(crate) fn by_name(table: &Subject, copy: &Session) -> Result<Option<Otherwise>> {
     let sql = "SELECT (SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class AS c WHERE c.oid = $1),
                       (SELECT c.oid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -64,7 +61,7 @@ pub(crate) fn by_name(table: &Subject, copy: &Session) -> Result<Option<Otherwis
 }
 
 /// Which columns are other ones, in words.
-fn columns(table: &Subject, primary: &mut Node, copy: &mut Node) -> Result<Option<String>, Trouble> {
+fn columns(table: &Subject, primary: &mut NodeSessions, copy: &mut NodeSessions) -> Result<Option<String>, ReadError> {
     let here = Layout::read(primary.reader(), table, &mut Types::default())?;
     let there = Layout::read(copy.reader(), table, &mut Types::default())?;
     let names =

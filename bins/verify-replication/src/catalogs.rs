@@ -1,4 +1,4 @@
-//! The catalogs and large objects: tables like any other, and compared like them. What differs is called by its name.
+//! The catalogs and large objects are tables like any other, and compared like them. Messages name the objects that differ.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,9 @@ use crate::causes::Causes;
 use crate::diff::Diff;
 use crate::indexes::Tally;
 use crate::looks;
-use crate::node::{Node, Standby};
-use crate::reader::{Reader, Trouble, column};
+use crate::node::{NodeSessions, Standby};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::subject::Subject;
 use crate::table::{Options, per_second};
 use crate::types::Types;
@@ -20,10 +21,10 @@ use crate::types::Types;
 /// How many objects a message names.
 const NAMED: usize = 10;
 
-/// Rows of a catalog that are described for eyes; of a larger one the keys have to do.
+/// Up to this many rows of a catalog are described for people; for a larger catalog the message has only keys.
 const DESCRIBED: usize = 20_000;
 
-/// What `ANALYZE` writes: it describes the data and not the schema, and each primary does it for itself.
+/// The catalogs that `ANALYZE` writes: they describe data and not the schema, and each primary fills them for itself.
 const STATISTICS: [&str; 2] = ["pg_statistic", "pg_statistic_ext_data"];
 
 /// Those that hold large objects.
@@ -33,7 +34,6 @@ const LARGE_OBJECTS: [&str; 2] = ["pg_largeobject", "pg_largeobject_metadata"];
 const MAINTAINED: &str =
     "relpages,reltuples,relallvisible,relallfrozen,relfrozenxid,relminmxid,datfrozenxid,datminmxid";
 
-/// A catalog.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalog {
     table: Subject,
@@ -53,10 +53,7 @@ pub(crate) struct Catalogs {
 
 /// Finds the catalogs. `at_rest`: without those that each server fills for itself. `shared`: with those that all databases
 /// have in common.
-///
-/// # Errors
-/// If they cannot be read.
-pub(crate) fn find(reader: &mut Reader, at_rest: bool, shared: bool) -> Result<Catalogs, Trouble> {
+pub(crate) fn find(reader: &mut Reader, at_rest: bool, shared: bool) -> Result<Catalogs, ReadError> {
     let mut catalogs = Catalogs::default();
     for row in reader.rows(cluster::sql!("verify_catalogs"), &[])? {
         let table = Subject { oid: column(&row, 0)?, schema: column(&row, 1)?, name: column(&row, 2)? };
@@ -80,7 +77,7 @@ pub(crate) fn find(reader: &mut Reader, at_rest: bool, shared: bool) -> Result<C
 
 /// Compares some of them on all standbys: one row for each standby, called `title`, with the sums.
 pub(crate) fn compare(
-    primary: &mut Node,
+    primary: &mut NodeSessions,
     standbys: &mut [Standby],
     catalogs: &[Catalog],
     title: (&str, &str),
@@ -104,7 +101,7 @@ pub(crate) fn compare(
                 causes.add(why, &name, &standby.name);
             }
             if let (Verdict::Broken, Ok(node)) = (row.verdict, &standby.node) {
-                for line in differences(catalog, &primary.door, &node.door) {
+                for line in differences(catalog, &primary.control, &node.control) {
                     progress.warn(&format!("{name} on {}: {line}", standby.name));
                 }
             }
@@ -124,7 +121,7 @@ pub(crate) fn compare(
     if primary.at_rest && title == VerifyRow::CATALOGS {
         for (standby, row) in standbys.iter().zip(&mut rows).filter(|(_, row)| row.verdict == Verdict::Broken) {
             if let Ok(node) = &standby.node
-                && [&primary.door, &node.door].into_iter().any(has_temporary_tables)
+                && [&primary.control, &node.control].into_iter().any(has_temporary_tables)
             {
                 row.verdict = Verdict::Unknown;
                 progress.warn(&format!("{title} on {}: {TEMPORARY}", standby.name));
@@ -169,7 +166,7 @@ fn add(a: VerifyRow, b: &VerifyRow) -> VerifyRow {
 /// A catalog's rows by their address: what they describe, and a digest to tell two apart.
 type Described = BTreeMap<String, (String, String)>;
 
-/// What differs in a catalog, in words: which table, which column, which view. Only for eyes: what counts was proven
+/// What differs in a catalog, in words: which table, which column, which view. Only for people: what counts was proven
 /// before, and what cannot be named here has been called by its key.
 fn differences(catalog: &Catalog, primary: &Session, standby: &Session) -> Vec<String> {
     let Some(sql) = describing(catalog) else { return Vec::new() };

@@ -57,8 +57,8 @@ impl std::fmt::Display for Cause {
     }
 }
 
-/// Reasons in the words of whoever can help: of a table that this role may not read, or not wholly, what to grant instead
-/// of what the server said of each part.
+/// Reasons that say what to do: for a table that this role may not read, or not wholly, the GRANT to run instead of the
+/// server's message for each part.
 pub(crate) fn with_hint(reasons: Vec<String>, table: &Subject, primary: &Session) -> Vec<String> {
     if !reasons.iter().any(|reason| reason.contains(PRIVILEGE)) {
         return reasons;

@@ -1,4 +1,4 @@
-//! What was compared, how, and what was not, and why: said at the end of a run, with counts.
+//! The report at the end of a run: what was compared, how, and what was not, and why, with counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,7 +85,6 @@ impl Coverage {
         self.indexes.entry(standby.to_owned()).or_default().join(tally);
     }
 
-    /// Counts a row.
     pub(crate) fn add(&mut self, row: &VerifyRow) {
         let known = self.standbys.iter().position(|covered| covered.standby == row.standby);
         let index = known.unwrap_or_else(|| {

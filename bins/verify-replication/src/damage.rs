@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::difference::{NAMED, Words};
-use crate::reader::Trouble;
+use crate::read_error::ReadError;
 
 /// Damaged blocks of one table after which no more are looked for: one would be enough, and each takes some reads.
 const MOST: usize = 1_000;
@@ -25,9 +25,7 @@ pub(crate) enum Spot {
 /// Whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
-    /// The primary's.
     Primary,
-    /// The standby's.
     Standby,
 }
 
@@ -50,7 +48,6 @@ impl Damage {
         self.spots.len() as u64
     }
 
-    /// Whether there is none.
     pub(crate) fn is_none(&self) -> bool {
         self.spots.is_empty()
     }
@@ -81,24 +78,24 @@ impl Damage {
     }
 
     /// Keeps that `node` cannot read a block.
-    pub(crate) fn block(&mut self, side: Side, node: &str, block: u64, trouble: &Trouble) {
+    pub(crate) fn block(&mut self, side: Side, node: &str, block: u64, error: &ReadError) {
         self.nodes.insert(side, node.to_owned());
-        let spot = match trouble {
-            Trouble::NoFile(file, _) => Spot::File(file.clone()),
+        let spot = match error {
+            ReadError::NoFile(file, _) => Spot::File(file.clone()),
             _ => Spot::Block(block),
         };
-        self.add(side, spot, format!("damaged on {node}: block {block}: {trouble}"));
+        self.add(side, spot, format!("damaged on {node}: block {block}: {error}"));
     }
 
     /// Keeps that the table's own file is not there on `node`.
-    pub(crate) fn file(&mut self, side: Side, node: &str, file: &str, trouble: &Trouble) {
+    pub(crate) fn file(&mut self, side: Side, node: &str, file: &str, error: &ReadError) {
         self.whole = true;
-        self.add(side, Spot::File(file.to_owned()), format!("damaged on {node}: {trouble}"));
+        self.add(side, Spot::File(file.to_owned()), format!("damaged on {node}: {error}"));
     }
 
     /// Keeps that something else is damaged.
-    pub(crate) fn other(&mut self, side: Side, what: String, trouble: &Trouble) {
-        let sentence = format!("{what}: {trouble}");
+    pub(crate) fn other(&mut self, side: Side, what: String, error: &ReadError) {
+        let sentence = format!("{what}: {error}");
         self.add(side, Spot::Other(what), sentence);
     }
 

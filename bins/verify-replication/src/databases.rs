@@ -1,4 +1,4 @@
-//! `--all-databases`: one database after another, the one that was named first. No session sees two of them.
+//! `--all-databases`: one database after another, beginning with the named one. No session sees two of them.
 
 use anyhow::{Error, Result};
 use cluster::args::Cluster;
@@ -23,7 +23,7 @@ struct Database {
 /// Compares all databases of a cluster. One that cannot be reached is unknown; a ledger is in the database that was named.
 ///
 /// # Errors
-/// If not even that one can be reached, stdout cannot be written, or a signal came.
+/// If the named database cannot be reached, stdout cannot be written, or a signal came.
 pub(crate) fn compare(
     args: &Args,
     cluster: &Cluster,
@@ -34,7 +34,7 @@ pub(crate) fn compare(
     let (others, standbys) = {
         let scope = Scope { shared_catalogs: true, other_databases: false };
         let mut named = Verify::open(args, cluster, scope, options, account)?;
-        let found = (others(named.door())?, named.standby_names());
+        let found = (others(named.control())?, named.standby_names());
         named.all(&[], ledger)?;
         found
     };

@@ -1,10 +1,9 @@
 //! Descent: does a standby follow this very primary?
 //!
 //! To be in recovery and far enough in the WAL proves nothing: a node that once ran alone has WAL of its own, and passes
-//! any wait for an LSN. So both sides are asked, and what a standby has must not be more than the primary has written.
-//! That both are of one cluster (its system identifier) was seen when they were told apart. The histories of timelines
-//! are compared by the sender: it refuses a receiver whose timeline left its own, and one that receives the primary's
-//! own timeline has come along the same forks.
+//! any wait for an LSN. So both sides are asked, and a standby must not have more WAL than the primary has written. That
+//! both have one system identifier was checked before. The sender compares the histories of timelines: it refuses a
+//! receiver whose timeline left its own, so a standby that receives the primary's timeline has passed the same forks.
 
 use std::time::{Duration, Instant};
 
@@ -12,15 +11,15 @@ use anyhow::{Context as _, Error, Result, anyhow};
 use cluster::catch_up;
 use cluster::session::Session;
 use cluster::topology::replayed;
-use cluster::wait::Look;
+use cluster::wait::Attempt;
 use report::lsn::Lsn;
 use report::timeline::of_wal_file;
 use report::verify::Descent;
 
-use crate::node::{Node, Standby, within};
+use crate::node::{NodeSessions, Standby, within};
 
 /// The pause between two looks.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_EVERY: Duration = Duration::from_millis(10);
 
 /// What a standby's receiver has to reach, and on which timeline.
 struct Aim {
@@ -38,13 +37,10 @@ struct Receiver {
     from: Option<String>,
 }
 
-/// Proves of each standby that it follows the primary; one of which that cannot be proven within `limit` is given up.
-///
-/// # Errors
-/// If a signal came.
-pub(crate) fn prove(primary: &Node, standbys: &mut [Standby], limit: Duration) -> Result<()> {
+/// Proves that each standby follows the primary. A standby for which this fails within `limit` is given up.
+pub(crate) fn prove(primary: &NodeSessions, standbys: &mut [Standby], limit: Duration) -> Result<()> {
     let begun = Instant::now();
-    let aim = match aim(&primary.door) {
+    let aim = match aim(&primary.control) {
         Ok(aim) => aim,
         Err(error) => {
             primary.lose(&error);
@@ -63,9 +59,9 @@ pub(crate) fn prove(primary: &Node, standbys: &mut [Standby], limit: Duration) -
             let Some(looked) = look(primary, standbys, index, &aim) else { continue };
             let standby = &mut standbys[index];
             match looked {
-                Look::Done(descent) => standby.descent = Some(descent),
-                Look::Never(error) => standby.node = Err(unproven(&error)),
-                Look::NotYet(why) => open.push((index, why)),
+                Attempt::Done(descent) => standby.descent = Some(descent),
+                Attempt::Never(error) => standby.node = Err(unproven(&error)),
+                Attempt::NotYet(why) => open.push((index, why)),
             }
         }
         if open.is_empty() {
@@ -77,7 +73,7 @@ pub(crate) fn prove(primary: &Node, standbys: &mut [Standby], limit: Duration) -
             }
             return Ok(());
         }
-        program::stop::pause(LOOK)?;
+        program::stop::pause(POLL_EVERY)?;
     }
 }
 
@@ -93,29 +89,29 @@ fn aim(primary: &Session) -> Result<Aim> {
 }
 
 /// One look at one standby; `None` if nothing is to be found out of it.
-fn look(primary: &Node, standbys: &[Standby], index: usize, aim: &Aim) -> Option<Look<Descent>> {
+fn look(primary: &NodeSessions, standbys: &[Standby], index: usize, aim: &Aim) -> Option<Attempt<Descent>> {
     let standby = standbys.get(index).filter(|standby| standby.descent.is_none())?;
     let node = standby.node.as_ref().ok()?;
-    let looked = match receiver(&node.door) {
+    let looked = match receiver(&node.control) {
         Ok(Some(receiver)) => streams(primary, standbys, &receiver, aim),
         Ok(None) => restartpoint(primary, node),
         Err(error) => Err(error),
     };
     Some(match looked {
         Ok(look) => look,
-        Err(error) if primary.door.is_closed() => Look::Never(error),
-        Err(error) => Look::NotYet(format!("{error:#}")),
+        Err(error) if primary.control.is_closed() => Attempt::Never(error),
+        Err(error) => Attempt::NotYet(format!("{error:#}")),
     })
 }
 
 /// Whether a receiver streams from the primary, or from a standby that is proven.
-fn streams(primary: &Node, standbys: &[Standby], receiver: &Receiver, aim: &Aim) -> Result<Look<Descent>> {
-    let not_yet = |why: String| Ok(Look::NotYet(why));
+fn streams(primary: &NodeSessions, standbys: &[Standby], receiver: &Receiver, aim: &Aim) -> Result<Attempt<Descent>> {
+    let not_yet = |why: String| Ok(Attempt::NotYet(why));
     let Some(flushed) = receiver.flushed.filter(|_| receiver.status == "streaming") else {
         return not_yet(format!("its receiver is {}", receiver.status));
     };
-    if let Err(error) = within(&primary.door, flushed) {
-        return Ok(Look::Never(error));
+    if let Err(error) = within(&primary.control, flushed) {
+        return Ok(Attempt::Never(error));
     }
     if receiver.timeline != Some(aim.timeline) {
         let timeline = receiver.timeline.unwrap_or_default();
@@ -127,14 +123,14 @@ fn streams(primary: &Node, standbys: &[Standby], receiver: &Receiver, aim: &Aim)
     if flushed < aim.mark {
         return not_yet(format!("it has received up to {flushed}, and not up to {}", aim.mark));
     }
-    if sends(&primary.door, receiver, aim)? {
-        return Ok(Look::Done(Descent::Streams));
+    if sends(&primary.control, receiver, aim)? {
+        return Ok(Attempt::Done(Descent::Streams));
     }
     for upstream in standbys.iter().filter(|standby| standby.descent.is_some()) {
         if let Ok(node) = &upstream.node
-            && sends(&node.door, receiver, aim)?
+            && sends(&node.control, receiver, aim)?
         {
-            return Ok(Look::Done(Descent::Cascades));
+            return Ok(Attempt::Done(Descent::Cascades));
         }
     }
     not_yet(format!(
@@ -145,16 +141,16 @@ fn streams(primary: &Node, standbys: &[Standby], receiver: &Receiver, aim: &Aim)
 }
 
 /// Whether a node without a receiver made its last restartpoint at the primary's last checkpoint.
-fn restartpoint(primary: &Node, standby: &Node) -> Result<Look<Descent>> {
-    let at = replayed(&standby.door)?.unwrap_or_default();
-    if let Err(error) = within(&primary.door, at) {
-        return Ok(Look::Never(error));
+fn restartpoint(primary: &NodeSessions, standby: &NodeSessions) -> Result<Attempt<Descent>> {
+    let at = replayed(&standby.control)?.unwrap_or_default();
+    if let Err(error) = within(&primary.control, at) {
+        return Ok(Attempt::Never(error));
     }
     let sql = cluster::sql!("verify_checkpoint");
-    let (here, there) = (primary.door.value::<String>(sql, &[])?, standby.door.value::<String>(sql, &[])?);
+    let (here, there) = (primary.control.value::<String>(sql, &[])?, standby.control.value::<String>(sql, &[])?);
     Ok(match here == there {
-        true => Look::Done(Descent::Restartpoint),
-        false => Look::NotYet(
+        true => Attempt::Done(Descent::Restartpoint),
+        false => Attempt::NotYet(
             "it has no receiver, and its last restartpoint is not the primary's last checkpoint (one that is fed from an \
              archive can be proven by that, soon after its own CHECKPOINT)"
                 .to_owned(),

@@ -6,7 +6,8 @@ use tokio_postgres::Row;
 
 use crate::fingerprint::Fingerprint;
 use crate::layout::Layout;
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::text::Text;
 use crate::tid::Tid;
 
@@ -22,22 +23,20 @@ pub(crate) struct Seen<T> {
 }
 
 /// The rows that are in these places by now, with the two halves of the fingerprint of each column, one after the other.
-///
-/// # Errors
-/// Why they could not be read.
-pub(crate) fn hashes(reader: &mut Reader, layout: &Layout, places: &[Tid]) -> Result<HashMap<Tid, Seen<i64>>, Trouble> {
+pub(crate) fn hashes(
+    reader: &mut Reader,
+    layout: &Layout,
+    places: &[Tid],
+) -> Result<HashMap<Tid, Seen<i64>>, ReadError> {
     read(reader, &layout.hashes_sql(), places)
 }
 
 /// The rows that are in these places by now, as text.
-///
-/// # Errors
-/// Why they could not be read.
 pub(crate) fn texts(
     reader: &mut Reader,
     layout: &Layout,
     places: &[Tid],
-) -> Result<HashMap<Tid, Seen<Option<String>>>, Trouble> {
+) -> Result<HashMap<Tid, Seen<Option<String>>>, ReadError> {
     let rows = read::<Option<Text>>(reader, &layout.texts_sql(), places)?;
     let shown = |texts: Vec<Option<Text>>| texts.into_iter().map(|text| text.map(|text| text.0)).collect();
     let seen = |(place, Seen { hash, bytes, columns })| (place, Seen { hash, bytes, columns: shown(columns) });
@@ -45,10 +44,7 @@ pub(crate) fn texts(
 }
 
 /// The rows that are in these places by now, by a statement of [`Layout::places_sql`].
-///
-/// # Errors
-/// Why they could not be read.
-pub(crate) fn read<T>(reader: &mut Reader, sql: &str, places: &[Tid]) -> Result<HashMap<Tid, Seen<T>>, Trouble>
+pub(crate) fn read<T>(reader: &mut Reader, sql: &str, places: &[Tid]) -> Result<HashMap<Tid, Seen<T>>, ReadError>
 where
     for<'a> Vec<T>: tokio_postgres::types::FromSql<'a>,
 {

@@ -1,7 +1,7 @@
-//! `--diff FILE`: all that differs, row by row. What a row holds is only in there if somebody asked for it.
+//! `--diff FILE`: all that differs, row by row. Values are written only with `--show-values`.
 //!
-//! Which columns differ is asked afterwards, of many rows at once. A row that has changed since it was proven to differ
-//! has no columns there.
+//! Which columns differ is asked afterwards, for many rows at once. A row that has changed since it was proven to differ
+//! gets no columns.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,12 +13,13 @@ use report::diff::{DiffKind, DiffRow};
 use crate::damage::{Side, Spot};
 use crate::details::{Seen, hashes, json, texts};
 use crate::difference::{Difference, Place};
-use crate::found::Found;
 use crate::layout::Layout;
-use crate::node::{Node, Standby};
-use crate::reader::{Reader, Trouble};
+use crate::node::{NodeSessions, Standby};
+use crate::read_error::ReadError;
+use crate::reader::Reader;
 use crate::scan::at_once;
 use crate::subject::{Subject, quote_where_needed};
+use crate::table_result::TableResult;
 use crate::tid::Tid;
 use crate::types::Types;
 
@@ -44,18 +45,14 @@ struct Asked<'a> {
     layout: Option<Layout>,
     title: String,
     standby: String,
-    here: &'a mut Reader,
-    there: Option<&'a mut Reader>,
+    on_primary: &'a mut Reader,
+    on_standby: Option<&'a mut Reader>,
 }
 
 /// What is known of the rows of a batch by place, on the primary and on the standby.
 type Pair<T> = [HashMap<Tid, Seen<T>>; 2];
 
 impl Diff {
-    /// Makes the file.
-    ///
-    /// # Errors
-    /// If it is there already, or cannot be made.
     pub(crate) fn create(path: &Path, run: &str, show_values: bool) -> Result<Diff> {
         let sink = Sink::create_new(path)?;
         Ok(Diff { sink, run: run.to_owned(), database: String::new(), show_values })
@@ -72,17 +69,17 @@ impl Diff {
     /// If that cannot be written, or was not kept.
     pub(crate) fn write(
         &mut self,
-        found: &mut Found,
+        found: &mut TableResult,
         table: &Subject,
-        primary: &mut Node,
+        primary: &mut NodeSessions,
         standby: &mut Standby,
     ) -> Result<()> {
         let (title, name) = (table.title(), standby.name.clone());
         if let Some(all) = found.differences.as_mut().filter(|all| all.count() > 0) {
             let layout = Layout::read(primary.reader(), table, &mut Types::default()).ok();
-            let there = standby.node.as_mut().ok().map(Node::reader);
+            let on_standby = standby.node.as_mut().ok().map(NodeSessions::reader);
             let mut asked =
-                Asked { layout, title: title.clone(), standby: name.clone(), here: primary.reader(), there };
+                Asked { layout, title: title.clone(), standby: name.clone(), on_primary: primary.reader(), on_standby };
             let size =
                 (BATCH_COLUMNS / asked.layout.as_ref().map_or(1, |layout| layout.values.len().max(1))).clamp(1, BATCH);
             let mut batch = Vec::new();
@@ -108,17 +105,11 @@ impl Diff {
     }
 
     /// Writes a row; [`Diff::flush`] has to follow.
-    ///
-    /// # Errors
-    /// If it cannot be written.
     pub(crate) fn add(&mut self, row: &DiffRow) -> Result<()> {
         self.sink.row_unflushed(row)
     }
 
     /// Writes out what was added.
-    ///
-    /// # Errors
-    /// If it cannot be written.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.sink.flush()
     }
@@ -155,7 +146,6 @@ impl Diff {
         row
     }
 
-    /// Writes some rows.
     fn batch(&mut self, asked: &mut Asked, batch: &[Difference]) -> Result<()> {
         let hashes = asked.hashes(batch, self.show_values).unwrap_or_default();
         let mut rest = batch;
@@ -184,9 +174,12 @@ impl Diff {
         let names: Vec<&str> = layout.column_names().collect();
         let chosen: Vec<usize> = match difference.kind() {
             DiffKind::Different => {
-                let [Some(here), Some(there)] = proven(places, hashes) else { return row };
-                let halves = here.columns.chunks(2).zip(there.columns.chunks(2)).enumerate();
-                halves.filter(|(_, (here, there))| here != there).map(|(index, _)| index).collect()
+                let [Some(on_primary), Some(on_standby)] = proven(places, hashes) else { return row };
+                let halves = on_primary.columns.chunks(2).zip(on_standby.columns.chunks(2)).enumerate();
+                halves
+                    .filter(|(_, (on_primary, on_standby))| on_primary != on_standby)
+                    .map(|(index, _)| index)
+                    .collect()
             }
             _ => (0..names.len()).collect(),
         };
@@ -224,13 +217,13 @@ fn few(rows: &[Difference], hashes: &Pair<i64>) -> usize {
 }
 
 impl Asked<'_> {
-    /// Of a row that only one node has, there are no columns to tell: unless its values are asked for, it is not read.
-    fn hashes(&mut self, rows: &[Difference], all: bool) -> Result<Pair<i64>, Trouble> {
+    /// A row that only one node has is read only for its values: there are no columns to compare.
+    fn hashes(&mut self, rows: &[Difference], all: bool) -> Result<Pair<i64>, ReadError> {
         let wanted: Vec<_> = rows.iter().filter(|row| all || row.kind() == DiffKind::Different).collect();
         self.ask(&wanted, hashes)
     }
 
-    fn texts(&mut self, rows: &[Difference]) -> Result<Pair<Option<String>>, Trouble> {
+    fn texts(&mut self, rows: &[Difference]) -> Result<Pair<Option<String>>, ReadError> {
         self.ask(&rows.iter().collect::<Vec<_>>(), texts)
     }
 
@@ -238,14 +231,15 @@ impl Asked<'_> {
     fn ask<T: Send>(
         &mut self,
         rows: &[&Difference],
-        ask: impl Fn(&mut Reader, &Layout, &[Tid]) -> Result<HashMap<Tid, Seen<T>>, Trouble> + Sync,
-    ) -> Result<Pair<T>, Trouble> {
-        let (Some(layout), Some(there)) = (&self.layout, &mut self.there) else { return Ok(Pair::default()) };
+        ask: impl Fn(&mut Reader, &Layout, &[Tid]) -> Result<HashMap<Tid, Seen<T>>, ReadError> + Sync,
+    ) -> Result<Pair<T>, ReadError> {
+        let (Some(layout), Some(on_standby)) = (&self.layout, &mut self.on_standby) else { return Ok(Pair::default()) };
         let tids =
             |side: fn(&Difference) -> Option<Place>| rows.iter().filter_map(|row| side(row)).map(|p| p.ctid).collect();
-        let (here, standby): (Vec<Tid>, Vec<Tid>) = (tids(|row| row.primary), tids(|row| row.standby));
-        let primary = &mut *self.here;
-        let (here, there) = at_once(|| ask(primary, layout, &here), || ask(there, layout, &standby));
-        Ok([here?, there?])
+        let (on_primary, standby): (Vec<Tid>, Vec<Tid>) = (tids(|row| row.primary), tids(|row| row.standby));
+        let primary = &mut *self.on_primary;
+        let (on_primary, on_standby) =
+            at_once(|| ask(primary, layout, &on_primary), || ask(on_standby, layout, &standby));
+        Ok([on_primary?, on_standby?])
     }
 }

@@ -1,11 +1,11 @@
-//! A row that differs, and how many of a kind there are: only counts and the first few names stay in memory.
+//! Rows that differ, and their counts by kind: only counts and the first few names stay in memory.
 
 use std::collections::BTreeMap;
 
 use report::diff::DiffKind;
 
 use crate::fingerprint::Fingerprint;
-use crate::localise::Version;
+use crate::proof::Version;
 use crate::tid::Tid;
 
 /// How many rows of a kind a message names.
@@ -14,7 +14,7 @@ pub(crate) const NAMED: usize = 5;
 /// A row as one node has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    /// In which part of a table that is partitioned and read as a whole; else 0.
+    /// The number of its partition if a partitioned table is read as a whole; else 0.
     pub(crate) part: u32,
     /// Where it lies.
     pub(crate) ctid: Tid,
@@ -27,9 +27,7 @@ pub(crate) struct Place {
 pub(crate) struct Difference {
     /// Its primary key as text; `None` if the table has none.
     pub(crate) key: Option<String>,
-    /// The row on the primary.
     pub(crate) primary: Option<Place>,
-    /// The row on the standby.
     pub(crate) standby: Option<Place>,
 }
 
@@ -47,12 +45,11 @@ impl Difference {
     }
 
     /// A row that holds `there` in the same place on the standby.
-    pub(crate) fn different(version: Version, there: Fingerprint) -> Difference {
+    pub(crate) fn different(version: Version, on_standby: Fingerprint) -> Difference {
         let primary = Some(Place { part: 0, ctid: version.ctid, hash: version.hash });
-        Difference { key: version.key, primary, standby: Some(Place { part: 0, ctid: version.ctid, hash: there }) }
+        Difference { key: version.key, primary, standby: Some(Place { part: 0, ctid: version.ctid, hash: on_standby }) }
     }
 
-    /// How it differs.
     pub(crate) fn kind(&self) -> DiffKind {
         match (self.primary, self.standby) {
             (Some(_), None) => DiffKind::Missing,
@@ -76,14 +73,12 @@ impl Difference {
 /// How many rows differ in one way, and the first few of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
-    /// How many.
     pub(crate) count: u64,
     /// Names by place.
     first: BTreeMap<Tid, String>,
 }
 
 impl Counted {
-    /// Counts one.
     pub(crate) fn add(&mut self, at: Tid, name: impl FnOnce() -> String) {
         self.count += 1;
         if self.first.len() < NAMED || self.first.last_key_value().is_some_and(|(last, _)| at < *last) {
@@ -105,7 +100,7 @@ impl Counted {
     }
 }
 
-/// Sentences for eyes: the first few are kept, the others counted.
+/// Sentences for people: the first few are kept, the others counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Words {
     first: Vec<String>,
@@ -113,7 +108,6 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// Adds one.
     pub(crate) fn push(&mut self, sentence: String) {
         self.count += 1;
         if self.first.len() < NAMED {
@@ -121,7 +115,6 @@ impl Words {
         }
     }
 
-    /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -1,4 +1,4 @@
-//! Why a standby does not catch up, as far as it says itself, and what to do about it.
+//! Why a standby does not catch up, as far as the standby itself says, and what to do about that.
 
 use anyhow::{Error, Result, anyhow};
 use cluster::session::Session;
@@ -18,7 +18,7 @@ pub(crate) fn explained(error: Error, standby: &Session) -> Error {
 /// What keeps the standby from replaying, the surest first.
 fn causes(standby: &Session) -> Result<Vec<String>> {
     if !standby.value::<bool>("SELECT pg_catalog.pg_is_in_recovery()", &[])? {
-        return Ok(vec!["it was promoted meanwhile, and is a standby no more".to_owned()]);
+        return Ok(vec!["it was promoted meanwhile, and is no longer a standby".to_owned()]);
     }
     let rows = standby.rows(cluster::sql!("verify_hindered"), &[])?;
     let Some(row) = rows.first() else { return Ok(Vec::new()) };

@@ -6,7 +6,8 @@ use cluster::ident::quote;
 use tokio_postgres::Row;
 
 use crate::fingerprint::{HashOf, row_bytes, value};
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::subject::Subject;
 use crate::types::Types;
 
@@ -15,15 +16,13 @@ use crate::types::Types;
 pub(crate) struct Blocks {
     /// The first.
     pub(crate) from: u64,
-    /// The first behind it; `None`: up to the end of the table, wherever that is by now.
+    /// The first block behind the range; `None`: the range goes to the end of the table, wherever that is by now.
     pub(crate) to: Option<u64>,
 }
 
 impl Blocks {
-    /// The whole table.
     pub(crate) const ALL: Blocks = Blocks { from: 0, to: None };
 
-    /// One block.
     pub(crate) fn one(block: u64) -> Blocks {
         Blocks { from: block, to: Some(block + 1) }
     }
@@ -78,11 +77,11 @@ pub(crate) struct Layout {
     pub(crate) table: Subject,
     /// The bytes of a row `t`.
     bytes: String,
-    /// What goes into them, column by column.
+    /// The expressions that those bytes are made of, column by column.
     pub(crate) values: Vec<String>,
     /// How they are hashed.
     hash: HashOf,
-    /// Whether some of its columns are text, for want of anything better: see `Settled::shown`.
+    /// Whether some columns are compared as text, because their types cannot be sent: see `EndedXids::shown`.
     pub(crate) has_text: bool,
     /// The quoted columns of the primary key in its order; empty if there is none.
     key: Vec<String>,
@@ -90,7 +89,7 @@ pub(crate) struct Layout {
     pub(crate) blocks: u64,
     /// Its columns by name, each with its type.
     columns: Vec<(String, u32)>,
-    /// What it is as long as rows of one place and one writer are the same row with the same bytes.
+    /// As long as this is the same, a place and a writer identify the same row with the same bytes.
     shape: Shape,
 }
 
@@ -104,10 +103,7 @@ struct Shape {
 
 impl Layout {
     /// Reads the table's layout from a node's catalogs.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub(crate) fn read(reader: &mut Reader, table: &Subject, types: &mut Types) -> Result<Layout, Trouble> {
+    pub(crate) fn read(reader: &mut Reader, table: &Subject, types: &mut Types) -> Result<Layout, ReadError> {
         let hash = types.hash_of(reader)?;
         let questions = [cluster::sql!("verify_columns"), cluster::sql!("verify_blocks")];
         let [rows, extent] = reader.catalog_rows_of(questions, &[&table.oid])?;
@@ -141,27 +137,18 @@ impl Layout {
         Layout { table, bytes, values, hash, has_text: true, key, blocks, columns, shape }
     }
 
-    /// Whether a node has other columns of the table, in whatever file, whatever their types are made of there.
-    ///
-    /// # Errors
-    /// If that cannot be read.
-    pub(crate) fn has_other_columns(&self, reader: &mut Reader) -> Result<bool, Trouble> {
+    /// Whether the table has other columns on a node, whatever its file and the parts of its types are.
+    pub(crate) fn has_other_columns(&self, reader: &mut Reader) -> Result<bool, ReadError> {
         Ok(Layout::read(reader, &self.table, &mut Types::anew(self.hash))?.columns != self.columns)
     }
 
-    /// Whether a node has another shape of the table by now: it was rewritten or altered, or not yet so there.
-    ///
-    /// # Errors
-    /// If that cannot be read.
-    pub(crate) fn is_outdated(&self, reader: &mut Reader) -> Result<bool, Trouble> {
+    /// Whether the table has another shape on a node: it was rewritten or altered there, or not yet.
+    pub(crate) fn is_outdated(&self, reader: &mut Reader) -> Result<bool, ReadError> {
         Ok(Layout::read(reader, &self.table, &mut Types::anew(self.hash))?.shape != self.shape)
     }
 
-    /// Whether a node has the table in another file by now: the part of [`Layout::is_outdated`] that is asked quickly.
-    ///
-    /// # Errors
-    /// If that cannot be read.
-    pub(crate) fn is_rewritten(&self, reader: &mut Reader) -> Result<bool, Trouble> {
+    /// Whether the table is in another file on a node: the part of [`Layout::is_outdated`] that is quick to ask.
+    pub(crate) fn is_rewritten(&self, reader: &mut Reader) -> Result<bool, ReadError> {
         Ok(extent(reader, &self.table)?.file != self.shape.file)
     }
 
@@ -180,7 +167,6 @@ impl Layout {
         self.hash.columns(&self.bytes).join(", ")
     }
 
-    /// The names of its columns.
     pub(crate) fn column_names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|(name, _)| name.as_str())
     }
@@ -257,7 +243,6 @@ impl Layout {
 
 /// How large a table is on a node, in which file, and what it is called there.
 pub(crate) struct Extent {
-    /// Blocks.
     pub(crate) blocks: u64,
     file: Option<u32>,
     table: Subject,
@@ -265,10 +250,7 @@ pub(crate) struct Extent {
 
 impl Extent {
     /// What `sql/verify_blocks.sql` says.
-    ///
-    /// # Errors
-    /// If the table is gone.
-    pub(crate) fn of(rows: &[Row], reader: &Reader, table: &Subject) -> Result<Extent, Trouble> {
+    pub(crate) fn of(rows: &[Row], reader: &Reader, table: &Subject) -> Result<Extent, ReadError> {
         let row = rows.first();
         let blocks = row.map(|row| column::<Option<i64>>(row, 0)).transpose()?.flatten();
         let file = row.map(|row| column::<Option<u32>>(row, 1)).transpose()?.flatten();
@@ -277,16 +259,12 @@ impl Extent {
                 let table = Subject { oid: table.oid, schema: column(row, 2)?, name: column(row, 3)? };
                 Ok(Extent { blocks, file, table })
             }
-            _ => Err(Trouble::Lost(format!("node {}: {} is gone", reader.node(), table.title()))),
+            _ => Err(ReadError::Lost(format!("node {}: {} is gone", reader.node(), table.title()))),
         }
     }
 }
 
-/// The table's extent on this node.
-///
-/// # Errors
-/// If the table is gone.
-pub(crate) fn extent(reader: &mut Reader, table: &Subject) -> Result<Extent, Trouble> {
+pub(crate) fn extent(reader: &mut Reader, table: &Subject) -> Result<Extent, ReadError> {
     let rows = reader.catalog_rows(cluster::sql!("verify_blocks"), &[&table.oid])?;
     Extent::of(&rows, reader, table)
 }

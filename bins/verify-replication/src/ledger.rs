@@ -14,17 +14,15 @@ use report::payload::payload;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
-use crate::node::{Node, Standby};
-use crate::reader::{Reader, Trouble, column};
+use crate::node::{NodeSessions, Standby};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::table::per_second;
 
 /// How many lost writes a message names.
 const NAMED: usize = 5;
 
 /// Reads a ledger to its end; `-` is stdin.
-///
-/// # Errors
-/// If it cannot be read, or is no ledger.
 pub(crate) fn read(path: &Path) -> Result<Ledger> {
     if path.as_os_str() == "-" {
         return Ledger::read(io::stdin().lock()).context("ledger on stdin");
@@ -56,7 +54,7 @@ fn objection(ledger: &Ledger, rows_primary: Option<u64>) -> Option<String> {
 
 /// Looks for the acknowledged writes on all standbys, which have caught up since the ledger was read.
 pub(crate) fn compare(
-    primary: &mut Node,
+    primary: &mut NodeSessions,
     standbys: &mut [Standby],
     ledger: &Ledger,
     limit: Duration,
@@ -64,7 +62,7 @@ pub(crate) fn compare(
     progress: &Progress,
 ) -> Vec<VerifyRow> {
     let rows_primary = match primary.is_gone() {
-        true => Err(Trouble::Lost(primary.why_gone())),
+        true => Err(ReadError::Lost(primary.why_gone())),
         false => count(primary.reader(), &ledger.run),
     };
     let objection = objection(ledger, rows_primary.as_ref().ok().copied());
@@ -78,7 +76,7 @@ pub(crate) fn compare(
         let begun = Instant::now();
         standby.catch_up(primary, limit);
         let shown = match &mut standby.node {
-            Ok(node) => show(node.reader(), ledger).map_err(|trouble| trouble.to_string()),
+            Ok(node) => show(node.reader(), ledger).map_err(|error| error.to_string()),
             Err(why) => Err(why.clone()),
         };
         if standby.node.is_ok() {
@@ -91,7 +89,8 @@ pub(crate) fn compare(
     rows
 }
 
-/// A lost write is broken, also in a torn ledger; but a run that the primary does not know at all proves nothing.
+/// A lost write makes the verdict `broken`, also with a torn ledger. But if the primary has no row of the run, nothing is
+/// proven.
 fn verdict(shown: &Result<Shown, String>, objection: bool, known: bool) -> Verdict {
     match shown {
         Ok(shown) if known && (shown.missing.len() + shown.different.len()) as u64 + shown.twice > 0 => Verdict::Broken,
@@ -100,14 +99,14 @@ fn verdict(shown: &Result<Shown, String>, objection: bool, known: bool) -> Verdi
     }
 }
 
-fn count(reader: &mut Reader, run: &str) -> Result<u64, Trouble> {
+fn count(reader: &mut Reader, run: &str) -> Result<u64, ReadError> {
     let rows = reader.rows(cluster::sql!("verify_ledger_count"), &[&run])?;
     let count: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
     Ok(count.unsigned_abs())
 }
 
 /// Reads the run's rows on a standby, by a scan, without holding them all.
-fn show(reader: &mut Reader, ledger: &Ledger) -> Result<Shown, Trouble> {
+fn show(reader: &mut Reader, ledger: &Ledger) -> Result<Shown, ReadError> {
     reader.read(async |client| {
         let mut judge = Judge::new(ledger);
         let rows = client.query_raw(cluster::sql!("verify_ledger"), [&ledger.run]).await?;

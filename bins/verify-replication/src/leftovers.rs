@@ -1,8 +1,8 @@
-//! Rows that are on one node only, until the whole table was read: then those of one key, or without a key of one
-//! content, are matched, since what counts is content, wherever it lies.
+//! Rows that only one node shows. When the whole table was read, those with the same key are matched, or without a key
+//! those with the same content: a row counts by its content, wherever it lies.
 //!
-//! Memory stays bounded however many there are. Beyond a limit they are parted by the hash of their name into temporary
-//! files, and each part is matched by itself; one that is too large for the memory is parted again.
+//! Memory stays bounded however many there are. Beyond a limit they are divided by the hash of their name into temporary
+//! files, and each part is matched by itself; a part that is too large for the memory is divided again.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -22,10 +22,10 @@ const PARTS: u64 = 64;
 /// Memory of each part for what is not in its file yet, in bytes.
 const PART_BUFFER: usize = 16 << 10;
 
-/// What is too large after that many levels is of a few names: 64^4 parts of eight megabytes would hold any table.
+/// A part that is too large after this many levels has few names: 64^4 parts of eight megabytes would hold any table.
 const LEVELS: u32 = 4;
 
-/// Who is told of what is left.
+/// Gets the rows that were not matched.
 type Tell<'a> = dyn FnMut(Difference) -> Result<()> + 'a;
 
 /// Rows that are on one node only.
@@ -52,10 +52,6 @@ impl Leftovers {
         Leftovers { held: Vec::new(), bytes: 0, limit, level: 0, parts: Vec::new() }
     }
 
-    /// Adds one.
-    ///
-    /// # Errors
-    /// If a temporary file cannot be made or written.
     pub(crate) fn add(&mut self, row: Difference) -> Result<()> {
         if !self.parts.is_empty() {
             return self.part(&row);
@@ -78,10 +74,7 @@ impl Leftovers {
         self.parts[(hasher.finish() % PARTS) as usize].push(row)
     }
 
-    /// Matches them, and hands on what is left: rows that are on one node only, and rows of one key that differ.
-    ///
-    /// # Errors
-    /// If a temporary file cannot be read, or what `tell` says.
+    /// Matches the rows, and hands on the rest: rows that only one node has, and rows of one key that differ.
     pub(crate) fn settle(self, tell: &mut Tell) -> Result<()> {
         if self.parts.is_empty() {
             return matched(self.held).into_iter().try_for_each(tell);
@@ -106,11 +99,11 @@ fn matched(mut rows: Vec<Difference>) -> Vec<Difference> {
     rows.sort_unstable_by(|a, b| (&a.key, content(a), a.place()).cmp(&(&b.key, content(b), b.place())));
     let mut left = Vec::new();
     for alike in rows.chunk_by(|a, b| a.key == b.key && (a.key.is_some() || content(a) == content(b))) {
-        let (mut here, mut there) = (places(alike, |row| row.primary), places(alike, |row| row.standby));
-        cancel(&mut here, &mut there);
-        let (mut here, mut there) = (here.into_iter(), there.into_iter());
+        let (mut on_primary, mut on_standby) = (places(alike, |row| row.primary), places(alike, |row| row.standby));
+        cancel(&mut on_primary, &mut on_standby);
+        let (mut on_primary, mut on_standby) = (on_primary.into_iter(), on_standby.into_iter());
         loop {
-            let (primary, standby) = (here.next(), there.next());
+            let (primary, standby) = (on_primary.next(), on_standby.next());
             if primary.is_none() && standby.is_none() {
                 break;
             }
@@ -130,14 +123,14 @@ fn places(rows: &[Difference], side: impl Fn(&Difference) -> Option<Place>) -> V
 }
 
 /// Takes out what both sides have, each as often as both have it.
-fn cancel(here: &mut Vec<Place>, there: &mut Vec<Place>) {
-    if here.is_empty() || there.is_empty() {
+fn cancel(on_primary: &mut Vec<Place>, on_standby: &mut Vec<Place>) {
+    if on_primary.is_empty() || on_standby.is_empty() {
         return;
     }
     let mut open: HashMap<Fingerprint, usize> = HashMap::new();
-    there.iter().for_each(|place| *open.entry(place.hash).or_default() += 1);
+    on_standby.iter().for_each(|place| *open.entry(place.hash).or_default() += 1);
     let mut gone: HashMap<Fingerprint, usize> = HashMap::new();
-    here.retain(|place| match open.get_mut(&place.hash).filter(|left| **left > 0) {
+    on_primary.retain(|place| match open.get_mut(&place.hash).filter(|left| **left > 0) {
         Some(left) => {
             *left -= 1;
             *gone.entry(place.hash).or_default() += 1;
@@ -145,7 +138,7 @@ fn cancel(here: &mut Vec<Place>, there: &mut Vec<Place>) {
         }
         None => true,
     });
-    there.retain(|place| match gone.get_mut(&place.hash).filter(|left| **left > 0) {
+    on_standby.retain(|place| match gone.get_mut(&place.hash).filter(|left| **left > 0) {
         Some(left) => {
             *left -= 1;
             false
@@ -154,7 +147,7 @@ fn cancel(here: &mut Vec<Place>, there: &mut Vec<Place>) {
     });
 }
 
-/// Matches rows of few names, of which there are too many for the memory: without a key, by counts alone.
+/// Matches the rows of few names that are too many for the memory: without a key, by counts alone.
 fn settle_alike(mut part: Spool, tell: &mut Tell) -> Result<()> {
     let mut keyed = Vec::new();
     let mut equal: HashMap<Fingerprint, [u64; 2]> = HashMap::new();

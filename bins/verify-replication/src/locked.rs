@@ -1,17 +1,17 @@
-//! Tables that somebody keeps locked: read later, and waited for once, all together.
+//! Tables that somebody keeps locked are read later, and there is one wait for all of them together.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use cluster::session::Session;
 
-use crate::node::{Node, Standby};
+use crate::node::{NodeSessions, Standby};
 use crate::subject::Subject;
 
-/// How long a table's lock is waited for before the others are read: those who hold one for a moment are gone by then.
+/// How long a table's lock is waited for before the other tables are read. Short locks are released by then.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// The same, of more tables than a few, and of those for which there is no time left.
+/// The same for tables beyond the first few, and for those for which there is no time left.
 const BLINK: Duration = Duration::from_millis(10);
 
 /// So many tables are a few.
@@ -38,7 +38,7 @@ impl Left {
     }
 
     /// Whether a table is still locked, after a turn of waiting for it as long as there is time left.
-    pub(crate) fn is_locked(&mut self, primary: &mut Node, standbys: &mut [Standby], table: &Subject) -> bool {
+    pub(crate) fn is_locked(&mut self, primary: &mut NodeSessions, standbys: &mut [Standby], table: &Subject) -> bool {
         let begun = Instant::now();
         let locked = is_locked(primary, standbys, table, self.0.min(TURN).max(BLINK));
         self.0 = self.0.saturating_sub(begun.elapsed().max(Duration::from_millis(1)));
@@ -52,17 +52,17 @@ impl Left {
 }
 
 /// Whether a table is locked against readers on one of the nodes, and stays so for `wait`.
-pub(crate) fn is_locked(primary: &mut Node, standbys: &mut [Standby], table: &Subject, wait: Duration) -> bool {
+pub(crate) fn is_locked(primary: &mut NodeSessions, standbys: &mut [Standby], table: &Subject, wait: Duration) -> bool {
     let nodes = standbys.iter_mut().filter_map(|standby| standby.node.as_mut().ok());
     std::iter::once(primary).chain(nodes).any(|node| node.reader().is_locked(&table.quoted(), wait))
 }
 
 /// Why a table cannot be read on a node: who has it locked, and what to do. `None`: it can.
-pub(crate) fn why(node: &mut Node, table: &Subject) -> Option<String> {
+pub(crate) fn why(node: &mut NodeSessions, table: &Subject) -> Option<String> {
     if !node.reader().is_locked(&table.quoted(), BLINK) {
         return None;
     }
-    let holders = holders(&node.door, table).unwrap_or_default();
+    let holders = holders(&node.control, table).unwrap_or_default();
     let by = if holders.is_empty() { "by nobody who is seen by now".to_owned() } else { holders.join("; ") };
     Some(format!("it is locked on {}: {by}", node.name))
 }

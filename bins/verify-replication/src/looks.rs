@@ -1,7 +1,7 @@
-//! A table that is rewritten, altered or renamed while it is compared is looked at anew, with its layout read anew.
+//! A table that is rewritten, altered or renamed while it is compared is compared again, with its layout read again.
 //!
-//! A rewrite (CLUSTER, VACUUM FULL, ALTER TABLE) moves rows and keeps who wrote them: what lies in a place, and which
-//! rows lie in a chunk, can only be compared as long as both nodes have the table in the same file.
+//! A rewrite (CLUSTER, VACUUM FULL, ALTER TABLE) moves rows and keeps their writers: the rows of a place or a chunk can be
+//! compared only as long as both nodes have the table in the same file.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use program::progress::Progress;
 
 use crate::at_rest::otherwise;
 use crate::layout::Layout;
-use crate::node::{Node, Standby};
+use crate::node::{NodeSessions, Standby};
 use crate::subject::Subject;
 use crate::table::{self, Finding, Options};
 use crate::types::Types;
@@ -20,24 +20,20 @@ const LOOKS: u32 = 20;
 /// The pause before another look, times the number of looks so far.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Which node had another file or other columns than the layout that a table was read by.
+/// The node whose file or columns differed from the layout by which the table was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Changed {
-    /// The primary.
     Here,
     /// Only the standby.
     There,
 }
 
 /// Whether the table has another shape by now than `layout` says.
-///
-/// # Errors
-/// Why that could not be found out.
 pub(crate) fn changed(
     layout: &Layout,
-    primary: &mut Node,
-    standby: &mut Node,
-) -> Result<Option<Changed>, crate::reader::Trouble> {
+    primary: &mut NodeSessions,
+    standby: &mut NodeSessions,
+) -> Result<Option<Changed>, crate::read_error::ReadError> {
     if standby.at_rest {
         // Nobody writes, and a copy that was promoted may have rewritten the table for itself.
         return Ok(layout.has_other_columns(standby.reader())?.then_some(Changed::There));
@@ -48,10 +44,10 @@ pub(crate) fn changed(
     Ok(layout.is_outdated(standby.reader())?.then_some(Changed::There))
 }
 
-/// Compares one table on all standbys: as often as it takes until it was still, with a bound. Of who is gone nothing is
-/// said here: that is said once, and not for each table.
+/// Compares one table on all standbys: again and again until it did not change meanwhile, with a bound. A standby that is
+/// gone is reported elsewhere, once and not for each table.
 pub(crate) fn compare(
-    primary: &mut Node,
+    primary: &mut NodeSessions,
     standbys: &mut [Standby],
     table: &Subject,
     types: &mut Types,
@@ -70,13 +66,13 @@ pub(crate) fn compare(
         }
         if look > 0 {
             *types = Types::default();
-            // What was changed meanwhile has to arrive before it can be read alike: also at a standby that is slow.
+            // The change has to arrive at each standby before the table can be the same there, also at a slow one.
             standbys.iter_mut().for_each(|standby| standby.catch_up(primary, options.limits.catch_up));
         }
         let new = match Layout::read(primary.reader(), table, types) {
             Ok(layout) => table::compare(primary, standbys, &layout, options, progress),
             Err(_) if primary.is_gone() => standbys.iter().map(|_| Finding::unread(None)).collect(),
-            Err(trouble) => standbys.iter().map(|_| Finding::unread(Some(trouble.to_string()))).collect(),
+            Err(error) => standbys.iter().map(|_| Finding::unread(Some(error.to_string()))).collect(),
         };
         for ((finding, new), changed) in findings.iter_mut().zip(new).zip(&mut changed) {
             match new.changed() {
@@ -89,7 +85,7 @@ pub(crate) fn compare(
             break;
         }
     }
-    let waiting = if findings.iter().any(Option::is_none) { primary.waiting.now(&primary.door) } else { None };
+    let waiting = if findings.iter().any(Option::is_none) { primary.waiting.now(&primary.control) } else { None };
     let waiting = waiting.map(|commits| format!("; {commits}")).unwrap_or_default();
     let given_up = |changed: Option<Changed>| Finding::unread(Some(why(changed, looks) + &waiting));
     let findings =
@@ -98,7 +94,7 @@ pub(crate) fn compare(
 }
 
 /// The same finding, or how a copy at rest has the table otherwise.
-fn at_rest(finding: Finding, table: &Subject, primary: &mut Node, standby: &mut Standby) -> Finding {
+fn at_rest(finding: Finding, table: &Subject, primary: &mut NodeSessions, standby: &mut Standby) -> Finding {
     match &mut standby.node {
         Ok(copy) if copy.at_rest && finding.is_unknown() => match otherwise(table, primary, copy) {
             Some(otherwise) => finding.with_otherwise(otherwise),

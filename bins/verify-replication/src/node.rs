@@ -1,4 +1,4 @@
-//! A node as this program holds it: a session for short questions, and sessions that read.
+//! Our sessions on a node: one for short questions, and some for reading.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Error, Result, bail, ensure};
 use cluster::args::Cluster;
 use cluster::conninfo::Conninfo;
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::session::Session;
 use cluster::topology::replayed;
 use cluster::{args, catch_up};
@@ -22,24 +22,22 @@ use crate::pulse::{self, Lost};
 use crate::reader::Reader;
 use crate::waiting::Waiting;
 
-/// A standby that took longer than this to catch up is slow: not each table waits for it again.
+/// A standby that took longer than this to catch up is slow: tables do not each wait for it again.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// For so long a standby that has caught up is not asked to do so again for the next table: rows on their way arrive within
-/// milliseconds, and those that have not yet are looked at again with a mark of their own.
+/// For this long after it caught up, a standby need not catch up again for the next table: rows that are on their way arrive
+/// within milliseconds, and rows that have not arrived are rechecked with a mark of their own.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// How often a standby's session for short questions is opened anew: whoever ends it again and again means it.
+/// How often a standby's session for short questions is reopened. If it is ended more often, somebody wants it to end.
 const REOPENED: u32 = 10;
 
 /// The pause before that.
 const REOPEN_PAUSE: Duration = Duration::from_millis(50);
 
-/// A session for short questions is silent for as long as a table is read, and is not to be ended for that by a time-out that its
-/// role or database has set.
+/// A session for short questions is idle while a table is read. A time-out set for its role or database must not end it.
 const PATIENT: &str = "SET idle_session_timeout = 0";
 
-/// How nodes are opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
     /// Sessions for reading.
@@ -53,11 +51,10 @@ pub(crate) struct Opening {
 }
 
 /// A server and our sessions on it.
-pub(crate) struct Node {
-    /// Its name.
+pub(crate) struct NodeSessions {
     pub(crate) name: String,
     /// For short questions: marks, names.
-    pub(crate) door: Session,
+    pub(crate) control: Session,
     /// How it was opened.
     info: Conninfo,
     /// How often it was opened anew.
@@ -80,14 +77,11 @@ pub(crate) struct Node {
     slow: AtomicBool,
 }
 
-impl Node {
+impl NodeSessions {
     /// Opens sessions for reading beside the one that is there.
-    ///
-    /// # Errors
-    /// If the server refuses them.
-    pub(crate) fn open(cluster: &Cluster, node: &args::Node, door: Session, how: Opening) -> Result<Node> {
-        let info = cluster.info(node, Role::Monitor)?;
-        door.script(PATIENT)?;
+    pub(crate) fn open(cluster: &Cluster, node: &args::Node, control: Session, how: Opening) -> Result<NodeSessions> {
+        let info = cluster.info(node, LoginKind::Monitor)?;
+        control.script(PATIENT)?;
         let (passed, lost) = (Arc::new(AtomicU64::new(0)), Lost::default());
         let pace = Arc::new(Pace::new(how.max_rows_per_s));
         let open = |_| Reader::open(&node.name, &info, Arc::clone(&passed), lost.clone(), Arc::clone(&pace));
@@ -97,7 +91,20 @@ impl Node {
         let (name, waiting, slow) = (node.name.clone(), Waiting::default(), AtomicBool::new(false));
         let at_rest = how.at_rest;
         let passed_at = Mutex::new(None);
-        Ok(Node { name, door, info, reopened: 0, readers, checkers, at_rest, waiting, lost, passed, passed_at, slow })
+        Ok(NodeSessions {
+            name,
+            control,
+            info,
+            reopened: 0,
+            readers,
+            checkers,
+            at_rest,
+            waiting,
+            lost,
+            passed,
+            passed_at,
+            slow,
+        })
     }
 
     /// The first of its readers, for what one session does.
@@ -106,45 +113,39 @@ impl Node {
     }
 
     /// Whether the session for short questions of a standby may be opened anew, if it was ended.
-    fn may_reopen_door(&self) -> bool {
+    fn may_reopen_control(&self) -> bool {
         !self.at_rest && self.lost().is_none() && program::stop::check().is_ok()
     }
 
-    /// Opens the session for short questions of a standby anew, if somebody or something has ended it: that is no reason to give
-    /// the standby up. Only so often, and only if it has not gone back meanwhile.
-    ///
-    /// # Errors
-    /// Why it is given up.
-    fn reopen_door(&mut self) -> Result<()> {
+    /// Reopens a standby's session for short questions after it was ended: that alone is no reason to give the standby up.
+    /// Fails if it was ended too often, or the standby has gone back behind its mark.
+    fn reopen_control(&mut self) -> Result<()> {
         let passed = Lsn(self.passed.load(Ordering::Relaxed));
         ensure!(self.reopened < REOPENED, "node {}: our session there was ended {REOPENED} times", self.name);
         self.reopened += 1;
         program::stop::pause(REOPEN_PAUSE)?;
-        let door = Session::open(&self.name, &self.info, APPLICATION)?;
-        door.script(PATIENT)?;
+        let control = Session::open(&self.name, &self.info, APPLICATION)?;
+        control.script(PATIENT)?;
         ensure!(
-            door.value::<bool>("SELECT pg_catalog.pg_is_in_recovery()", &[])?,
-            "node {}: it is a standby no more",
+            control.value::<bool>("SELECT pg_catalog.pg_is_in_recovery()", &[])?,
+            "node {}: it is no longer a standby",
             self.name
         );
-        ensure_passed(self, replayed(&door)?.unwrap_or_default(), passed)?;
-        self.door = door;
+        ensure_passed(self, replayed(&control)?.unwrap_or_default(), passed)?;
+        self.control = control;
         Ok(())
     }
 
-    /// Opens that session anew if it was ended before anything was asked that counts.
-    ///
-    /// # Errors
-    /// Why it cannot be opened any more.
+    /// Reopens that session if it was ended before the first question that counts.
     pub(crate) fn reopen_if_ended(&mut self) -> Result<()> {
-        if self.door.is_closed() { self.reopen_door() } else { Ok(()) }
+        if self.control.is_closed() { self.reopen_control() } else { Ok(()) }
     }
 
-    /// Opens that session anew if it was ended; a node for which that fails is lost.
+    /// Reopens that session if it was ended. A node for which that fails is lost.
     pub(crate) fn revive(&mut self) {
-        if self.door.is_closed()
-            && self.may_reopen_door()
-            && let Err(error) = self.reopen_door()
+        if self.control.is_closed()
+            && self.may_reopen_control()
+            && let Err(error) = self.reopen_control()
         {
             self.lose(&error);
         }
@@ -158,18 +159,17 @@ impl Node {
 
     /// Whether it does not answer any more, or failed to catch up.
     pub(crate) fn is_gone(&self) -> bool {
-        self.lost().is_some() || self.door.is_closed() || self.readers.iter().any(Reader::is_closed)
+        self.lost().is_some() || self.control.is_closed() || self.readers.iter().any(Reader::is_closed)
     }
 
-    /// Why it is gone.
     pub(crate) fn why_gone(&self) -> String {
         self.lost().map_or_else(|| format!("node {}: the session is gone", self.name), str::to_owned)
     }
 
-    /// Why it will answer no question any more, if that is so. A session that reads and was ended is no such reason: the next
-    /// read opens another one.
+    /// Why it will answer no question any more, if that is so. The end of a reading session is no such reason: the next read
+    /// opens another one.
     pub(crate) fn silent(&self) -> Option<String> {
-        (self.lost().is_some() || self.door.is_closed()).then(|| self.why_gone())
+        (self.lost().is_some() || self.control.is_closed()).then(|| self.why_gone())
     }
 
     /// Why it is waited for no more, if that is so.
@@ -188,37 +188,36 @@ impl Node {
     }
 }
 
-/// A standby, or why it is one no more for us.
+/// A standby, or why it was given up.
 pub(crate) struct Standby {
-    /// Its name.
     pub(crate) name: String,
-    /// The node, or what was wrong with it. Once it is given up it stays so: a server that was restarted may show an
-    /// older state than the mark that it had passed, and one that misses a mark would let every table wait for it.
-    pub(crate) node: Result<Node, String>,
+    /// The node, or why it was given up. That is final: a server that was restarted may show an older state than the mark that
+    /// it had passed, and every table would wait again for a standby that misses a mark.
+    pub(crate) node: Result<NodeSessions, String>,
     /// How it was proven that it descends from the primary.
     pub(crate) descent: Option<Descent>,
-    /// Whether it was said that it is given up.
+    /// Whether the message that it was given up has been printed.
     pub(crate) told: bool,
 }
 
 impl Standby {
     /// A standby of which nothing is proven yet.
-    pub(crate) fn new(name: String, node: Result<Node>) -> Standby {
+    pub(crate) fn new(name: String, node: Result<NodeSessions>) -> Standby {
         Standby { name, node: node.map_err(|error| format!("{error:#}")), descent: None, told: false }
     }
 
     /// Waits until it has caught up with what the primary has by now. Gives it up if it does not.
-    pub(crate) fn catch_up(&mut self, primary: &Node, limit: Duration) {
+    pub(crate) fn catch_up(&mut self, primary: &NodeSessions, limit: Duration) {
         let Ok(node) = &mut self.node else { return };
         if let Err(error) = catch_up(primary, node, limit) {
             self.node = Err(format!("{error:#}"));
         }
     }
 
-    /// As [`Standby::catch_up`], for a table that is about to be read: there it is only for most rows to agree at once. One
-    /// that took long the last time (`recovery_min_apply_delay`) is read as it stands: it has caught up with a mark of this
-    /// run, and whatever then differs is proven with a mark of its own.
-    pub(crate) fn catch_up_if_quick(&mut self, primary: &Node, limit: Duration) {
+    /// As [`Standby::catch_up`], before a table is read, only so that most rows agree at once. A standby that took long the
+    /// last time (`recovery_min_apply_delay`) is read as it stands: it has caught up with a mark of this run, and each
+    /// difference is proven with a mark of its own.
+    pub(crate) fn catch_up_if_quick(&mut self, primary: &NodeSessions, limit: Duration) {
         let Ok(node) = &mut self.node else { return };
         if let Err(error) = catch_up_if_quick(primary, node, limit) {
             self.node = Err(format!("{error:#}"));
@@ -226,8 +225,8 @@ impl Standby {
     }
 }
 
-/// Refuses WAL that the primary has not written: who has that, has it from somewhere else, and its place in the WAL says
-/// nothing of what it holds.
+/// Refuses WAL that the primary has not written: a node that has such WAL has it from another server, and its LSN says
+/// nothing about its rows.
 ///
 /// # Errors
 /// If `at` is beyond the primary's end, or that cannot be asked.
@@ -244,12 +243,9 @@ fn no_further(at: Lsn, written: Lsn) -> Result<()> {
     Ok(())
 }
 
-/// Sets a mark on the primary and waits until a standby has caught up with it. A node that failed once is not waited
-/// for again: each wait for one that is gone would take as long as the first.
-///
-/// # Errors
-/// If it does not by `limit`.
-pub(crate) fn catch_up(primary: &Node, standby: &mut Node, limit: Duration) -> Result<()> {
+/// Sets a mark on the primary and waits until a standby has caught up with it. There is no second wait for a node that failed
+/// once: it would take as long as the first.
+pub(crate) fn catch_up(primary: &NodeSessions, standby: &mut NodeSessions, limit: Duration) -> Result<()> {
     if standby.at_rest {
         return Ok(());
     }
@@ -258,17 +254,17 @@ pub(crate) fn catch_up(primary: &Node, standby: &mut Node, limit: Duration) -> R
     }
     let begun = Instant::now();
     let mark =
-        catch_up::mark(&primary.door).context("cannot set a mark in its WAL").inspect_err(|e| primary.lose(e))?;
+        catch_up::mark(&primary.control).context("cannot set a mark in its WAL").inspect_err(|e| primary.lose(e))?;
     let at = loop {
-        match catch_up::wait(&standby.door, mark, limit.saturating_sub(begun.elapsed())) {
+        match catch_up::wait(&standby.control, mark, limit.saturating_sub(begun.elapsed())) {
             Ok(at) => break at,
-            // A server says why it ends a session, and is known to have done so only when it is asked again.
-            Err(error) if standby.may_reopen_door() && standby.door.has_ended() => {
+            // The first error is the server's reason for ending the session. Only the next question shows that it has ended.
+            Err(error) if standby.may_reopen_control() && standby.control.has_ended() => {
                 drop(error);
-                standby.reopen_door().inspect_err(|error| standby.lose(error))?;
+                standby.reopen_control().inspect_err(|error| standby.lose(error))?;
             }
             Err(error) => {
-                let error = if standby.lost().is_none() { explained(error, &standby.door) } else { error };
+                let error = if standby.lost().is_none() { explained(error, &standby.control) } else { error };
                 standby.lose(&error);
                 return Err(error);
             }
@@ -281,12 +277,9 @@ pub(crate) fn catch_up(primary: &Node, standby: &mut Node, limit: Duration) -> R
     Ok(())
 }
 
-/// As [`catch_up`], unless it did so a moment ago, or took long for that the last time: then only that it has not gone back
-/// behind the mark that it had passed, nor beyond what the primary has written.
-///
-/// # Errors
-/// As [`catch_up`].
-pub(crate) fn catch_up_if_quick(primary: &Node, standby: &mut Node, limit: Duration) -> Result<()> {
+/// As [`catch_up`]. But a standby that caught up a moment ago is not asked at all, and a slow one only has to be at or after
+/// the mark that it had passed, and not beyond what the primary has written.
+pub(crate) fn catch_up_if_quick(primary: &NodeSessions, standby: &mut NodeSessions, limit: Duration) -> Result<()> {
     let passed = Lsn(standby.passed.load(Ordering::Relaxed));
     if standby.has_just_caught_up() {
         return Ok(());
@@ -295,10 +288,10 @@ pub(crate) fn catch_up_if_quick(primary: &Node, standby: &mut Node, limit: Durat
         return catch_up(primary, standby, limit);
     }
     let at = loop {
-        match replayed(&standby.door) {
+        match replayed(&standby.control) {
             Ok(at) => break at.unwrap_or_default(),
-            Err(_) if standby.may_reopen_door() && standby.door.has_ended() => {
-                standby.reopen_door().inspect_err(|error| standby.lose(error))?;
+            Err(_) if standby.may_reopen_control() && standby.control.has_ended() => {
+                standby.reopen_control().inspect_err(|error| standby.lose(error))?;
             }
             Err(error) => {
                 standby.lose(&error);
@@ -310,13 +303,13 @@ pub(crate) fn catch_up_if_quick(primary: &Node, standby: &mut Node, limit: Durat
     written_here(primary, standby, at)
 }
 
-fn ensure_passed(standby: &Node, at: Lsn, passed: Lsn) -> Result<()> {
-    ensure!(at >= passed, "node {}: it began anew, before the mark at {passed}", standby.name);
+fn ensure_passed(standby: &NodeSessions, at: Lsn, passed: Lsn) -> Result<()> {
+    ensure!(at >= passed, "node {}: it restarted and is behind the mark at {passed}", standby.name);
     Ok(())
 }
 
-/// Sees that the primary has written what a standby has replayed.
-fn written_here(primary: &Node, standby: &Node, at: Lsn) -> Result<()> {
-    let written = written(&primary.door).inspect_err(|error| primary.lose(error))?;
+/// Checks that the primary has written all that a standby has replayed.
+fn written_here(primary: &NodeSessions, standby: &NodeSessions, at: Lsn) -> Result<()> {
+    let written = written(&primary.control).inspect_err(|error| primary.lose(error))?;
     no_further(at, written).with_context(|| format!("node {}", standby.name)).inspect_err(|e| standby.lose(e))
 }

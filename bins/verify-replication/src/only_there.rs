@@ -1,10 +1,11 @@
-//! What `--table` names and only a copy at rest has.
+//! Tables that `--table` names and only a copy at rest has.
 
 use anyhow::{Result, bail};
 
-use crate::node::Node;
+use crate::node::NodeSessions;
 use crate::partitions::Parted;
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::subject::{self, Subject};
 use crate::table::Finding;
 use crate::verify::Verify;
@@ -18,10 +19,7 @@ pub(crate) struct OnlyThere {
 
 impl OnlyThere {
     /// A table of a copy.
-    ///
-    /// # Errors
-    /// If its rows cannot be counted.
-    pub(crate) fn table(copy: &mut Node, table: &Subject) -> Result<OnlyThere, Trouble> {
+    pub(crate) fn table(copy: &mut NodeSessions, table: &Subject) -> Result<OnlyThere, ReadError> {
         Ok(OnlyThere { title: table.title(), rows: count(copy.reader(), table)?, copy: copy.name.clone() })
     }
 }
@@ -37,7 +35,7 @@ impl Verify<'_> {
             let before = found.len();
             for standby in &mut self.standbys {
                 let Some(node) = standby.node.as_mut().ok().filter(|node| node.at_rest) else { continue };
-                let there = subject::find(&node.door, &mut node.readers[0], std::slice::from_ref(name), false)?;
+                let there = subject::find(&node.control, &mut node.readers[0], std::slice::from_ref(name), false)?;
                 let tables = there.tables.iter().map(|table| (table, table.title()));
                 let sequences = there.sequences.iter().map(|one| (one, format!("sequence {}", one.title())));
                 for (subject, title) in tables.chain(sequences) {
@@ -53,9 +51,6 @@ impl Verify<'_> {
     }
 
     /// Tells what was found.
-    ///
-    /// # Errors
-    /// If stdout cannot be written.
     pub(crate) fn emit_only_there(&mut self, found: Vec<OnlyThere>, parted: Vec<Parted>) -> Result<()> {
         let only_there = found.into_iter().map(|one| (Finding::only_there(one.rows), one.title, one.copy));
         let nothing = || Finding::unread(None);
@@ -69,7 +64,7 @@ impl Verify<'_> {
 }
 
 /// The rows of a table; of a sequence there is one.
-fn count(reader: &mut Reader, subject: &Subject) -> Result<u64, Trouble> {
+fn count(reader: &mut Reader, subject: &Subject) -> Result<u64, ReadError> {
     let rows = reader.rows(&format!("SELECT count(*) FROM ONLY {}", subject.quoted()), &[])?;
     rows.first().map_or(Ok(0), |row| Ok(column::<i64>(row, 0)?.unsigned_abs()))
 }

@@ -23,9 +23,6 @@ impl Pace {
     }
 
     /// Waits until rows may be read.
-    ///
-    /// # Errors
-    /// If a signal came.
     pub(crate) fn wait(&self) -> Result<()> {
         let free = *self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let left = free.saturating_duration_since(Instant::now());

@@ -1,5 +1,5 @@
-//! The partitions of what `--table` names, as a copy at rest has them. Those of the primary are compared by themselves: here is
-//! what it has besides, and what belongs elsewhere there.
+//! The partitions of a table that `--table` names, on a copy at rest. Those of the primary are compared as tables; here are
+//! those that only the copy has, and those that belong to another table there.
 
 use std::collections::BTreeSet;
 
@@ -13,19 +13,14 @@ use crate::verify::Verify;
 
 /// A partitioned table that a copy has otherwise.
 pub(crate) struct Parted {
-    /// Its title.
     pub(crate) title: String,
     /// How.
     pub(crate) otherwise: Otherwise,
-    /// The copy.
     pub(crate) copy: String,
 }
 
 impl Verify<'_> {
-    /// Looks on the copies for partitions of these tables which are none on the primary, or none there.
-    ///
-    /// # Errors
-    /// If they cannot be asked for.
+    /// Looks for partitions of these tables that are partitions on a copy only, or on the primary only.
     pub(crate) fn partitions(&mut self, named: &[Subject]) -> Result<(Vec<OnlyThere>, Vec<Parted>)> {
         let (mut only_there, mut parted) = (Vec::new(), Vec::new());
         let named = if self.primary.at_rest { named } else { &[] };
@@ -35,14 +30,14 @@ impl Verify<'_> {
                 let Ok(copy) = &mut standby.node else { continue };
                 let there = leaves(copy.reader(), table)?;
                 // One that is not there at all, or has its name only, is found as any other table.
-                let detached = known(&copy.door, &without(&here, &there))?;
+                let detached = known(&copy.control, &without(&here, &there))?;
                 let more = without(&there, &here);
-                let attached = known(&self.primary.door, &more)?;
+                let attached = known(&self.primary.control, &more)?;
                 let new = more.iter().filter(|leaf| !attached.contains(&leaf.title()) && !has_name(&here, leaf));
                 for leaf in new {
                     only_there.push(OnlyThere::table(copy, leaf)?);
                 }
-                let otherwise = match by_name(table, &copy.door)? {
+                let otherwise = match by_name(table, &copy.control)? {
                     Some(Otherwise::Defined(how)) => Some(Otherwise::Parted(how)),
                     Some(otherwise) => Some(otherwise),
                     None => words(&detached, &attached),

@@ -1,4 +1,4 @@
-//! Questions to the catalogs, which are asked of each table: planned once for a session, and not each time.
+//! Questions to the catalogs that are asked for each table: each session plans them once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,17 +7,13 @@ use futures_util::future::try_join_all;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
-/// The statements that one session has prepared, by their text. They are of a few fixed texts, so that they do not grow in
-/// number; and all of them read catalogs only, whose columns keep their types: no plan goes out of date in a way that the
-/// server does not mend by itself.
+/// The statements that one session has prepared, by their text. There are only a few fixed texts. All read catalogs only,
+/// whose columns keep their types, so the server can replan each of them by itself when it has to.
 #[derive(Default)]
 pub(crate) struct Prepared(RefCell<HashMap<&'static str, Statement>>);
 
 impl Prepared {
     /// The rows of a statement, which is prepared unless it is. One that failed is prepared anew the next time.
-    ///
-    /// # Errors
-    /// What the server says.
     pub(crate) async fn rows(
         &self,
         client: &Client,
@@ -38,9 +34,6 @@ impl Prepared {
     }
 
     /// As [`Prepared::rows`], of several statements about the same thing: all are on their way at once.
-    ///
-    /// # Errors
-    /// What the server says of the first one that fails.
     pub(crate) async fn all(
         &self,
         client: &Client,

@@ -1,5 +1,5 @@
-//! Whether a node still answers, asked by a session of its own while others wait for long reads. A server that stands still,
-//! or whose network has gone, closes nothing: without this a read would be waited for until its own deadline.
+//! Asks whether a node still answers, on a session of its own while others wait for long reads. A frozen server, or one
+//! behind a dead network, closes no connection: without this a read would last until its own deadline.
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The least time that a node is left to answer: a machine under load may need some.
 const LEAST: Duration = Duration::from_secs(10);
 
-/// Why a node is waited for no more, if it is not; shared by all that wait for it.
+/// Why a node was given up, if it was; shared by all that wait for it.
 #[derive(Clone, Default)]
 pub(crate) struct Lost(Arc<OnceLock<String>>);
 

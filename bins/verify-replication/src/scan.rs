@@ -10,40 +10,34 @@ use program::progress::Progress;
 
 use crate::fingerprint::Fingerprint;
 use crate::layout::{Blocks, Layout};
-use crate::localise::Version;
-use crate::reader::{Reader, Trouble, column};
+use crate::proof::Version;
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::text::Text;
 
 /// What a range of blocks holds on one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sum {
-    /// Rows.
     pub(crate) rows: u64,
     /// The sums of the two halves of their fingerprints, in digits.
     hashes: [String; 2],
 }
 
-/// The sums of a table's chunks on one node. `None`: given up before.
-pub(crate) type Sums = Vec<Option<Result<Sum, Trouble>>>;
+/// The sums of a table's chunks on one node. `None`: the chunk was not read any more.
+pub(crate) type ChunkSums = Vec<Option<Result<Sum, ReadError>>>;
 
 /// Counts and hashes one range.
-///
-/// # Errors
-/// Why it could not be read.
-pub(crate) fn sum(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result<Sum, Trouble> {
+pub(crate) fn sum(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result<Sum, ReadError> {
     reader.pace()?;
     let rows = reader.rows(&layout.sum_sql(range), &[])?;
-    let Some(row) = rows.first() else { return Err(Trouble::Unread("an aggregate without a row".to_owned())) };
+    let Some(row) = rows.first() else { return Err(ReadError::Unread("an aggregate without a row".to_owned())) };
     let sum = Sum { rows: column::<i64>(row, 0)?.unsigned_abs(), hashes: [column(row, 1)?, column(row, 2)?] };
     reader.spent(sum.rows);
     Ok(sum)
 }
 
 /// Lists the rows of one range.
-///
-/// # Errors
-/// Why they could not be read.
-pub(crate) fn versions(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result<Vec<Version>, Trouble> {
+pub(crate) fn versions(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result<Vec<Version>, ReadError> {
     let version = |row: &tokio_postgres::Row| {
         Ok(Version {
             ctid: column(row, 0)?,
@@ -66,13 +60,13 @@ pub(crate) fn sums(
     chunks: &[Blocks],
     wanted: impl Fn() -> bool + Sync,
     progress: &Progress,
-) -> Sums {
+) -> ChunkSums {
     let next = AtomicUsize::new(0);
     let sums = Mutex::new(vec![None; chunks.len()]);
     let read = |reader: &mut Reader| {
         while let Some((index, range)) = take(&next, chunks).filter(|_| wanted()) {
             let sum = sum(reader, layout, range);
-            if matches!(sum, Err(Trouble::Lost(_))) {
+            if matches!(sum, Err(ReadError::Lost(_))) {
                 next.store(chunks.len(), Ordering::Relaxed);
             }
             sums.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(sum);
@@ -106,12 +100,12 @@ pub(crate) fn both<T: Send>(
 }
 
 /// Does two things at once.
-pub(crate) fn at_once<T: Send>(here: impl FnOnce() -> T + Send, there: impl FnOnce() -> T) -> (T, T) {
+pub(crate) fn at_once<T: Send>(on_primary: impl FnOnce() -> T + Send, on_standby: impl FnOnce() -> T) -> (T, T) {
     std::thread::scope(|scope| {
-        let here = scope.spawn(here);
-        let there = there();
-        match here.join() {
-            Ok(here) => (here, there),
+        let on_primary = scope.spawn(on_primary);
+        let on_standby = on_standby();
+        match on_primary.join() {
+            Ok(on_primary) => (on_primary, on_standby),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })

@@ -18,9 +18,7 @@ pub(crate) struct Definition {
     pub(crate) start: i64,
     /// From one value to the next.
     pub(crate) increment: i64,
-    /// The smallest value.
     pub(crate) min: i64,
-    /// The largest value.
     pub(crate) max: i64,
     /// Values that one session takes at once.
     pub(crate) cache: i64,
@@ -39,7 +37,6 @@ impl std::fmt::Display for Definition {
 /// A sequence as one node shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sequence {
-    /// Its definition.
     pub(crate) definition: Definition,
     /// Who wrote its rows in `pg_sequence` and `pg_class`.
     pub(crate) writers: [Xid; 2],

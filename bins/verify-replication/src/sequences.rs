@@ -8,8 +8,9 @@ use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
 use crate::causes::{Causes, with_hint};
-use crate::node::{Node, Standby};
-use crate::reader::{Reader, Trouble, column, is_of_a_name};
+use crate::node::{NodeSessions, Standby};
+use crate::read_error::{ReadError, is_of_a_name};
+use crate::reader::{Reader, column};
 use crate::recheck::ended;
 use crate::sequence_state::{Definition, Sequence, Wrong, compare as judge};
 use crate::subject::Subject;
@@ -28,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// What was found of one sequence on one standby.
 #[derive(Clone, Debug)]
-enum Found {
+enum SequenceResult {
     Agrees,
     Wrong(Wrong, String),
     Corrupt(String),
@@ -39,8 +40,8 @@ enum Found {
 #[derive(Clone, Debug, Default)]
 struct Open {
     proofs: u32,
-    /// How often it could not be read for damage. `ALTER SEQUENCE` gives it another file, and who reads it in that moment
-    /// finds that one empty: no row, or no block where one should be.
+    /// How often it could not be read because of damage. `ALTER SEQUENCE` gives it another file, and a read in that moment
+    /// finds the file empty: no row, or no block where one should be.
     damaged: u32,
     /// Writers of what the standby showed that are known to have ended before the next look.
     ended: BTreeSet<Xid>,
@@ -48,7 +49,7 @@ struct Open {
 
 /// Compares all sequences on all standbys: one row each, by standby. With them, those that were dropped meanwhile.
 pub(crate) fn compare(
-    primary: &mut Node,
+    primary: &mut NodeSessions,
     standbys: &mut [Standby],
     sequences: &[Subject],
     limit: Duration,
@@ -65,20 +66,20 @@ pub(crate) fn compare(
         }
         for sequence in sequences {
             let found = found.as_ref().ok().and_then(|found| found.get(&sequence.oid));
-            if matches!(found, Some(Found::Unknown(_))) && sequence.is_dropped(&primary.door) {
+            if matches!(found, Some(SequenceResult::Unknown(_))) && sequence.is_dropped(&primary.control) {
                 dropped.insert(sequence.title());
                 continue;
             }
             match found {
-                Some(Found::Wrong(_, why) | Found::Corrupt(why)) => {
+                Some(SequenceResult::Wrong(_, why) | SequenceResult::Corrupt(why)) => {
                     progress.warn(&format!("sequence {} on {}: {why}", sequence.title(), standby.name));
                 }
-                Some(Found::Unknown(why)) => {
-                    for why in with_hint(vec![why.clone()], sequence, &primary.door) {
+                Some(SequenceResult::Unknown(why)) => {
+                    for why in with_hint(vec![why.clone()], sequence, &primary.control) {
                         causes.add(why, &format!("sequence {}", sequence.title()), &standby.name);
                     }
                 }
-                Some(Found::Agrees) | None => {}
+                Some(SequenceResult::Agrees) | None => {}
             }
             rows.push(row(run, sequence, &standby.name, found, elapsed_us));
         }
@@ -88,33 +89,33 @@ pub(crate) fn compare(
 
 /// What is found of each sequence on this standby.
 fn look(
-    primary: &mut Node,
+    primary: &mut NodeSessions,
     standby: &mut Standby,
     sequences: &[Subject],
     limit: Duration,
-) -> Result<HashMap<u32, Found>, String> {
+) -> Result<HashMap<u32, SequenceResult>, String> {
     let mut open: HashMap<u32, Open> = sequences.iter().map(|one| (one.oid, Open::default())).collect();
     let mut found = HashMap::new();
     for round in 1..=LOOKS {
         standby.node.as_ref().map_err(Clone::clone)?;
         let asked: Vec<&Subject> = sequences.iter().filter(|one| open.contains_key(&one.oid)).collect();
-        // What is read here before must have arrived there once it has caught up.
-        let mut first = read(primary.reader(), &asked).map_err(|trouble| trouble.to_string())?;
+        // All that is read on the primary before the standby catches up must be on the standby after that.
+        let mut first = read(primary.reader(), &asked).map_err(|error| error.to_string())?;
         standby.catch_up(primary, limit);
         let node = standby.node.as_mut().map_err(|why| why.clone())?;
-        let mut there = read(node.reader(), &asked).map_err(|trouble| trouble.to_string())?;
-        let mut second = read(primary.reader(), &asked).map_err(|trouble| trouble.to_string())?;
+        let mut on_standby = read(node.reader(), &asked).map_err(|error| error.to_string())?;
+        let mut second = read(primary.reader(), &asked).map_err(|error| error.to_string())?;
         for one in asked {
-            let reads = [&mut first, &mut there, &mut second].map(|read| read.remove(&one.oid));
+            let reads = [&mut first, &mut on_standby, &mut second].map(|read| read.remove(&one.oid));
             let mut state = open.remove(&one.oid).unwrap_or_default();
             match weigh(&reads, &mut state, node.at_rest) {
                 Some(done) => drop(found.insert(one.oid, done)),
                 None if round == LOOKS => {
-                    found.insert(one.oid, Found::Unknown(format!("still changing after {LOOKS} looks")));
+                    found.insert(one.oid, SequenceResult::Unknown(format!("still changing after {LOOKS} looks")));
                 }
                 None => {
-                    let writers = reads[1].iter().flatten().flat_map(|there| there.writers).collect();
-                    state.ended = ended(primary.reader(), &writers).map_err(|trouble| trouble.to_string())?;
+                    let writers = reads[1].iter().flatten().flat_map(|on_standby| on_standby.writers).collect();
+                    state.ended = ended(primary.reader(), &writers).map_err(|error| error.to_string())?;
                     open.insert(one.oid, state);
                 }
             }
@@ -128,58 +129,57 @@ fn look(
 }
 
 /// What three reads of one sequence prove; `None`: it has to be looked at again.
-fn weigh(reads: &[Option<Result<Sequence, Trouble>>; 3], open: &mut Open, at_rest: bool) -> Option<Found> {
+fn weigh(reads: &[Option<Result<Sequence, ReadError>>; 3], open: &mut Open, at_rest: bool) -> Option<SequenceResult> {
     if let (true, [Some(Ok(_)), None, _]) = (at_rest, reads) {
-        return Some(Found::Wrong(Wrong::Defined, "it is not there".to_owned()));
+        return Some(SequenceResult::Wrong(Wrong::Defined, "it is not there".to_owned()));
     }
     for read in reads {
         match read {
-            Some(Err(trouble)) if trouble.is_damage() => {
+            Some(Err(error)) if error.is_damage() => {
                 open.damaged += 1;
                 let lasts = at_rest || open.damaged == LOOKS;
-                return lasts.then(|| Found::Corrupt(trouble.to_string()));
+                return lasts.then(|| SequenceResult::Corrupt(error.to_string()));
             }
             // It was renamed since its definition was read.
-            Some(Err(trouble)) if !at_rest && is_of_a_name(&trouble.to_string()) => return None,
-            Some(Err(trouble)) => return Some(Found::Unknown(format!("it was not read: {trouble}"))),
-            None => return Some(Found::Unknown("it was not read: it is not there".to_owned())),
+            Some(Err(error)) if !at_rest && is_of_a_name(&error.to_string()) => return None,
+            Some(Err(error)) => return Some(SequenceResult::Unknown(format!("it was not read: {error}"))),
+            None => return Some(SequenceResult::Unknown("it was not read: it is not there".to_owned())),
             Some(Ok(_)) => {}
         }
     }
-    let [Some(Ok(first)), Some(Ok(there)), Some(Ok(second))] = reads else { return None };
-    let Some(wrong) = judge(first, there, second) else { return Some(Found::Agrees) };
-    // Of two copies at rest either may be the one that was ahead as a standby.
-    if at_rest && judge(there, first, there).is_none() {
-        return Some(Found::Agrees);
+    let [Some(Ok(first)), Some(Ok(on_standby)), Some(Ok(second))] = reads else { return None };
+    let Some(wrong) = judge(first, on_standby, second) else { return Some(SequenceResult::Agrees) };
+    // Either of two copies at rest may have been ahead, as a standby.
+    if at_rest && judge(on_standby, first, on_standby).is_none() {
+        return Some(SequenceResult::Agrees);
     }
-    // A change of its definition can be visible there while its commit still waits here.
-    let settled = at_rest || there.writers.iter().all(|writer| open.ended.contains(writer));
+    // A change of its definition can be visible on the standby while its commit still waits on the primary.
+    let settled = at_rest || on_standby.writers.iter().all(|writer| open.ended.contains(writer));
     open.proofs += u32::from(first == second && settled);
-    (open.proofs >= PROOFS).then(|| Found::Wrong(wrong, words(wrong, second, there)))
+    (open.proofs >= PROOFS).then(|| SequenceResult::Wrong(wrong, words(wrong, second, on_standby)))
 }
 
-fn words(wrong: Wrong, here: &Sequence, there: &Sequence) -> String {
+fn words(wrong: Wrong, on_primary: &Sequence, on_standby: &Sequence) -> String {
     match wrong {
-        Wrong::Behind => format!("it is behind: {} there, {} here", there.last, here.last),
+        Wrong::Behind => format!("it is behind: {} there, {} here", on_standby.last, on_primary.last),
         Wrong::Elsewhere => format!(
             "it stands at {} there, at {} here: the WAL explains {} increments of {} ahead, and no more",
-            there.last,
-            here.last,
-            if here.called { here.logged.clamp(0, 32) } else { 0 },
-            here.definition.increment
+            on_standby.last,
+            on_primary.last,
+            if on_primary.called { on_primary.logged.clamp(0, 32) } else { 0 },
+            on_primary.definition.increment
         ),
-        Wrong::Defined => format!("it is defined otherwise: {} there, {} here", there.definition, here.definition),
+        Wrong::Defined => {
+            format!("it is defined otherwise: {} there, {} here", on_standby.definition, on_primary.definition)
+        }
     }
 }
 
 /// Reads sequences: definitions of all at once, positions one by one, since each is a relation of its own.
-///
-/// # Errors
-/// If the session is gone.
 pub(crate) fn read(
     reader: &mut Reader,
     sequences: &[&Subject],
-) -> Result<HashMap<u32, Result<Sequence, Trouble>>, Trouble> {
+) -> Result<HashMap<u32, Result<Sequence, ReadError>>, ReadError> {
     let oids: Vec<u32> = sequences.iter().map(|one| one.oid).collect();
     let mut defined = HashMap::new();
     for row in reader.rows(cluster::sql!("verify_sequences"), &[&oids])? {
@@ -201,7 +201,7 @@ pub(crate) fn read(
         let Some((definition, writers, named)) = defined.remove(&one.oid) else { continue };
         let position = position(reader, &named);
         if position.is_err() && reader.is_closed() {
-            return Err(position.err().unwrap_or_else(|| Trouble::Lost("its session is gone".to_owned())));
+            return Err(position.err().unwrap_or_else(|| ReadError::Lost("its session is gone".to_owned())));
         }
         let sequence = |(last, logged, called)| Sequence { definition, writers, last, called, logged };
         read.insert(one.oid, position.map(sequence));
@@ -210,18 +210,18 @@ pub(crate) fn read(
 }
 
 /// Last value, how many are logged ahead, whether it was handed out.
-fn position(reader: &mut Reader, sequence: &Subject) -> Result<(i64, i64, bool), Trouble> {
+fn position(reader: &mut Reader, sequence: &Subject) -> Result<(i64, i64, bool), ReadError> {
     let sql = format!("SELECT t.last_value, t.log_cnt, t.is_called FROM {}", sequence.rows());
     let rows = reader.rows(&sql, &[])?;
-    let row = rows.first().ok_or_else(|| Trouble::Corrupt("a sequence without a row".to_owned()))?;
+    let row = rows.first().ok_or_else(|| ReadError::Corrupt("a sequence without a row".to_owned()))?;
     Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))
 }
 
-fn row(run: &str, sequence: &Subject, standby: &str, found: Option<&Found>, elapsed_us: u64) -> VerifyRow {
+fn row(run: &str, sequence: &Subject, standby: &str, found: Option<&SequenceResult>, elapsed_us: u64) -> VerifyRow {
     let (compared, verdict) = match found {
-        Some(Found::Agrees) => (true, Verdict::Held),
-        Some(Found::Wrong(..) | Found::Corrupt(_)) => (true, Verdict::Broken),
-        Some(Found::Unknown(_)) | None => (false, Verdict::Unknown),
+        Some(SequenceResult::Agrees) => (true, Verdict::Held),
+        Some(SequenceResult::Wrong(..) | SequenceResult::Corrupt(_)) => (true, Verdict::Broken),
+        Some(SequenceResult::Unknown(_)) | None => (false, Verdict::Unknown),
     };
     let count = |is: bool| compared.then_some(u64::from(is));
     VerifyRow {
@@ -230,10 +230,10 @@ fn row(run: &str, sequence: &Subject, standby: &str, found: Option<&Found>, elap
         standby: standby.to_owned(),
         rows_primary: compared.then_some(1),
         rows_standby: compared.then_some(1),
-        missing: count(matches!(found, Some(Found::Wrong(Wrong::Behind, _)))),
+        missing: count(matches!(found, Some(SequenceResult::Wrong(Wrong::Behind, _)))),
         extra: count(false),
-        different: count(matches!(found, Some(Found::Wrong(Wrong::Elsewhere | Wrong::Defined, _)))),
-        corrupt: count(matches!(found, Some(Found::Corrupt(_)))),
+        different: count(matches!(found, Some(SequenceResult::Wrong(Wrong::Elsewhere | Wrong::Defined, _)))),
+        corrupt: count(matches!(found, Some(SequenceResult::Corrupt(_)))),
         chunks: 0,
         rechecked: 0,
         elapsed_us,
@@ -258,7 +258,7 @@ mod tests {
     }
 
     /// Looks at a sequence as long as that is open, with these three reads in turn.
-    fn looked_at(all: impl Iterator<Item = [i64; 3]>) -> Option<Found> {
+    fn looked_at(all: impl Iterator<Item = [i64; 3]>) -> Option<SequenceResult> {
         let mut open = Open { ended: [Xid(2)].into(), ..Open::default() };
         all.take(LOOKS as usize).find_map(|reads| weigh(&reads.map(|last| Some(Ok(at(last)))), &mut open, false))
     }
@@ -266,12 +266,12 @@ mod tests {
     #[test]
     fn one_that_is_set_to_and_fro_is_not_wrong_for_looking_so_a_few_times() {
         let unlucky = [[1, 1_000, 1], [1_000, 1, 1_000], [1, 1_000, 1], [1_000, 1, 1_000], [1, 1, 1_000]];
-        assert!(matches!(looked_at(unlucky.into_iter()), Some(Found::Agrees)));
+        assert!(matches!(looked_at(unlucky.into_iter()), Some(SequenceResult::Agrees)));
     }
 
     #[test]
     fn one_that_is_elsewhere_is_wrong_whenever_the_primary_does_not_move() {
         let used = (1..).map(|n| if n % 3 == 0 { [n, 1_000, n + 1] } else { [n, 1_000, n] });
-        assert!(matches!(looked_at(used), Some(Found::Wrong(Wrong::Elsewhere, _))));
+        assert!(matches!(looked_at(used), Some(SequenceResult::Wrong(Wrong::Elsewhere, _))));
     }
 }

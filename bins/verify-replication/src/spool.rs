@@ -1,6 +1,6 @@
-//! Differences in the order in which they came: a few in memory, more in a temporary file that has no name.
+//! Differences in the order in which they came: a few in memory, the others in a temporary file without a name.
 //!
-//! The file is in the directory that `TMPDIR` names, else in `/tmp`, and goes with the program, however that ends.
+//! The file is in the directory that `TMPDIR` names, else in `/tmp`. It disappears when the program ends, however that is.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
@@ -24,20 +24,14 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// An empty one.
     pub(crate) fn new(limit: usize) -> Spool {
         Spool { buffer: Vec::new(), limit, file: None, count: 0 }
     }
 
-    /// How many it holds.
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Adds one.
-    ///
-    /// # Errors
-    /// If the temporary file cannot be made or written, as on a full disk.
     pub(crate) fn push(&mut self, difference: &Difference) -> Result<()> {
         encode(difference, &mut self.buffer);
         self.count += 1;

@@ -8,21 +8,20 @@ use cluster::ident::{literal, quote, shown};
 use cluster::session::Session;
 use tokio_postgres::error::SqlState;
 
-use crate::reader::{ANOTHER, Reader, Trouble, column};
+use crate::read_error::{ANOTHER, ReadError};
+use crate::reader::{Reader, column};
 
 /// A table or a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Subject {
     /// Its oid: the same on every physical standby.
     pub(crate) oid: u32,
-    /// Its schema.
     pub(crate) schema: String,
-    /// Its name.
     pub(crate) name: String,
 }
 
 impl Subject {
-    /// Whether the primary has it no more since it was found there. If that cannot be asked: no.
+    /// Whether it was dropped from the primary since it was found there. If that cannot be asked: no.
     pub(crate) fn is_dropped(&self, primary: &Session) -> bool {
         let sql = "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = $1)";
         primary.value(sql, &[&self.oid]).unwrap_or(false)
@@ -38,9 +37,9 @@ impl Subject {
         format!("{}.{}", quote(&self.schema), quote(&self.name))
     }
 
-    /// The rows `t` of this very relation, with a condition that more can be added to. By its name alone it could be another one
-    /// that has been given the name since. The server looks the name up a second time as it plans the statement, with the relation
-    /// locked, and refuses if that is not the one that is meant: in SQL nothing but a value that cannot be converted says that.
+    /// The rows `t` of this very relation, with a condition to which more can be added. Its name could have passed to another
+    /// relation. So the server looks the name up a second time when it plans the statement, with the relation locked, and
+    /// refuses another oid: by a value that cannot be converted, since SQL has no other way to raise an error.
     pub(crate) fn rows(&self) -> String {
         let (name, oid) = (self.quoted(), self.oid);
         let (again, refusal) = (literal(&name), literal(&format!("{} {ANOTHER}", self.title())));
@@ -63,7 +62,6 @@ pub(crate) fn quote_where_needed(name: &str) -> String {
 pub(crate) struct Subjects {
     /// Tables and materialized views; of partitioned tables the leaves.
     pub(crate) tables: Vec<Subject>,
-    /// Sequences.
     pub(crate) sequences: Vec<Subject>,
     /// What is not compared, each with why.
     pub(crate) left_out: Vec<String>,
@@ -73,22 +71,22 @@ pub(crate) struct Subjects {
     pub(crate) not_here: Vec<String>,
 }
 
-/// Finds what to compare: all of it, or what `names` say. With `say_others` the other databases are among what is left out.
+/// Finds what to compare: everything, or the relations of `names`. With `say_others`, `left_out` has the other databases.
 ///
 /// # Errors
-/// If a name leads to something that cannot be compared. One that leads to nothing is among [`Subjects::not_here`].
-pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], say_others: bool) -> Result<Subjects> {
+/// If a name leads to something that cannot be compared. A name that leads to nothing is in [`Subjects::not_here`].
+pub(crate) fn find(control: &Session, reader: &mut Reader, names: &[String], say_others: bool) -> Result<Subjects> {
     let mut subjects = Subjects::default();
     let mut left_out = Vec::new();
     if names.is_empty() {
         add(reader, None, &mut subjects, &mut left_out)?;
         if say_others {
-            left_out.extend(other_databases(door)?);
+            left_out.extend(other_databases(control)?);
         }
     }
     for name in names {
         let before = subjects.tables.len() + subjects.sequences.len();
-        let Some(oid) = resolve(door, name)? else {
+        let Some(oid) = resolve(control, name)? else {
             subjects.not_here.push(name.clone());
             continue;
         };
@@ -116,21 +114,15 @@ pub(crate) fn find(door: &Session, reader: &mut Reader, names: &[String], say_ot
 }
 
 /// The leaves of a partitioned table on a node that can be compared; none if it is not there.
-///
-/// # Errors
-/// If they cannot be asked for.
-pub(crate) fn leaves(reader: &mut Reader, partitioned: &Subject) -> Result<Vec<Subject>, Trouble> {
+pub(crate) fn leaves(reader: &mut Reader, partitioned: &Subject) -> Result<Vec<Subject>, ReadError> {
     let mut subjects = Subjects::default();
     add(reader, Some(partitioned.oid), &mut subjects, &mut Vec::new())?;
     Ok(subjects.tables)
 }
 
 /// The other databases of the cluster, as one remark.
-///
-/// # Errors
-/// If they cannot be asked for.
-pub(crate) fn other_databases(door: &Session) -> Result<Option<String>> {
-    let names: Vec<String> = door.value(
+pub(crate) fn other_databases(control: &Session) -> Result<Option<String>> {
+    let names: Vec<String> = control.value(
         "SELECT COALESCE(array_agg(datname::text ORDER BY datname), '{}') FROM pg_catalog.pg_database
           WHERE datallowconn AND datname <> pg_catalog.current_database()",
         &[],
@@ -146,13 +138,10 @@ const RESOLVE: &str = "
 
 /// Has the server resolve a name, first as it would stand in a statement, then letter by letter.
 /// `None` if there is none.
-///
-/// # Errors
-/// If it cannot be a name, or cannot be asked for.
-pub(crate) fn resolve(door: &Session, name: &str) -> Result<Option<u32>> {
+pub(crate) fn resolve(control: &Session, name: &str) -> Result<Option<u32>> {
     ensure!(!name.contains('\0'), "--table {name:?}: a name cannot hold a NUL");
     for text in [name.to_owned(), quote(name)] {
-        match door.value::<Option<u32>>(RESOLVE, &[&text]) {
+        match control.value::<Option<u32>>(RESOLVE, &[&text]) {
             Ok(Some(oid)) => return Ok(Some(oid)),
             Ok(None) => {}
             Err(error) if is_no_name(&error) => {}
@@ -174,7 +163,7 @@ fn is_no_name(error: &anyhow::Error) -> bool {
     sqlstate(error).is_some_and(|code| codes.contains(code))
 }
 
-fn add(reader: &mut Reader, oid: Option<u32>, to: &mut Subjects, left_out: &mut Vec<String>) -> Result<(), Trouble> {
+fn add(reader: &mut Reader, oid: Option<u32>, to: &mut Subjects, left_out: &mut Vec<String>) -> Result<(), ReadError> {
     for row in reader.rows(cluster::sql!("verify_relations"), &[&oid])? {
         let subject = Subject { oid: column(&row, 0)?, schema: column(&row, 1)?, name: column(&row, 2)? };
         let (kind, persistence): (&str, &str) = (column(&row, 3)?, column(&row, 4)?);

@@ -7,20 +7,19 @@ use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
 use crate::at_rest::Otherwise;
-use crate::found::Found;
 use crate::indexes::{self, Draw, Indexes, Tally};
 use crate::layout::{Blocks, Layout};
-use crate::localise::Settled;
 use crate::looks::{Changed, changed};
-use crate::node::{Node, Standby};
-use crate::reader::is_of_a_name;
-use crate::recheck::{Limits, Recheck};
-use crate::scan::{Sums, sums};
+use crate::node::{NodeSessions, Standby};
+use crate::proof::EndedXids;
+use crate::read_error::is_of_a_name;
+use crate::recheck::{Recheck, RecheckLimits};
+use crate::scan::{ChunkSums, sums};
+use crate::table_result::TableResult;
 
-/// Blocks from which on a table is worth more than one session: eight megabytes.
+/// A table with more blocks than this, eight megabytes, is read by more than one session.
 const WORTH_A_SESSION: u64 = 1024;
 
-/// How to compare.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     /// Blocks of one chunk.
@@ -30,7 +29,7 @@ pub(crate) struct Options {
     /// Rows to look up by each.
     pub(crate) draw: Draw,
     /// How long to try.
-    pub(crate) limits: Limits,
+    pub(crate) limits: RecheckLimits,
     /// Whether all rows that differ are asked for, and not only their counts.
     pub(crate) all_differences: bool,
 }
@@ -42,7 +41,7 @@ pub(crate) struct Finding {
     rows_standby: Option<u64>,
     chunks: u64,
     rechecked: u64,
-    pub(crate) found: Found,
+    pub(crate) found: TableResult,
     changed: Option<Changed>,
     otherwise: Option<Otherwise>,
     elapsed: Duration,
@@ -50,7 +49,7 @@ pub(crate) struct Finding {
 
 /// Compares one table on all standbys: all nodes are read at once, then each standby is judged.
 pub(crate) fn compare(
-    primary: &mut Node,
+    primary: &mut NodeSessions,
     standbys: &mut [Standby],
     layout: &Layout,
     options: Options,
@@ -60,34 +59,36 @@ pub(crate) fn compare(
         standby.catch_up_if_quick(primary, options.limits.catch_up);
     }
     let begun = Instant::now();
-    // Each session gets a share of a table that is one chunk.
+    // A table of one chunk is shared out to all sessions.
     let share = layout.blocks.div_ceil(primary.readers.len() as u64).max(WORTH_A_SESSION);
     let chunks = layout.chunks(options.chunk_blocks.min(share));
     let read = read_all(primary, standbys, layout, &chunks, progress);
     let scanned = begun.elapsed();
-    let finding = |(standby, there): (&mut Standby, Option<Sums>)| {
+    let finding = |(standby, on_standby): (&mut Standby, Option<ChunkSums>)| {
         let begun = Instant::now();
-        let mut finding = match (&mut standby.node, there) {
-            (Ok(node), Some(there)) => look(primary, node, layout, &chunks, &read.here, &there, options),
+        let mut finding = match (&mut standby.node, on_standby) {
+            (Ok(node), Some(on_standby)) => {
+                look(primary, node, layout, &chunks, &read.on_primary, &on_standby, options)
+            }
             (Err(_), _) => Finding::unread(None),
             (Ok(_), None) => Finding::unread(Some("it was not read".to_owned())),
         };
-        finding.rows_primary = rows(&read.here);
+        finding.rows_primary = rows(&read.on_primary);
         let scanned = if standby.node.is_ok() { scanned } else { Duration::ZERO };
         finding.elapsed = scanned + begun.elapsed();
         finding
     };
-    standbys.iter_mut().zip(read.there).map(finding).collect()
+    standbys.iter_mut().zip(read.on_standby).map(finding).collect()
 }
 
 /// The sums of one table on all nodes.
 struct Read {
-    here: Sums,
-    there: Vec<Option<Sums>>,
+    on_primary: ChunkSums,
+    on_standby: Vec<Option<ChunkSums>>,
 }
 
 fn read_all(
-    primary: &mut Node,
+    primary: &mut NodeSessions,
     standbys: &mut [Standby],
     layout: &Layout,
     chunks: &[Blocks],
@@ -95,13 +96,14 @@ fn read_all(
 ) -> Read {
     let alive = standbys.iter().filter(|standby| standby.node.is_ok()).count();
     if alive == 0 {
-        return Read { here: Vec::new(), there: standbys.iter().map(|_| None).collect() };
+        return Read { on_primary: Vec::new(), on_standby: standbys.iter().map(|_| None).collect() };
     }
     progress.begin(layout.table.title(), (chunks.len() * (alive + 1)) as u64);
-    let losses: Vec<_> = standbys.iter().filter_map(|standby| standby.node.as_ref().ok().map(Node::loss)).collect();
+    let losses: Vec<_> =
+        standbys.iter().filter_map(|standby| standby.node.as_ref().ok().map(NodeSessions::loss)).collect();
     let wanted = || losses.iter().any(|lost| lost.why().is_none()); // with nobody left there is nothing to compare with
     std::thread::scope(|scope| {
-        let there: Vec<_> = standbys
+        let on_standby: Vec<_> = standbys
             .iter_mut()
             .map(|standby| {
                 standby
@@ -111,72 +113,73 @@ fn read_all(
                     .map(|node| scope.spawn(|| sums(&mut node.readers, layout, chunks, || true, progress)))
             })
             .collect();
-        let here = sums(&mut primary.readers, layout, chunks, wanted, progress);
+        let on_primary = sums(&mut primary.readers, layout, chunks, wanted, progress);
         // A panic of a reader leaves no sums: nothing of it counts as read.
-        let there = there.into_iter().map(|handle| handle.map(|handle| handle.join().unwrap_or_default())).collect();
-        Read { here, there }
+        let on_standby =
+            on_standby.into_iter().map(|handle| handle.map(|handle| handle.join().unwrap_or_default())).collect();
+        Read { on_primary, on_standby }
     })
 }
 
-/// Judges one standby, if both nodes had the table in one shape from its layout on until the end.
+/// Compares one standby, and drops the result if the table did not keep its shape on both nodes until the end.
 fn look(
-    primary: &mut Node,
-    standby: &mut Node,
+    primary: &mut NodeSessions,
+    standby: &mut NodeSessions,
     layout: &Layout,
     chunks: &[Blocks],
-    here: &Sums,
-    there: &Sums,
+    on_primary: &ChunkSums,
+    on_standby: &ChunkSums,
     options: Options,
 ) -> Finding {
-    let finding = judge(primary, standby, layout, chunks, here, there, options);
+    let finding = judge(primary, standby, layout, chunks, on_primary, on_standby, options);
     if finding.is_unknown() && !standby.at_rest && finding.found.unknown.lines().any(|why| is_of_a_name(&why)) {
-        return Finding { changed: Some(Changed::Here), ..Finding::default() }; // whatever it is called by now
+        return Finding { changed: Some(Changed::Here), ..Finding::default() }; // it was renamed
     }
-    // The sum of a whole table in one statement is of one file. Those of its parts might miss a row that was moved.
+    // One statement reads one file. But several sums could miss a row that was moved between their parts.
     if finding.found.verdict() == Verdict::Held && chunks.len() == 1 && !standby.at_rest {
         return finding;
     }
     match changed(layout, primary, standby) {
         Ok(None) => finding,
         Ok(changed) => Finding { changed, ..Finding::default() },
-        Err(trouble) => Finding::unread(Some(trouble.to_string())),
+        Err(error) => Finding::unread(Some(error.to_string())),
     }
 }
 
 /// Compares the sums of one standby with the primary's, and looks into what differs.
 fn judge(
-    primary: &mut Node,
-    standby: &mut Node,
+    primary: &mut NodeSessions,
+    standby: &mut NodeSessions,
     layout: &Layout,
     chunks: &[Blocks],
-    here: &Sums,
-    there: &Sums,
+    on_primary: &ChunkSums,
+    on_standby: &ChunkSums,
     options: Options,
 ) -> Finding {
-    let mut finding = Finding { rows_standby: rows(there), ..Finding::default() };
-    let (limits, found) = (options.limits, Found::new(options.all_differences));
-    let mut recheck = Recheck { layout, primary, standby, limits, found, settled: Settled::default() };
+    let mut finding = Finding { rows_standby: rows(on_standby), ..Finding::default() };
+    let (limits, found) = (options.limits, TableResult::new(options.all_differences));
+    let mut recheck = Recheck { layout, primary, standby, limits, found, ended: EndedXids::default() };
     let mut unread = 0;
     for (index, chunk) in chunks.iter().enumerate() {
-        let pair = [here, there].map(|sums| sums.get(index).cloned().flatten());
-        let [Some(here), Some(there)] = pair else {
+        let pair = [on_primary, on_standby].map(|sums| sums.get(index).cloned().flatten());
+        let [Some(on_primary), Some(on_standby)] = pair else {
             unread += 1;
             continue;
         };
         let before = recheck.found.proven();
-        let looked = match (here, there) {
-            (Ok(here), Ok(there)) if here == there => Ok(true),
+        let looked = match (on_primary, on_standby) {
+            (Ok(on_primary), Ok(on_standby)) if on_primary == on_standby => Ok(true),
             (Ok(_), Ok(_)) => recheck.chunk(*chunk).map(|()| {
                 finding.rechecked += u64::from(recheck.found.proven() == before);
                 true
             }),
-            (here, there) => recheck.unread(*chunk, here.err().as_ref(), there.err().as_ref()),
+            (on_primary, on_standby) => recheck.unread(*chunk, on_primary.err().as_ref(), on_standby.err().as_ref()),
         };
         match looked {
             Ok(compared) => finding.chunks += u64::from(compared),
-            Err(trouble) => {
+            Err(error) => {
                 finding.chunks += 1;
-                recheck.found.unknown.push(format!("{chunk}: {trouble}"));
+                recheck.found.unknown.push(format!("{chunk}: {error}"));
                 break;
             }
         }
@@ -188,37 +191,37 @@ fn judge(
     finding.found = recheck.found;
     let rows = finding.rows_standby.unwrap_or(layout.blocks);
     if finding.found.damage.is_none() {
-        // Where the table itself is damaged, its indexes would only lead to the same pages, and they would count twice.
+        // The indexes of a damaged table would lead to the same damaged pages, and these would count twice.
         indexes::check(primary, standby, layout, rows, (options.indexes, options.draw), &mut finding.found);
     }
     finding
 }
 
 /// The rows of a node, if all of its chunks were read.
-fn rows(sums: &Sums) -> Option<u64> {
+fn rows(sums: &ChunkSums) -> Option<u64> {
     let rows = sums.iter().map(|sum| sum.as_ref()?.as_ref().ok().map(|sum| sum.rows)).sum::<Option<u64>>()?;
     (!sums.is_empty()).then_some(rows)
 }
 
 impl Finding {
-    /// A finding of a table that could not be read at all, because of `why`; of a standby that is given up, that is
-    /// said once for all tables.
+    /// The table could not be read at all, because of `why`. `None` if the standby was given up: one message says that for
+    /// all tables.
     pub(crate) fn unread(why: Option<String>) -> Finding {
-        Finding { found: Found::unread(why), ..Finding::default() }
+        Finding { found: TableResult::unread(why), ..Finding::default() }
     }
 
-    /// A finding of what only a copy has: all of its rows are extra.
+    /// Only the copy has the table: all of its rows are extra.
     pub(crate) fn only_there(rows: u64) -> Finding {
         let otherwise = Some(Otherwise::OnlyThere);
         Finding { rows_primary: Some(0), rows_standby: Some(rows), otherwise, ..Finding::default() }
     }
 
-    /// Whether nothing is proven of it.
+    /// Whether nothing is proven.
     pub(crate) fn is_unknown(&self) -> bool {
         self.verdict() == Verdict::Unknown
     }
 
-    /// The same finding of a copy at rest that has the table otherwise.
+    /// The same finding for a copy at rest whose table differs as a whole.
     pub(crate) fn with_otherwise(self, otherwise: Otherwise) -> Finding {
         Finding { otherwise: Some(otherwise), ..self }
     }
@@ -237,12 +240,12 @@ impl Finding {
         &self.found.tally
     }
 
-    /// Which node's change made it worth nothing.
+    /// The node whose change made the finding useless.
     pub(crate) fn changed(&self) -> Option<Changed> {
         self.changed
     }
 
-    /// Says for eyes what is not as it should be: which rows, not what is in them. [`Finding::reasons`] are another matter.
+    /// Tells people which rows and blocks are wrong, without their values. Why something is unknown is in [`Finding::reasons`].
     pub(crate) fn tell(&self, table: &str, standby: &str, progress: &Progress) {
         let found = &self.found;
         for (what, rows) in [("missing", &found.missing), ("extra", &found.extra), ("different", &found.different)] {
@@ -256,11 +259,11 @@ impl Finding {
         }
     }
 
-    /// The row that tells it.
+    /// The row of `verify.csv`.
     pub(crate) fn row(&self, run: &str, table: &str, standby: &str) -> VerifyRow {
         let elapsed_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
         let compared = if self.rows_standby.is_some() { self.rows_primary.unwrap_or(0) } else { 0 };
-        // Of a table of which nothing was compared, nothing is known: not even that nothing is missing.
+        // If nothing of a table was compared, nothing is known, not even that no row is missing.
         let absent = self.otherwise == Some(Otherwise::Absent);
         let missing = if absent { self.rows_primary } else { None };
         let extra = if self.otherwise == Some(Otherwise::OnlyThere) { self.rows_standby } else { None };
@@ -290,7 +293,6 @@ impl Finding {
     }
 }
 
-/// A count per second.
 pub(crate) fn per_second(count: u64, elapsed_us: u64) -> u64 {
     count.saturating_mul(1_000_000).checked_div(elapsed_us).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! All tables of a database: which is compared when, and what is told of each.
+//! All tables of a database: the order in which they are compared, and the report on each.
 
 use anyhow::Result;
 
@@ -11,9 +11,6 @@ use crate::{locked, looks};
 
 impl Verify<'_> {
     /// All tables: first those that nobody has locked, then the others, once.
-    ///
-    /// # Errors
-    /// If stdout cannot be written, or a signal came.
     pub(crate) fn tables(&mut self, subjects: &Subjects) -> Result<()> {
         let (mut types, mut locked) = (Types::default(), Vec::new());
         for table in &subjects.tables {
@@ -41,7 +38,7 @@ impl Verify<'_> {
         self.found(table, findings)
     }
 
-    /// A table that was waited for in vain: unknown where it is locked, and compared where it is not.
+    /// A table whose lock was not released in time: unknown on nodes where it is locked, and compared on the others.
     fn locked_table(&mut self, table: &Subject, types: &mut Types) -> Result<()> {
         if let Some(why) = locked::why(&mut self.primary, table) {
             let findings = self.standbys.iter().map(|_| Finding::unread(Some(why.clone()))).collect();
@@ -63,11 +60,11 @@ impl Verify<'_> {
         self.found(table, findings)
     }
 
-    /// Tells what was found of a table, but for one that is gone from the primary meanwhile.
+    /// Reports on a table, unless it was dropped from the primary meanwhile.
     fn found(&mut self, table: &Subject, findings: Vec<Finding>) -> Result<()> {
         program::stop::check()?; // what a signal cut short is no finding
         let title = table.title();
-        let dropped = findings.iter().any(Finding::is_unknown) && table.is_dropped(&self.primary.door);
+        let dropped = findings.iter().any(Finding::is_unknown) && table.is_dropped(&self.primary.control);
         if dropped {
             self.coverage.left_out.push(format!("{title} (dropped meanwhile)"));
         }
@@ -78,7 +75,7 @@ impl Verify<'_> {
             }
             finding.tell(&title, &standby.name, &self.account.progress);
             self.coverage.read_indexes(&standby.name, finding.tally());
-            for why in with_hint(finding.reasons(), table, &self.primary.door) {
+            for why in with_hint(finding.reasons(), table, &self.primary.control) {
                 self.causes.add(why, &title, &standby.name);
             }
             rows.push(finding.row(&self.account.run, &title, &standby.name));

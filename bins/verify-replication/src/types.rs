@@ -1,11 +1,11 @@
-//! What columns are made of: a type with all the types in it (elements, attributes, bounds, what a domain is over).
+//! The types of columns, each with all types in it (elements, attributes, bounds, the base of a domain).
 
 use std::collections::HashMap;
 
 use crate::fingerprint::HashOf;
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 
-/// One type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     /// Whether it and all in it have a send function.
@@ -28,10 +28,7 @@ impl Types {
     }
 
     /// Asks for those of these types that are not known yet.
-    ///
-    /// # Errors
-    /// Why they could not be read.
-    pub(crate) fn learn(&mut self, reader: &mut Reader, oids: &[u32]) -> Result<(), Trouble> {
+    pub(crate) fn learn(&mut self, reader: &mut Reader, oids: &[u32]) -> Result<(), ReadError> {
         let new: Vec<u32> = oids.iter().copied().filter(|oid| !self.kinds.contains_key(oid)).collect();
         if new.is_empty() {
             return Ok(());
@@ -44,18 +41,12 @@ impl Types {
     }
 
     /// A type that was asked for.
-    ///
-    /// # Errors
-    /// If the server does not know it (any more).
-    pub(crate) fn get(&self, oid: u32) -> Result<&Kind, Trouble> {
-        self.kinds.get(&oid).ok_or_else(|| Trouble::Unread(format!("type {oid} is gone")))
+    pub(crate) fn get(&self, oid: u32) -> Result<&Kind, ReadError> {
+        self.kinds.get(&oid).ok_or_else(|| ReadError::Unread(format!("type {oid} is gone")))
     }
 
     /// How this server hashes bytes: asked once.
-    ///
-    /// # Errors
-    /// Why it could not be asked.
-    pub(crate) fn hash_of(&mut self, reader: &mut Reader) -> Result<HashOf, Trouble> {
+    pub(crate) fn hash_of(&mut self, reader: &mut Reader) -> Result<HashOf, ReadError> {
         if let Some(known) = self.hash {
             return Ok(known);
         }

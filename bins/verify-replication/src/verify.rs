@@ -1,8 +1,8 @@
-//! The comparison of one database on all standbys, from the first session to the last word.
+//! The comparison of one database on all standbys, from the first session to the last message.
 
 use anyhow::{Result, ensure};
 use cluster::args::Cluster;
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::session::Session;
 use cluster::topology;
 use report::ledger::Ledger;
@@ -13,7 +13,7 @@ use crate::args::Args;
 use crate::causes::Causes;
 use crate::coverage::Coverage;
 use crate::indexes::Indexes;
-use crate::node::{Node, Standby};
+use crate::node::{NodeSessions, Standby};
 use crate::subject::{self, Subjects};
 use crate::table::{Finding, Options};
 use crate::{APPLICATION, catalogs, collation, descent, ledger, sequences};
@@ -34,7 +34,7 @@ pub(crate) struct Verify<'a> {
     scope: Scope,
     equal: Equal,
     pub(crate) options: Options,
-    pub(crate) primary: Node,
+    pub(crate) primary: NodeSessions,
     pub(crate) standbys: Vec<Standby>,
     pub(crate) coverage: Coverage,
     pub(crate) causes: Causes,
@@ -51,22 +51,22 @@ impl Verify<'_> {
     ) -> Result<Verify<'a>> {
         let (how, at_rest) = (args.opening(), args.at_rest);
         let found = match (args.equal(), at_rest) {
-            (Equal::Values, _) => topology::by_value(cluster, Role::Monitor, APPLICATION)?,
-            (Equal::Bytes, true) => topology::as_they_stand(cluster, Role::Monitor, APPLICATION)?,
-            (Equal::Bytes, false) => topology::ask(cluster, Role::Monitor, APPLICATION)?,
+            (Equal::Values, _) => topology::by_value(cluster, LoginKind::Monitor, APPLICATION)?,
+            (Equal::Bytes, true) => topology::as_they_stand(cluster, LoginKind::Monitor, APPLICATION)?,
+            (Equal::Bytes, false) => topology::ask(cluster, LoginKind::Monitor, APPLICATION)?,
         };
         if !at_rest {
             cluster.check_primary(&found.primary.0)?;
         }
-        let (node, door) = found.primary;
-        let primary = Node::open(cluster, &node, door, how)?;
+        let (node, control) = found.primary;
+        let primary = NodeSessions::open(cluster, &node, control, how)?;
         let mut standbys = Vec::new();
-        let database = database(&primary.door)?;
-        for (node, door) in found.standbys {
+        let database = database(&primary.control)?;
+        for (node, control) in found.standbys {
             if args.equal() == Equal::Bytes {
-                check_database(&database, &primary.door, &door)?;
+                check_database(&database, &primary.control, &control)?;
             }
-            let opened = Node::open(cluster, &node, door, how);
+            let opened = NodeSessions::open(cluster, &node, control, how);
             if let Ok(node) = &opened {
                 collation::check(node, &account.progress);
             }
@@ -84,8 +84,8 @@ impl Verify<'_> {
     }
 
     /// A session for short questions on the primary.
-    pub(crate) fn door(&self) -> &Session {
-        &self.primary.door
+    pub(crate) fn control(&self) -> &Session {
+        &self.primary.control
     }
 
     /// The standbys, also those that cannot be reached.
@@ -102,7 +102,7 @@ impl Verify<'_> {
             return self.all_by_value(names, ledger);
         }
         let subjects =
-            &subject::find(&self.primary.door, &mut self.primary.readers[0], names, self.scope.other_databases)?;
+            &subject::find(&self.primary.control, &mut self.primary.readers[0], names, self.scope.other_databases)?;
         let mut only_there = self.only_there(&subjects.not_here)?;
         let (partitions, parted) = self.partitions(&subjects.partitioned)?;
         only_there.extend(partitions);
@@ -121,9 +121,6 @@ impl Verify<'_> {
     }
 
     /// Begins with the database, once it is known what to compare.
-    ///
-    /// # Errors
-    /// If stdout cannot be written, or a signal came.
     pub(crate) fn begin(&mut self) -> Result<()> {
         self.account.begin_database(&self.database)?;
         if !self.scope.other_databases {
@@ -214,9 +211,6 @@ impl Verify<'_> {
     }
 
     /// Looks for what was acknowledged, if there is a ledger.
-    ///
-    /// # Errors
-    /// If stdout cannot be written, or a signal came.
     pub(crate) fn ledger(&mut self, ledger: Option<&Ledger>) -> Result<()> {
         let Some(ledger) = ledger else { return Ok(()) };
         let limit = self.options.limits.catch_up;
@@ -232,17 +226,18 @@ impl Verify<'_> {
         self.emit(rows)
     }
 
-    /// Whether every standby is given up: then the primary need not be read, which may be gone itself.
+    /// Whether every standby is given up. Then the primary, which may be gone itself, need not be read.
     fn nobody_left(&self) -> bool {
         self.standbys.iter().all(|standby| standby.node.is_err())
     }
 
-    /// Gives up who has gone while it was read, and says of each once why. With the primary all go, in one line.
+    /// Gives up each standby that was lost while it was read, with one message. If the primary is lost, so are all, in one
+    /// message.
     fn give_up_lost(&mut self) {
         let primary_gone = self.primary.is_gone();
         for standby in &mut self.standbys {
-            standby.node.iter_mut().for_each(Node::revive);
-            let gone = standby.node.as_ref().ok().filter(|node| node.is_gone()).map(Node::why_gone);
+            standby.node.iter_mut().for_each(NodeSessions::revive);
+            let gone = standby.node.as_ref().ok().filter(|node| node.is_gone()).map(NodeSessions::why_gone);
             if let Some(why) = gone {
                 standby.node = Err(why);
             }
@@ -250,15 +245,16 @@ impl Verify<'_> {
                 && !standby.told
                 && !primary_gone
             {
-                self.account.progress.warn(&format!("{} is unknown from here on: {why}", standby.name));
+                self.account.progress.warn(&format!("{} is excluded from further checks: {why}", standby.name));
                 standby.told = true;
             }
         }
         if primary_gone && self.standbys.iter().any(|standby| !standby.told) {
             let why = self.primary.why_gone();
-            self.account
-                .progress
-                .warn(&format!("{} is gone, and all is unknown from here on: {why}", self.primary.name));
+            self.account.progress.warn(&format!(
+                "{} is gone, so all standbys are excluded from further checks: {why}",
+                self.primary.name
+            ));
             for standby in &mut self.standbys {
                 standby.node = Err(why.clone());
                 standby.told = true;
@@ -267,9 +263,6 @@ impl Verify<'_> {
     }
 
     /// Writes rows, joins their verdicts, and notes who is gone.
-    ///
-    /// # Errors
-    /// If stdout cannot be written.
     pub(crate) fn emit(&mut self, rows: Vec<VerifyRow>) -> Result<()> {
         self.give_up_lost();
         for mut row in rows {

@@ -1,5 +1,5 @@
-//! Commits on the primary that wait for a synchronous standby: visible there and not yet here, they keep rows from agreeing
-//! and tables locked, for as long as no such standby answers.
+//! Commits on the primary that wait for a synchronous standby. They are visible on the standby and not yet on the primary, so
+//! rows do not agree and tables stay locked for as long as no synchronous standby answers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use cluster::session::Session;
 
 use crate::tid::Xid;
 
-/// How long one of them is seen to wait before it counts as stuck: one that goes on does so within milliseconds.
+/// How long a commit has to be seen waiting before it counts as stuck. Other commits go on within milliseconds.
 const STUCK: Duration = Duration::from_secs(8);
 
 /// The commits that were seen to wait, by the process, and since when.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cluster::args::Cluster;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
 use lab::conf::SyncMode;
 use lab::pooler::{Options, Pooled};
@@ -90,7 +90,7 @@ fn session(file: &ClusterFile, name: &str) -> Session {
     let cluster = Cluster::from_file(file.clone());
     Session::open(
         name,
-        &cluster.info(cluster.node(name).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+        &cluster.info(cluster.node(name).unwrap(), LoginKind::Admin).unwrap().with_setting("search_path", "public"),
         "test",
     )
     .unwrap()

@@ -1,4 +1,4 @@
-//! Where the primary is: asked of all nodes at once while it is not known, over sessions that stay open.
+//! Finds the primary: while it is not known, all nodes are asked at once, over sessions that stay open.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,33 +11,32 @@ use program::clock::Clock;
 use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
 
-use crate::session::{Settings, cannot_heal};
+use crate::session::{SessionSettings, cannot_heal};
 
-/// Pause between two questions to a standby that may be promoted any moment, in microseconds.
+/// Pause between two questions to a standby, in microseconds. It may be promoted at any time.
 const ASK_PAUSE_US: u64 = 1_000;
 
 /// Pause between two attempts to connect to a node that refuses, in microseconds. A refusal costs little; a server that
 /// starts up is noticed this soon.
 const CONNECT_PAUSE_US: u64 = 5_000;
 
-/// Time for a node to answer a probe: a frozen one must not keep its probe for long.
+/// Time for a node to answer a probe: a frozen node must not hold up its probe for long.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Out of recovery is not writable: some managers keep a node read-only for a while after its promotion.
 const IS_WRITABLE: &str = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool";
 
-/// Looks for the primary among the nodes.
 pub(crate) struct Finder {
     current: watch::Sender<Option<usize>>,
     last_seen: RefCell<Vec<String>>,
-    /// Which nodes said what cannot heal when they were asked last.
+    /// For each node whether its last answer was an error that cannot heal.
     closed: RefCell<Vec<bool>>,
     all_closed: Notify,
 }
 
 impl Finder {
     /// Starts to look, with one probe per node.
-    pub(crate) fn start(settings: &Rc<Settings>, clock: Clock) -> Result<Rc<Finder>> {
+    pub(crate) fn start(settings: &Rc<SessionSettings>, clock: Clock) -> Result<Rc<Finder>> {
         let finder = Rc::new(Finder::of(settings.nodes.len()));
         for node in 0..settings.nodes.len() {
             let probe = Probe {
@@ -52,7 +51,7 @@ impl Finder {
         Ok(finder)
     }
 
-    /// Knows of no primary yet, and asks nobody.
+    /// A finder that knows of no primary yet and has no probes.
     pub(crate) fn of(nodes: usize) -> Finder {
         Finder {
             current: watch::Sender::new(None),
@@ -62,7 +61,7 @@ impl Finder {
         }
     }
 
-    /// The primary, as soon as there is one.
+    /// Waits for a primary.
     pub(crate) async fn find(&self) -> usize {
         let mut current = self.current.subscribe();
         loop {
@@ -70,7 +69,7 @@ impl Finder {
                 return node;
             }
             if current.changed().await.is_err() {
-                std::future::pending::<()>().await; // we hold the sender: this cannot be
+                std::future::pending::<()>().await; // cannot happen: `self` holds the sender
             }
         }
     }
@@ -78,7 +77,7 @@ impl Finder {
     /// Waits until another node than this one is the primary.
     pub(crate) async fn found_beside(&self, node: usize) {
         let mut current = self.current.subscribe();
-        // We hold the sender: it cannot be that nobody will tell.
+        // This returns no error: `self` holds the sender.
         let _ = current.wait_for(|found| found.is_some_and(|found| found != node)).await;
     }
 
@@ -102,7 +101,7 @@ impl Finder {
         });
     }
 
-    /// Waits until every node has said something that cannot heal.
+    /// Waits until the last answer of every node was an error that cannot heal.
     pub(crate) async fn all_closed(&self) {
         self.all_closed.notified().await;
     }
@@ -128,7 +127,7 @@ impl Finder {
 
 struct Probe {
     node: usize,
-    settings: Rc<Settings>,
+    settings: Rc<SessionSettings>,
     finder: Rc<Finder>,
     alarm: Alarm,
     client: Option<(Client, AbortOnDrop)>,

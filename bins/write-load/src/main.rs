@@ -6,24 +6,23 @@
 //! Exit code 0: writes were acknowledged; 2: none was, or the ledger could not be kept. 130/143: interrupted, the
 //! ledger is complete all the same.
 
+mod client;
 mod finder;
-mod journal;
 mod outcome;
+mod recorder;
 mod schedule;
 mod session;
 mod turns;
-mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, bail, ensure};
 use clap::Parser;
 use cluster::args::{Cluster, ClusterArgs, Node};
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::own::is_pooled;
 use cluster::session::Session;
 use cluster::topology;
@@ -35,11 +34,11 @@ use program::stop;
 use program::{duration, progress::Progress};
 use report::verdict::Verdict;
 
+use crate::client::{Common, LoadClient};
 use crate::finder::Finder;
-use crate::journal::{Held as _, Journal, Shared};
+use crate::recorder::{Recorder, SharedRecorder};
 use crate::schedule::{Arrivals, Rate};
 use crate::turns::Turns;
-use crate::worker::{Common, Worker};
 
 /// Writes one row per transaction at a fixed rate, goes on through failovers, and keeps a ledger of what it was told.
 #[derive(Parser)]
@@ -95,7 +94,7 @@ that one is gone. Exit codes: 0 writes were acknowledged, 2 none was or the ledg
 /// Time to find a primary and connect all clients at the start.
 const BEGIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Time that writes in flight get after a signal.
+/// How long writes in flight may take after a signal.
 const HURRY: Duration = Duration::from_millis(500);
 
 /// Length of a row of load, in microseconds.
@@ -118,33 +117,34 @@ fn run() -> Result<Verdict> {
     };
     let seconds = if ledger_on_stdout { None } else { Some(Sink::stdout()?) };
     refuse_what_cannot_be_loaded(&cluster)?;
-    let journal = Arc::new(Mutex::new(Journal::new(run.clone(), ledger, seconds, args.clients)));
-    let parked = journal.clone();
+    let recorder = SharedRecorder::new(Recorder::new(run.clone(), ledger, seconds, args.clients));
+    let parked = recorder.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(move || parked.held().flush_when_idle())
+        .on_thread_park(move || parked.lock().flush_when_idle())
         .build()?;
-    let result = tokio::task::LocalSet::new().block_on(&runtime, load(&args, &run, &cluster, &journal));
-    let finished = journal.held().finish();
+    let result = tokio::task::LocalSet::new().block_on(&runtime, load(&args, &run, &cluster, &recorder));
+    let finished = recorder.lock().finish();
     let ended = result.and(finished);
     // A reader that has gone must not turn a load that nobody acknowledged into a pass.
-    if !(journal.held().is_in_vain() && ended.as_ref().is_err_and(Error::is::<Closed>)) {
+    if !(recorder.lock().is_in_vain() && ended.as_ref().is_err_and(Error::is::<Closed>)) {
         ended?;
     }
-    Progress::new(args.quiet).say(&journal.held().summary());
+    Progress::new(args.quiet).say(&recorder.lock().summary());
     stop::check()?;
-    ensure!(journal.held().acks() > 0, "no write was acknowledged");
+    ensure!(recorder.lock().acks() > 0, "no write was acknowledged");
     Ok(Verdict::Held)
 }
 
-/// Two nodes out of recovery: whichever the load took, its ledger would tell of half of what happens. And a pooler before
-/// a node: what is set for a session would stay for others.
+/// Refuses two nodes out of recovery: whichever of them the load took, its ledger would hold half of what happens. Refuses
+/// a pooler before a node: what is set for our session would stay for other clients.
 fn refuse_what_cannot_be_loaded(cluster: &Cluster) -> Result<()> {
     let is_primary = |node: &Node| -> Result<bool> {
-        let info = cluster.info(node, Role::Application)?;
+        let info = cluster.info(node, LoginKind::Application)?;
         topology::is_primary(&Session::open_first(&node.name, &info, "understudy write-load")?)
     };
-    // All at once, or a node that does not answer would hold up the others. What cannot be asked is looked for later.
+    // All are asked at once, or a node that does not answer would hold up the others. A node that cannot be asked now is
+    // left to the finder.
     let answers: Vec<_> = std::thread::scope(|scope| {
         let asking: Vec<_> = cluster.nodes.iter().map(|node| scope.spawn(move || is_primary(node))).collect();
         asking.into_iter().filter_map(|asking| asking.join().ok()).collect()
@@ -161,49 +161,52 @@ fn refuse_what_cannot_be_loaded(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-async fn load(args: &Args, run: &Run, cluster: &Cluster, journal: &Shared) -> Result<()> {
+async fn load(args: &Args, run: &Run, cluster: &Cluster, recorder: &SharedRecorder) -> Result<()> {
     let application_name = format!("understudy {}", run.name);
     let nodes = cluster
         .nodes
         .iter()
-        .map(|node| Ok((node.name.clone(), cluster.info(node, Role::Application)?)))
+        .map(|node| Ok((node.name.clone(), cluster.info(node, LoginKind::Application)?)))
         .collect::<Result<Vec<_>>>()?;
-    let settings =
-        Rc::new(session::Settings { application_name, synchronous_commit: args.synchronous_commit.clone(), nodes });
+    let settings = Rc::new(session::SessionSettings {
+        application_name,
+        synchronous_commit: args.synchronous_commit.clone(),
+        nodes,
+    });
     let finder = Finder::start(&settings, run.clock)?;
     let turns = Turns::start(&finder);
-    let common = Rc::new(Common { run: run.clone(), settings, finder, turns, journal: journal.clone() });
+    let common = Rc::new(Common { run: run.clone(), settings, finder, turns, recorder: recorder.clone() });
     let progress = Progress::new(args.quiet);
     progress.step(format!("connecting {} clients", args.clients));
-    let begin = async {
-        let clients = (0..args.clients).map(|number| Worker::connect(number, &common));
-        let workers = try_join_all(clients).await?;
-        anyhow::Ok(workers)
-    };
-    let workers = tokio::select! {
+    let begin = async { try_join_all((0..args.clients).map(|number| LoadClient::connect(number, &common))).await };
+    let clients = tokio::select! {
         begun = tokio::time::timeout(BEGIN_DEADLINE, begin) => match begun {
             Ok(connected) => connected?,
-            Err(_) => bail!("no primary within {BEGIN_DEADLINE:?} that takes all {} clients: {}", args.clients, common.finder.last_seen()),
+            Err(_) => bail!(
+                "no primary within {BEGIN_DEADLINE:?} that takes all {} clients: {}",
+                args.clients,
+                common.finder.last_seen()
+            ),
         },
         () = common.finder.all_closed() => bail!("no node lets the load in: {}", common.finder.last_seen()),
         _ = stop::stopped() => return Ok(()),
     };
-    if let Some(worker) = workers.first() {
-        worker.refuse_a_run_with_rows().await?;
+    if let Some(client) = clients.first() {
+        client.refuse_a_run_with_rows().await?;
     }
     progress.finish();
-    write(args, run, workers, journal).await
+    write(args, run, clients, recorder).await
 }
 
-/// Runs all workers until it is time to stop, with a row for each second.
-async fn write(args: &Args, run: &Run, workers: Vec<Worker>, journal: &Shared) -> Result<()> {
+/// Runs all clients until it is time to stop, with a row for each second.
+async fn write(args: &Args, run: &Run, clients: Vec<LoadClient>, recorder: &SharedRecorder) -> Result<()> {
     let begin_us = run.clock.now_us();
     let (end_now, ending) = tokio::sync::watch::channel(None);
     let mut tasks = tokio::task::JoinSet::new();
-    for worker in workers {
-        let schedule = schedule::Schedule::new(args.rate, args.arrivals, args.seed, worker.number(), args.clients);
-        let limits = worker::Limits { op_timeout: args.op_timeout, max_behind: args.max_behind };
-        tasks.spawn_local(worker.run(schedule, begin_us, limits, ending.clone()));
+    for client in clients {
+        let schedule = schedule::Schedule::new(args.rate, args.arrivals, args.seed, client.number(), args.clients);
+        let limits = client::LoadLimits { op_timeout: args.op_timeout, max_behind: args.max_behind };
+        tasks.spawn_local(client.run(schedule, begin_us, limits, ending.clone()));
     }
     let mut due = schedule::DueCounter::new(args.rate, args.arrivals, args.seed, args.clients);
     let end_us = args.duration.map(|duration| begin_us + duration.as_micros() as u64);
@@ -214,16 +217,16 @@ async fn write(args: &Args, run: &Run, workers: Vec<Worker>, journal: &Shared) -
         tokio::select! {
             ticked = tick.until(tick_us) => {
                 ticked?;
-                journal.held().end_second(due.until(tick_us - begin_us))?;
+                recorder.lock().end_second(due.until(tick_us - begin_us))?;
                 if end_us.is_some_and(|end| tick_us >= end) {
                     break;
                 }
             }
             _ = stop::stopped() => break,
             Some(ended) = tasks.join_next() => {
-                // A worker ends by itself only because something is wrong with us: the ledger, the settings.
+                // A client ends by itself only if something is wrong on our side: the ledger or the settings.
                 ended??;
-                bail!("a worker ended before it was told to");
+                bail!("a client ended before it was told to");
             }
         }
     }
@@ -234,16 +237,16 @@ async fn write(args: &Args, run: &Run, workers: Vec<Worker>, journal: &Shared) -
         while let Some(ended) = tasks.join_next().await {
             ended??;
         }
-        journal.held().end_last_second(due_last)
+        recorder.lock().end_last_second(due_last)
     };
     tokio::select! {
         drained = drained => drained,
-        // What is still in flight then has no outcome in the ledger, and so is unknown.
+        // A write that is still in flight then has no outcome in the ledger, so it is unknown.
         () = hurried() => Ok(()),
     }
 }
 
-/// Comes true a moment after a signal: whoever sent it does not want to wait for answers.
+/// Completes shortly after a signal: whoever sent it does not want to wait for answers.
 async fn hurried() {
     stop::signalled().await;
     tokio::time::sleep(HURRY).await;

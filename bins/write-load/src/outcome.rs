@@ -3,11 +3,11 @@
 use report::ledger::Outcome;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-/// Where in the server a sync wait that was given up says so.
+/// The function of the server that reports the end of a sync wait before the standby has answered.
 const SYNC_WAIT_ROUTINE: &str = "SyncRepWaitForLSN";
 
-/// Whether a notice says that the server stopped waiting for its standby: what follows looks like an ack, and is one
-/// of the local commit only.
+/// Whether a notice says that the server stopped waiting for its standby. The answer that follows looks like an ack, but
+/// confirms the local commit only.
 pub(crate) fn gave_up_sync_wait(notice: &DbError) -> bool {
     notice.routine() == Some(SYNC_WAIT_ROUTINE)
 }

@@ -1,4 +1,4 @@
-//! When writes are due. In an open loop that is fixed from the start: a slow server does not get fewer of them.
+//! When writes are due. In an open loop this is fixed from the start: a slow server does not get fewer writes.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use rand::Rng as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-/// How many writes per second.
+/// Writes per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rate {
     /// Open loop: this many are due per second.
@@ -39,27 +39,27 @@ pub(crate) enum Arrivals {
     Poisson,
 }
 
-/// The due times of one worker, in microseconds after the begin of the load. Endless.
+/// The due times of one client, in microseconds after the begin of the load. Endless.
 pub(crate) enum Schedule {
     /// Whenever the last write has been answered.
     Closed,
-    /// Worker w of n: every n-th of the writes that are due evenly.
+    /// Client w of n: every n-th of the writes that are due evenly.
     Uniform { next: u64, step: u64, rate: u64 },
-    /// A Poisson process of the worker's own.
+    /// A Poisson process of the client's own.
     Poisson { at_us: f64, mean_us: f64, random: Box<ChaCha8Rng> },
 }
 
 impl Schedule {
-    pub(crate) fn new(rate: Rate, arrivals: Arrivals, seed: u64, worker: u32, workers: u32) -> Schedule {
+    pub(crate) fn new(rate: Rate, arrivals: Arrivals, seed: u64, client: u32, clients: u32) -> Schedule {
         match (rate, arrivals) {
             (Rate::Max, _) => Schedule::Closed,
             (Rate::PerSecond(rate), Arrivals::Uniform) => {
-                Schedule::Uniform { next: u64::from(worker), step: u64::from(workers), rate }
+                Schedule::Uniform { next: u64::from(client), step: u64::from(clients), rate }
             }
             (Rate::PerSecond(rate), Arrivals::Poisson) => {
                 let mut random = ChaCha8Rng::seed_from_u64(seed);
-                random.set_stream(u64::from(worker));
-                let mean_us = 1e6 * f64::from(workers) / rate as f64;
+                random.set_stream(u64::from(client));
+                let mean_us = 1e6 * f64::from(clients) / rate as f64;
                 Schedule::Poisson { at_us: 0.0, mean_us, random: Box::new(random) }
             }
         }
@@ -70,12 +70,12 @@ impl Schedule {
         match self {
             Schedule::Closed => None,
             Schedule::Uniform { next, step, rate } => {
-                let due_us = u128::from(*next) * 1_000_000 / u128::from(*rate);
+                let scheduled_us = u128::from(*next) * 1_000_000 / u128::from(*rate);
                 *next += *step;
-                Some(u64::try_from(due_us).unwrap_or(u64::MAX))
+                Some(u64::try_from(scheduled_us).unwrap_or(u64::MAX))
             }
             Schedule::Poisson { at_us, mean_us, random } => {
-                // 1 − x, because x can be 0 and the logarithm of 0 is no time.
+                // 1 − x, because x can be 0, and 0 has no logarithm.
                 *at_us -= *mean_us * (1.0 - random.random::<f64>()).ln();
                 Some(*at_us as u64)
             }
@@ -83,17 +83,17 @@ impl Schedule {
     }
 }
 
-/// Counts what becomes due, whether or not the workers get to it.
+/// Counts what becomes due, whether or not the clients get to it.
 pub(crate) struct DueCounter(Vec<(Schedule, Option<u64>)>);
 
 impl DueCounter {
-    pub(crate) fn new(rate: Rate, arrivals: Arrivals, seed: u64, workers: u32) -> DueCounter {
-        let with_next = |worker| {
-            let mut schedule = Schedule::new(rate, arrivals, seed, worker, workers);
+    pub(crate) fn new(rate: Rate, arrivals: Arrivals, seed: u64, clients: u32) -> DueCounter {
+        let with_next = |client| {
+            let mut schedule = Schedule::new(rate, arrivals, seed, client, clients);
             let next = schedule.next();
             (schedule, next)
         };
-        DueCounter((0..workers).map(with_next).collect())
+        DueCounter((0..clients).map(with_next).collect())
     }
 
     /// How many writes became due since the last time, up to `us` after the begin; `None` in a closed loop.
@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn even_writes_of_all_workers_interleave_without_drift() {
         let mut due: Vec<u64> = (0..3)
-            .flat_map(|worker| {
-                let mut schedule = Schedule::new(Rate::PerSecond(300), Arrivals::Uniform, 1, worker, 3);
+            .flat_map(|client| {
+                let mut schedule = Schedule::new(Rate::PerSecond(300), Arrivals::Uniform, 1, client, 3);
                 (0..100).map(move |_| schedule.next().unwrap())
             })
             .collect();

@@ -1,4 +1,4 @@
-//! A worker's session: connected, checked, with its statement prepared.
+//! A client's session: connected, checked, with its statement prepared.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -14,19 +14,19 @@ use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, Statement};
 
 use crate::outcome::gave_up_sync_wait;
 
-/// Time for a session to be opened: socket, authentication, checks. It has nothing to do with the time-out of a write: a
-/// server that forks hundreds of backends at once needs seconds where a write takes a millisecond.
+/// Time for a session to be opened: socket, authentication, checks. It is longer than a write may take: a server that forks
+/// hundreds of backends at once needs seconds for that, while a write takes a millisecond.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What all sessions have in common.
-pub(crate) struct Settings {
+/// The settings of all sessions.
+pub(crate) struct SessionSettings {
     pub(crate) application_name: String,
     pub(crate) synchronous_commit: Option<String>,
     pub(crate) nodes: Vec<(String, Conninfo)>,
 }
 
 /// A session on the primary.
-pub(crate) struct Session {
+pub(crate) struct ClientSession {
     pub(crate) client: Client,
     pub(crate) insert: Statement,
     pub(crate) node: usize,
@@ -39,11 +39,11 @@ pub(crate) struct Session {
 /// What makes a session useless.
 #[derive(Debug)]
 pub(crate) enum Unfit {
-    /// The node is a standby: look again for the primary.
+    /// The node is a standby: the primary has to be found again.
     InRecovery,
     /// The node is out of recovery and takes no writes yet, as some managers keep it after a promotion.
     ReadOnly,
-    /// A setting does not hold that the meaning of an ack depends on: nothing may be concluded from such a load.
+    /// A setting on which the meaning of an ack depends has another value: nothing may be concluded from such a load.
     Setting(String),
 }
 
@@ -59,9 +59,9 @@ impl std::fmt::Display for Unfit {
 
 impl std::error::Error for Unfit {}
 
-impl Session {
+impl ClientSession {
     /// Opens a session on a node that should be the primary.
-    pub(crate) async fn open(settings: &Settings, node: usize) -> Result<Session> {
+    pub(crate) async fn open(settings: &SessionSettings, node: usize) -> Result<ClientSession> {
         let (name, info) = &settings.nodes[node];
         let mut info = info.with_setting("client_min_messages", "warning");
         info.connect_timeout = info.connect_timeout.min(OPEN_DEADLINE);
@@ -79,7 +79,7 @@ impl Session {
         };
         match tokio::time::timeout(OPEN_DEADLINE, opening).await {
             Ok(Ok((timeline, insert))) => {
-                Ok(Session { client, insert, node, timeline, gave_up_sync_wait, driver, driven })
+                Ok(ClientSession { client, insert, node, timeline, gave_up_sync_wait, driver, driven })
             }
             Ok(Err(error)) => {
                 driver.abort();
@@ -99,31 +99,31 @@ impl Session {
 
     /// Waits until the connection is gone.
     pub(crate) async fn closed(&self) {
-        // Nothing is ever sent: the end of the driver drops the sender.
+        // Nobody sends anything. The driver drops the sender when it ends, and that completes this.
         let _ = self.driven.clone().changed().await;
     }
 }
 
-impl Drop for Session {
+impl Drop for ClientSession {
     /// Closes the socket at once: no cancel (it would expose a row in a sync wait), no waiting for answers.
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-/// Reads messages off the wire. Notices come in the order of the stream, so the mark is there before the answer is.
+/// Reads messages off the wire. They are in order, so `gave_up` is set before the answer that follows the notice comes.
 async fn drive(mut wire: Wire, gave_up: Rc<Cell<bool>>, _driving: watch::Sender<()>) {
     while let Some(message) = poll_fn(|context| wire.poll_message(context)).await {
         match message {
             Ok(AsyncMessage::Notice(notice)) if gave_up_sync_wait(&notice) => gave_up.set(true),
             Ok(_) => {}
-            Err(_) => return, // whoever waits for an answer gets the error
+            Err(_) => return, // the client gets the error when it waits for its answer
         }
     }
 }
 
-/// Sees that this is the primary and that the settings hold; returns the timeline.
-async fn check(client: &Client, settings: &Settings) -> Result<u32> {
+/// Checks that this is the primary and that the settings hold; returns the timeline.
+async fn check(client: &Client, settings: &SessionSettings) -> Result<u32> {
     let messages = client.simple_query(cluster::sql!("session_state")).await.map_err(describe)?;
     let row = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
@@ -146,8 +146,8 @@ async fn check(client: &Client, settings: &Settings) -> Result<u32> {
     report::timeline::of_wal_file(wal_file).with_context(|| format!("{wal_file:?} is no WAL file's name"))
 }
 
-/// Whether a session will never be had, however long it is asked for: no such table or right, no such role, password or
-/// database, a statement or a protocol that the server does not know; or a pooler is before it.
+/// Whether trying again can never give a session: the table, the right, the role, the password or the database is missing,
+/// the server does not know the statement or the protocol, or a pooler is before it.
 pub(crate) fn cannot_heal(error: &anyhow::Error) -> bool {
     cluster::own::is_pooled(error)
         || cluster::connect::sqlstate(error).is_some_and(|state| {

@@ -1,7 +1,7 @@
-//! Turns to open a session: a few at a time, and whoever's write has been due longest comes first.
+//! Turns to open a session: a few at a time, and the client whose write has been due for longest comes first.
 //!
-//! After a takeover all clients want a session at once, and few of them have anything to write yet. If those came first,
-//! the writes that are overdue would wait behind them, and the outage would hold the load's own queue.
+//! After a takeover all clients want a session at once, and most of them have nothing to write yet. If those came first,
+//! overdue writes would wait for them, and the outage would include the load's own queue.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,11 +13,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::finder::Finder;
 
-/// How many sessions are opened at a time. The first one is there, and writes, before the last one begins; a server on two
-/// cores is not faster with more.
+/// How many sessions are opened at a time. So the first client writes before the last one connects; a server on two cores is
+/// not faster with more.
 const OPENED_AT_ONCE: usize = 2;
 
-/// A turn. The next one is given when it is dropped.
+/// A turn. When it is dropped, the next client gets one.
 pub(crate) type Turn = OwnedSemaphorePermit;
 
 /// The clients that wait for a turn.
@@ -28,17 +28,17 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    /// Begins to give turns, from the moment on at which a primary is known.
+    /// Begins to give turns as soon as a primary is known.
     pub(crate) fn start(finder: &Rc<Finder>) -> Rc<Turns> {
         let turns = Rc::new(Turns { waiting: RefCell::default(), another: Notify::new() });
         tokio::task::spawn_local(give(turns.clone(), finder.clone()));
         turns
     }
 
-    /// Waits for a turn; `due_us`: when the client's write is due, `None`: now.
-    pub(crate) async fn take(&self, due_us: Option<u64>, client: u32) -> Result<Turn> {
+    /// Waits for a turn; `scheduled_us`: when the client's write is due, `None`: now.
+    pub(crate) async fn take(&self, scheduled_us: Option<u64>, client: u32) -> Result<Turn> {
         let (give, given) = oneshot::channel();
-        self.waiting.borrow_mut().insert((due_us.unwrap_or(0), client), give);
+        self.waiting.borrow_mut().insert((scheduled_us.unwrap_or(0), client), give);
         self.another.notify_one();
         given.await.context("no turn to connect")
     }
@@ -51,9 +51,9 @@ async fn give(turns: Rc<Turns>, finder: Rc<Finder>) {
             turns.another.notified().await;
         }
         finder.find().await;
-        // Chosen only now: by the time that there is a primary, all who wait for it are here.
+        // The client is chosen only now: when there is a primary, all clients that waited for it have asked for a turn.
         if let Some((_, first)) = turns.waiting.borrow_mut().pop_first() {
-            let _ = first.send(turn); // whoever has ended meanwhile drops it, and the next one gets it
+            let _ = first.send(turn); // a client that has ended drops it, and the next one gets it
         }
     }
 }
@@ -71,10 +71,10 @@ mod tests {
             let took = Rc::new(RefCell::new(Vec::new()));
             let clients = [(Some(50), 0), (Some(40), 1), (Some(10), 2), (None, 4), (Some(40), 3)];
             let mut all = tokio::task::JoinSet::new();
-            for (due_us, client) in clients {
+            for (scheduled_us, client) in clients {
                 let (turns, took) = (turns.clone(), took.clone());
                 all.spawn_local(async move {
-                    let _turn = turns.take(due_us, client).await.unwrap();
+                    let _turn = turns.take(scheduled_us, client).await.unwrap();
                     took.borrow_mut().push(client);
                     tokio::task::yield_now().await;
                 });

@@ -127,19 +127,20 @@ impl Setting<'_> {
         let begun = Instant::now();
         let (rows, verdict, said) = match tool::output(command, RUN_DEADLINE) {
             Ok(output) => {
-                let rows: Vec<VerifyRow> = report::rows::read(output.stdout.as_bytes()).unwrap_or_default();
+                let rows = report::rows::read::<VerifyRow>(output.stdout.as_bytes())
+                    .ok()
+                    .filter(|_| !output.stdout.is_empty());
                 let verdict = Verdict::from_exit_code(output.status.code());
                 if verdict != Verdict::Held {
                     self.keep(number, &output)?;
                 }
-                // Who was killed says nothing.
                 let killed = output.status.code().is_none().then(|| format!("it ended by {}", output.status));
                 (rows, verdict, output.stderr + &killed.unwrap_or_default())
             }
-            Err(error) if error.is::<tool::TimedOut>() => (Vec::new(), Verdict::Unknown, format!("{error:#}")),
+            Err(error) if error.is::<tool::TimedOut>() => (None, Verdict::Unknown, format!("{error:#}")),
             Err(error) => return Err(error),
         };
-        let count = |verdict| rows.iter().filter(|row| row.verdict == verdict).count() as u64;
+        let count = |verdict| Some(rows.as_ref()?.iter().filter(|row| row.verdict == verdict).count() as u64);
         Ok(HonestBenchRow {
             run: self.bed.run.name.clone(),
             number,
@@ -199,12 +200,16 @@ fn summary(rows: &[HonestBenchRow], loads: &[Option<u64>]) -> (String, Verdict) 
             count(Verdict::Broken)
         ));
     }
-    let of = |what: &str, count: fn(&HonestBenchRow) -> u64| format!("{} {what}", rows.iter().map(count).sum::<u64>());
+    let of = |what: &str, count: fn(&HonestBenchRow) -> Option<u64>| {
+        format!("{} {what}", rows.iter().filter_map(count).sum::<u64>())
+    };
+    let uncounted = rows.iter().filter(|row| row.held.is_none()).count();
     lines.push(format!(
-        "their rows: {}, {}, {}",
+        "their rows: {}, {}, {}{}",
         of("held", |row| row.held),
         of("unknown", |row| row.unknown),
-        of("broken", |row| row.broken)
+        of("broken", |row| row.broken),
+        if uncounted > 0 { format!("; {uncounted} left none that can be counted") } else { String::new() }
     ));
     let broken = rows.iter().any(|row| row.verdict == Verdict::Broken);
     (lines.join("\n"), if broken { Verdict::Broken } else { Verdict::Held })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result};
 use program::sink::Sink;
 use report::bench::LagBenchRow;
 use report::lag::{LagRow, LagSummary};
@@ -76,7 +76,9 @@ fn one(bed: &Bed<'_>, cluster: &str, mode: &str, rate: &str) -> Result<LagBenchR
     let (visible, _) = summary.finish();
     let (commit, elapsed_us) = commit_times(bed, &name("ledger"))?;
     let acked = ledger.count(Outcome::Acked);
-    ensure!(acked > 0, "sync {mode}, {rate} writes/s: not one write was acknowledged; see the log in the run's folder");
+    let elapsed_us = elapsed_us.with_context(|| {
+        format!("sync {mode}, {rate} writes/s: not one write was acknowledged; see the log in the run's folder")
+    })?;
     Ok(LagBenchRow {
         run: bed.run.name.clone(),
         sync: mode.to_owned(),
@@ -93,23 +95,23 @@ fn one(bed: &Bed<'_>, cluster: &str, mode: &str, rate: &str) -> Result<LagBenchR
     })
 }
 
-/// Commit latencies of a ledger, and the time from its first `sent` to its last ack.
-fn commit_times(bed: &Bed<'_>, ledger: &str) -> Result<(Percentiles, u64)> {
+/// Commit latencies of a ledger, and the time from its first `sent` to its last ack, if there are both.
+fn commit_times(bed: &Bed<'_>, ledger: &str) -> Result<(Percentiles, Option<u64>)> {
     let mut commit = Percentiles::default();
-    let (mut first, mut last) = (u64::MAX, 0);
+    let (mut first, mut last) = (None, None);
     let file = std::fs::File::open(bed.dir.join("rows").join(ledger))?;
-    report::ledger::each_row(std::io::BufReader::new(file), |row| {
+    report::ledger_file::each_row(std::io::BufReader::new(file), |row| {
         match row.event {
-            report::ledger::Event::Sent => first = first.min(row.at_us),
+            report::ledger::Event::Sent => drop(first.get_or_insert(row.at_us)),
             report::ledger::Event::Acked => {
-                last = last.max(row.at_us);
+                last = last.max(Some(row.at_us));
                 row.latency_us.into_iter().for_each(|us| commit.record(us));
             }
             _ => {}
         }
         Ok(())
     })?;
-    Ok((commit, last.saturating_sub(first)))
+    Ok((commit, first.zip(last).map(|(first, last)| last - first)))
 }
 
 fn line(row: &LagBenchRow, rate: &str) -> String {

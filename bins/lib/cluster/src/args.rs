@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
 use crate::conninfo::Conninfo;
-use crate::file::{ClusterFile, LATEST, Login, NodeSection, Role, labs_home};
+use crate::file::{ClusterFile, LATEST, Login, LoginKind, NodeSection, labs_home};
 use crate::protection::Protection;
 
 /// Where `--help` shows the arguments of this file.
 const HEADING: &str = "Which cluster";
 
-/// The cluster file, where the option is not given.
+/// The variable that names the cluster file if the option is not given.
 const VARIABLE: &str = "UNDERSTUDY_CLUSTER";
 
 /// Which cluster to work on: a cluster file, or connection strings.
@@ -34,7 +34,7 @@ pub struct ClusterArgs {
 /// A cluster to talk to.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    /// Its nodes. Which is primary is to be asked of them.
+    /// Its nodes. Which of them is the primary has to be asked.
     pub nodes: Vec<Node>,
     /// Its file, if it was given by one.
     pub file: Option<ClusterFile>,
@@ -65,7 +65,7 @@ impl ClusterArgs {
         if let Some(primary) = &self.primary {
             return from_conninfos(primary, &self.standby);
         }
-        // Not clap's to read: a variable that is set for the whole session must not stand against --primary.
+        // Not read by clap: a variable that is set for the whole session must not conflict with --primary.
         let set = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
         let file = match self.cluster.as_ref().or(set.as_ref()) {
             Some(path) if path.as_os_str() == "-" => {
@@ -122,18 +122,18 @@ impl Cluster {
         Cluster { nodes: self.nodes.iter().map(node).collect(), file: self.file.clone() }
     }
 
-    /// How to reach `node` as `role`. Where connection strings were given, their own user is every role.
+    /// How to reach `node` with a login of this kind. Where connection strings were given, their user is used for all kinds.
     ///
     /// # Errors
-    /// If the role's password cannot be found.
-    pub fn info(&self, node: &Node, role: Role) -> Result<Conninfo> {
+    /// If the login's password cannot be found.
+    pub fn info(&self, node: &Node, kind: LoginKind) -> Result<Conninfo> {
         let info = match (&node.reach, &self.file) {
             (Reach::Conninfo(info), _) => (**info).clone(),
             (Reach::File(section), Some(file)) => {
-                let login = match role {
-                    Role::Admin => &file.roles.admin,
-                    Role::Application => &file.roles.application,
-                    Role::Monitor => &file.roles.monitor,
+                let login = match kind {
+                    LoginKind::Admin => &file.roles.admin,
+                    LoginKind::Application => &file.roles.application,
+                    LoginKind::Monitor => &file.roles.monitor,
                 };
                 login_info(section, login, file.protection())?
             }

@@ -1,7 +1,5 @@
-//! A blocking client for long work on a thread of its own: COPY, whole transactions. It has no deadline; [`cancel`] and the
-//! thread that watches have.
-//!
-//! [`cancel`]: crate::connect::cancel
+//! A blocking client for long work on a thread of its own: COPY, whole transactions. It has no deadline: the thread that
+//! supervises it has, and ends the work by [`crate::connect::cancel`].
 
 use anyhow::{Context as _, Result, anyhow};
 use tokio::task::JoinHandle;
@@ -11,7 +9,7 @@ use crate::connect::{connect, describe};
 use crate::conninfo::Conninfo;
 use crate::session::GOODBYE;
 
-/// A session that is waited for as long as it takes.
+/// A session whose answers are waited for without a deadline.
 pub struct Blocking {
     runtime: tokio::runtime::Runtime,
     client: Client,
@@ -19,10 +17,7 @@ pub struct Blocking {
 }
 
 impl Blocking {
-    /// Opens a session; that has a deadline.
-    ///
-    /// # Errors
-    /// If the server cannot be reached, or refuses.
+    /// Opens a session. This has a deadline.
     pub fn open(info: &Conninfo, application_name: &str) -> Result<Blocking> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (client, wire) = runtime.block_on(connect(info, application_name))?;
@@ -30,7 +25,7 @@ impl Blocking {
         Ok(Blocking { runtime, client, wire })
     }
 
-    /// Closes the session as the protocol has it. One that is dropped is cut off, and its transaction rolled back.
+    /// Closes the session as the protocol has it. A session that is dropped is cut off, and its transaction rolled back.
     pub fn close(self) {
         drop(self.client);
         let _ = self.runtime.block_on(async { tokio::time::timeout(GOODBYE, self.wire).await });
@@ -43,26 +38,17 @@ impl Blocking {
     }
 
     /// Runs `work` on this session's client to its end.
-    ///
-    /// # Errors
-    /// What the server says.
     pub fn run<T>(&self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T> {
         self.runtime.block_on(work).map_err(describe)
     }
 
     /// Runs a script without parameters.
-    ///
-    /// # Errors
-    /// As [`Blocking::run`].
     pub fn script(&self, sql: &str) -> Result<()> {
         self.run(self.client.batch_execute(sql))
     }
 
-    /// Gives the rows of a `COPY … FROM STDIN` piece by piece: `next` fills the piece that it is given, which is empty, and
-    /// says whether there is more to come. Returns how many rows went in.
-    ///
-    /// # Errors
-    /// As [`Blocking::run`], or what `next` says; then nothing went in.
+    /// Sends the rows of a `COPY … FROM STDIN` piece by piece: `next` fills an empty piece and says whether more will come.
+    /// Returns how many rows went in; after an error of the server or of `next`, none did.
     pub fn copy_in(&self, copy: &str, mut next: impl FnMut(&mut Vec<u8>) -> Result<bool>) -> Result<u64> {
         use futures_util::SinkExt as _;
         let mut sink = Box::pin(self.run(self.client.copy_in::<_, std::io::Cursor<Vec<u8>>>(copy))?);
@@ -76,10 +62,7 @@ impl Blocking {
         }
     }
 
-    /// Hands on what a `COPY … TO STDOUT` returns piece by piece, until `take` wants no more.
-    ///
-    /// # Errors
-    /// As [`Blocking::run`], or what `take` says.
+    /// Hands on the output of a `COPY … TO STDOUT` piece by piece, until `take` wants no more.
     pub fn copy_out(&self, copy: &str, mut take: impl FnMut(&[u8]) -> Result<bool>) -> Result<()> {
         use futures_util::TryStreamExt as _;
         let mut stream = Box::pin(self.run(self.client.copy_out(copy))?);
@@ -92,9 +75,6 @@ impl Blocking {
     }
 
     /// The first column of the one row that a query returns, as text.
-    ///
-    /// # Errors
-    /// As [`Blocking::run`], or if there is no such row.
     pub fn text(&self, sql: &str) -> Result<String> {
         let messages = self.run(self.client.simple_query(sql))?;
         let row = messages.iter().find_map(|message| match message {

@@ -34,7 +34,7 @@ pub struct ClusterFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compose: Option<ComposeSection>,
     /// Who connects as what.
-    pub roles: Roles,
+    pub roles: Logins,
     /// The nodes.
     pub node: Vec<NodeSection>,
 }
@@ -76,7 +76,7 @@ pub struct NodeSection {
 /// The roles of a cluster. Each program says in `--help` which it uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Roles {
+pub struct Logins {
     /// May do everything.
     pub admin: Login,
     /// Reads and writes the tables.
@@ -99,9 +99,11 @@ pub struct Login {
     pub passfile: PathBuf,
 }
 
-/// Which of the roles.
+pub use self::{LoginKind as Role, Logins as Roles}; // in lab and failover-drill, until they are renamed, too
+
+/// Which of the logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum LoginKind {
     /// May do everything.
     Admin,
     /// Reads and writes the tables.
@@ -208,7 +210,7 @@ mod tests {
             server_uid: Some(104),
             local: Some(LocalSection { dir: "/l".into(), bin: "/usr/lib/postgresql/15/bin".into() }),
             compose: None,
-            roles: Roles {
+            roles: Logins {
                 admin: login("a"),
                 application: login("b"),
                 monitor: login("c"),

@@ -1,6 +1,6 @@
-//! Is a session the server's own, and ours alone? Behind a pooler it is not: what we set or prepare there stays for its
-//! other clients, and their settings become ours. So each session bears a token, given as a start-up option, and has to
-//! show it before anything else happens on it.
+//! Is a session the server's own, and ours alone? Behind a pooler it is not: our settings and prepared statements stay for
+//! the pooler's other clients, and their settings become ours. So each session is started with a token as an option, and
+//! has to show that token before anything else happens on it.
 
 use std::future::poll_fn;
 use std::hash::{BuildHasher as _, RandomState};
@@ -35,7 +35,7 @@ pub fn is_pooled(error: &Error) -> bool {
     error.downcast_ref::<Pooled>().is_some()
 }
 
-/// Names one session, and no other one.
+/// Identifies one session.
 pub(crate) struct Token {
     name: String,
     /// Whether the session is to look for its names in `pg_catalog`.
@@ -49,24 +49,23 @@ impl Token {
         Token { sets_path: !has_path, ..Token::of_first() }
     }
 
-    /// For the first session of a program on a server, on which nothing is set: it may be a pooler's all the same.
+    /// For the first session of a program on a server. Nothing is set there, but it may be a pooler's all the same.
     pub(crate) fn of_first() -> Token {
         let random = || RandomState::new().hash_one(std::process::id());
         Token { name: format!("{:016x}{:016x}", random(), random()), sets_path: false }
     }
 
-    /// The conninfo of the session that is to bear it.
+    /// The conninfo that starts a session with this token.
     pub(crate) fn give(&self, info: &Conninfo) -> Conninfo {
         info.with_setting(SETTING, &self.name)
     }
 
-    /// The question for it. Where the token is not there the question changes nothing; where it is, it is asked for as
-    /// that to which the session would be reset: a pooler that keeps start-up options and sets them again on whichever
-    /// session it has at hand gives the value, and not the default. The setting is local to this one statement.
+    /// The statement that asks for the token. It asks for the value to which RESET would set it, because a pooler that
+    /// remembers start-up options sets them on whichever session it has at hand: that changes the value, not the default.
+    /// Without the token the statement changes nothing, and its setting is local to it.
     ///
-    /// Where the session is the server's own, its names are looked for in `pg_catalog` from then on, unless the caller's options
-    /// say otherwise: a database's owner can set another path, and have functions and operators of his own called in the place
-    /// of the system's.
+    /// If the session is the server's own, `search_path` is `pg_catalog` from then on, unless the caller's options say
+    /// otherwise: a database's owner could set a path on which his own functions and operators come before the system's.
     pub(crate) fn question(&self) -> String {
         let name = &self.name;
         let path = match self.sets_path {
@@ -89,7 +88,7 @@ impl Token {
         if shown.as_ref() == Some(&self.name) { Ok(()) } else { Err(Pooled.into()) }
     }
 
-    /// Sees that a new session shows it. Nothing has been prepared there: the question is a simple one.
+    /// Checks that a new session shows the token, by a simple query: nothing may be prepared there yet.
     pub(crate) async fn prove(&self, client: &Client, wire: &mut Wire) -> Result<()> {
         let question = self.question();
         let mut answer = std::pin::pin!(client.simple_query(&question));

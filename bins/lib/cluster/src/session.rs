@@ -1,4 +1,4 @@
-//! A blocking door to one server for short questions, each with a deadline.
+//! A blocking client of one server for short questions, each with a deadline.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::conninfo::Conninfo;
 /// Time for a short question. Catalog look-ups take milliseconds; a node that needs longer is as good as gone.
 pub const ANSWER: Duration = Duration::from_secs(10);
 
-/// Time for the other side to take a farewell; nothing depends on it.
+/// Time for the other side to read our Terminate message. Nothing depends on it.
 pub(crate) const GOODBYE: Duration = Duration::from_millis(500);
 
 /// A session on one server.
@@ -26,9 +26,6 @@ pub struct Session {
 
 impl Session {
     /// Opens a session on the server that messages call `node`.
-    ///
-    /// # Errors
-    /// If the server cannot be reached, or refuses.
     pub fn open(node: &str, info: &Conninfo, application_name: &str) -> Result<Session> {
         Session::over(node, connect(info, application_name))
     }
@@ -40,17 +37,14 @@ impl Session {
         Ok(Session { runtime, client, wire, node: node.to_owned() })
     }
 
-    /// Opens the first session of a program on a server: one more before it, which is closed again. A pooler that hands on
-    /// the sessions of its clients, with what the first one gave at its start, is found by the second one.
-    ///
-    /// # Errors
-    /// As [`Session::open`].
+    /// Opens the first session of a program on a server, after another one that is closed again. A pooler that hands the
+    /// first session, with the options of its start, to the next client is found by the second session.
     pub fn open_first(node: &str, info: &Conninfo, application_name: &str) -> Result<Session> {
         Session::over(node, connect_first(info, application_name))?.close();
         Session::open(node, info, application_name)
     }
 
-    /// Closes the session as the protocol has it, and waits a moment for the other side to have heard it.
+    /// Closes the session as the protocol has it, and waits a moment for the other side.
     fn close(self) {
         drop(self.client);
         let _ = self.runtime.block_on(async { tokio::time::timeout(GOODBYE, self.wire).await });
@@ -77,40 +71,28 @@ impl Session {
     /// The rows that a statement returns.
     ///
     /// # Errors
-    /// What the server says, or that it said nothing within [`ANSWER`].
+    /// The server's error, or that no answer came within [`ANSWER`]. So with all questions of this file.
     pub fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         self.within(ANSWER, async { self.client.query(sql, parameters).await.map_err(describe) })
     }
 
-    /// The one value of the one row that a statement returns.
-    ///
-    /// # Errors
-    /// As [`Session::rows`], or if it is not one row, or not of this type.
+    /// The one value of the one row that a statement returns. Anything else is an error.
     pub fn value<T: FromSqlOwned>(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<T> {
         let row = self.within(ANSWER, async { self.client.query_one(sql, parameters).await.map_err(describe) })?;
         row.try_get(0).map_err(describe).with_context(|| format!("node {}: {}", self.node, headline(sql)))
     }
 
     /// Runs a statement; returns how many rows it touched.
-    ///
-    /// # Errors
-    /// As [`Session::rows`].
     pub fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         self.within(ANSWER, async { self.client.execute(sql, parameters).await.map_err(describe) })
     }
 
     /// Runs a script without parameters.
-    ///
-    /// # Errors
-    /// As [`Session::rows`].
     pub fn script(&self, sql: &str) -> Result<()> {
         self.within(ANSWER, async { self.client.batch_execute(sql).await.map_err(describe) })
     }
 
     /// The rows of a script without parameters, as text.
-    ///
-    /// # Errors
-    /// As [`Session::rows`].
     pub fn texts(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let messages = self.within(ANSWER, async { self.client.simple_query(sql).await.map_err(describe) })?;
         Ok(messages
@@ -145,7 +127,7 @@ impl Session {
     }
 }
 
-/// The first line of a statement that is no comment, for messages.
+/// The first line of a statement that is not a comment, for messages.
 fn headline(sql: &str) -> &str {
     sql.lines().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--")).unwrap_or("").trim()
 }

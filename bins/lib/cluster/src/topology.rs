@@ -1,22 +1,19 @@
-//! Which node is what. A role is asked of the server, never remembered.
+//! Which node is the primary: the servers are asked each time, nothing is remembered.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use report::lsn::Lsn;
 
 use crate::args::{Cluster, Node};
-use crate::file::Role;
+use crate::file::LoginKind;
 use crate::own::is_pooled;
 use crate::session::Session;
 
 /// Whether the server is out of recovery.
-///
-/// # Errors
-/// If it does not answer.
 pub fn is_primary(session: &Session) -> Result<bool> {
     Ok(!session.value::<bool>("SELECT pg_is_in_recovery()", &[])?)
 }
 
-/// The nodes of a cluster, told apart by asking them.
+/// The nodes of a cluster, by what they answered.
 pub struct Topology {
     /// The one node out of recovery, with a session on it.
     pub primary: (Node, Session),
@@ -26,14 +23,14 @@ pub struct Topology {
     pub unreachable: Vec<(Node, anyhow::Error)>,
 }
 
-/// Asks all nodes of `cluster` what they are, as `role`.
+/// Asks all nodes of `cluster` what they are.
 ///
 /// # Errors
 /// If not exactly one is out of recovery, the nodes do not belong together, or a pooler is before one of them.
-pub fn ask(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
+pub fn ask(cluster: &Cluster, kind: LoginKind, application_name: &str) -> Result<Topology> {
     let (mut primaries, mut standbys, mut unreachable) = (Vec::new(), Vec::new(), Vec::new());
     for node in &cluster.nodes {
-        let asked = cluster.info(node, role).and_then(|info| {
+        let asked = cluster.info(node, kind).and_then(|info| {
             let session = Session::open_first(&node.name, &info, application_name)?;
             Ok((is_primary(&session)?, session))
         });
@@ -63,25 +60,25 @@ pub fn ask(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topo
     Ok(topology)
 }
 
-/// The nodes of `cluster` as they stand, whatever their roles: the place of the primary has the one that was named as
-/// such; of a cluster file the first that is out of recovery, else the first.
+/// The nodes of `cluster` as they stand, whatever their roles. The one that was named as primary takes the primary's place;
+/// with a cluster file it is the first node out of recovery, or else the first node.
 ///
 /// # Errors
-/// If that one does not answer, they are no copies of one cluster, or a pooler is before one of them.
-pub fn as_they_stand(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
-    let topology = standing(cluster, role, application_name)?;
+/// If that node does not answer, the nodes are not copies of one cluster, or a pooler is before one of them.
+pub fn as_they_stand(cluster: &Cluster, kind: LoginKind, application_name: &str) -> Result<Topology> {
+    let topology = standing(cluster, kind, application_name)?;
     check_belonging(&topology)?;
     Ok(topology)
 }
 
-/// As [`as_they_stand`], of nodes that need not be copies of one cluster, nor of one version: what they hold is compared by
-/// value. Two databases of one server will do.
+/// As [`as_they_stand`], for nodes that need not be copies of one cluster, nor of one version: their rows are compared by
+/// value. Two databases of one server are fine.
 ///
 /// # Errors
 /// If the primary does not answer, a server is older than PostgreSQL 14, two nodes lead to one database, or a pooler is
 /// before one of them.
-pub fn by_value(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
-    let topology = standing(cluster, role, application_name)?;
+pub fn by_value(cluster: &Cluster, kind: LoginKind, application_name: &str) -> Result<Topology> {
+    let topology = standing(cluster, kind, application_name)?;
     let mut databases: Vec<(&str, _)> = Vec::new();
     let all = std::iter::once(&topology.primary).chain(&topology.standbys);
     for (node, session) in all {
@@ -97,11 +94,11 @@ pub fn by_value(cluster: &Cluster, role: Role, application_name: &str) -> Result
     Ok(topology)
 }
 
-/// The nodes as they stand, whoever they are.
-fn standing(cluster: &Cluster, role: Role, application_name: &str) -> Result<Topology> {
+/// The nodes as they stand, without any check that they belong together.
+fn standing(cluster: &Cluster, kind: LoginKind, application_name: &str) -> Result<Topology> {
     let (mut answering, mut unreachable) = (Vec::new(), Vec::new());
     for node in &cluster.nodes {
-        let asked = cluster.info(node, role).and_then(|info| {
+        let asked = cluster.info(node, kind).and_then(|info| {
             let session = Session::open_first(&node.name, &info, application_name)?;
             Ok((is_primary(&session)?, session))
         });
@@ -168,9 +165,6 @@ fn check_belonging(topology: &Topology) -> Result<()> {
 }
 
 /// The last WAL position that the standby has replayed; `None` if it has replayed nothing yet.
-///
-/// # Errors
-/// If it does not answer.
 pub fn replayed(standby: &Session) -> Result<Option<Lsn>> {
     let text: Option<String> = standby.value("SELECT pg_last_wal_replay_lsn()::text", &[])?;
     text.map(|text| text.parse()).transpose()

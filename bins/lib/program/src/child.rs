@@ -35,7 +35,7 @@ pub fn path(name: &str) -> Result<PathBuf> {
 }
 
 /// How often a running program is looked at.
-const LOOK: Duration = Duration::from_millis(2);
+const POLL_EVERY: Duration = Duration::from_millis(2);
 
 /// A command for our program `name`, as part of `run`.
 ///
@@ -93,7 +93,7 @@ impl Program {
                 return Ok(status);
             }
             // On a signal this returns, and dropping the program ends it.
-            crate::stop::pause(LOOK)?;
+            crate::stop::pause(POLL_EVERY)?;
         }
     }
 

@@ -53,7 +53,7 @@ impl Progress {
         self.bar.inc(by);
     }
 
-    /// Prints a line for eyes, above the bar.
+    /// Prints a line for people, above the bar.
     pub fn say(&self, line: &str) {
         if !self.quiet {
             self.bar.suspend(|| tell(line));

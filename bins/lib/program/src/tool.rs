@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_pro
 use crate::stop;
 
 /// How often a running child is looked at. A child's end is noticed no later than this.
-const LOOK: Duration = Duration::from_millis(2);
+const POLL_EVERY: Duration = Duration::from_millis(2);
 
 /// The program that runs another one in a session of its own. It must not lead a group already: then it would go on in a
 /// child, and what we wait for and end would not be the tool.
@@ -125,7 +125,7 @@ fn end(child: &mut Child) {
     // Not reaped until the group is killed: its number stays its own.
     let ended = || waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG);
     while matches!(ended(), Ok(None)) && Instant::now() < end {
-        std::thread::sleep(LOOK); // the signal that may have come is obeyed already
+        std::thread::sleep(POLL_EVERY); // the signal that may have come is obeyed already
     }
     let _ = kill_process_group(group, Signal::KILL);
     let _ = child.wait();
@@ -144,7 +144,7 @@ pub fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>>
         if Instant::now() >= end {
             return Ok(None);
         }
-        stop::pause(LOOK)?;
+        stop::pause(POLL_EVERY)?;
     }
 }
 
@@ -185,7 +185,7 @@ fn collect_most(mut pipe: impl Read + Send + 'static, most: usize) -> Collected 
 fn text(collected: Option<Collected>, end: Instant) -> String {
     let Some(Collected { bytes, reading }) = collected else { return String::new() };
     while !reading.is_finished() && Instant::now() < end {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_EVERY);
     }
     String::from_utf8_lossy(&bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
 }
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_tool_that_is_not_there_is_named() {
-        let error = run(Command::new("no-such-tool"), LOOK).unwrap_err();
+        let error = run(Command::new("no-such-tool"), POLL_EVERY).unwrap_err();
         assert!(!error.is::<TimedOut>() && format!("{error:#}").contains("no-such-tool"), "{error:#}");
     }
 }

@@ -147,12 +147,12 @@ pub struct HonestBenchRow {
     pub apply_delay_us: u64,
     /// Time for the execution, in microseconds.
     pub elapsed_us: u64,
-    /// Rows of its `verify.csv` that held.
-    pub held: u64,
+    /// Rows of its `verify.csv` that held; empty if it left none that can be read.
+    pub held: Option<u64>,
     /// Rows of its `verify.csv` that were unknown.
-    pub unknown: u64,
+    pub unknown: Option<u64>,
     /// Rows of its `verify.csv` that were broken.
-    pub broken: u64,
+    pub broken: Option<u64>,
     /// The verdict of the execution.
     pub verdict: Verdict,
     /// Why rows were not held, in the program's words, with numbers left out.

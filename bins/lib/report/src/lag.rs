@@ -76,7 +76,7 @@ impl LagSummary {
         match row.status {
             LagStatus::Seen => {
                 self.open.remove(&beat);
-                self.percentiles.record(row.visible_max_us.unwrap_or_default());
+                row.visible_max_us.into_iter().for_each(|us| self.percentiles.record(us));
             }
             LagStatus::AtLeast | LagStatus::Unreachable => {
                 if let Some(bound) = row.visible_min_us {

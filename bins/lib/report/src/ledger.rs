@@ -1,4 +1,4 @@
-//! `ledger.csv`: the client-side journal of every write, and how it is read back.
+//! `ledger.csv`: what the clients wrote down of every write, and what follows from it.
 //!
 //! Each write has one key, one attempt and one outcome. `sent` is in the file before the write's bytes leave, so that
 //! whatever the database holds can be judged by the ledger alone, also after the writer was killed.
@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
+
+use crate::ledger_file::each_row;
 
 /// One event of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -270,145 +272,6 @@ impl Ledger {
     }
 }
 
-/// Hands every whole row of a ledger to `take`, in order. A last line without its newline is left out.
-///
-/// # Errors
-/// If a line is not a ledger row, or `take` refuses it; the error names the line.
-pub fn each_row(input: impl Read, mut take: impl FnMut(LedgerRow) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let header = csv::StringRecord::from(crate::columns::columns::<LedgerRow>().to_vec());
-    let mut csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(LastByte {
-        input,
-        last: None,
-        ended: false,
-    });
-    let mut take = |record: &csv::StringRecord| {
-        let line = record.position().map_or(0, csv::Position::line);
-        let row = record.deserialize(Some(&header)).with_context(|| format!("ledger line {line} is not a row"))?;
-        take(row).with_context(|| format!("ledger line {line}"))
-    };
-    let (mut record, mut next) = (csv::StringRecord::new(), csv::StringRecord::new());
-    ensure!(csv.read_record(&mut record).context("cannot read the ledger")?, "the ledger is empty, without a header");
-    ensure!(
-        record.iter().take(header.len()).eq(header.iter()),
-        "line 1 is not the header of a ledger: expected {}",
-        header.iter().collect::<Vec<_>>().join(",")
-    );
-    // One row behind: whether the last one is whole is known only at the end of the file.
-    let mut more = csv.read_record(&mut record).context("cannot read the ledger")?;
-    while more {
-        more = csv.read_record(&mut next).context("cannot read the ledger")?;
-        if more || csv.get_ref().last == Some(b'\n') {
-            take(&record)?;
-        }
-        std::mem::swap(&mut record, &mut next);
-    }
-    Ok(())
-}
-
-/// Remembers the last byte that was read: a ledger that does not end in a newline was torn in the middle of a row.
-/// The first end of the file is its end, also if it grows meanwhile: half a row would else pass for a whole one.
-struct LastByte<R> {
-    input: R,
-    last: Option<u8>,
-    ended: bool,
-}
-
-impl<R: Read> Read for LastByte<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = if self.ended { 0 } else { self.input.read(buffer)? };
-        self.ended = count == 0;
-        if let Some(index) = count.checked_sub(1) {
-            self.last = Some(buffer[index]);
-        }
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    const HEADER: &str = "run,at_us,worker,seq,event,scheduled_us,latency_us,sqlstate,node,timeline\n";
-
-    /// A ledger of run `r` with these rows, without their first field.
-    pub(crate) fn ledger(rows: &[String]) -> Ledger {
-        read(&rows.iter().map(|row| format!("r,{row}\n")).collect::<String>()).unwrap()
-    }
-
-    fn read(rows: &str) -> anyhow::Result<Ledger> {
-        Ledger::read(format!("{HEADER}{rows}").as_bytes())
-    }
-
-    /// A file that grows while it is read: each piece ends in an end of the file.
-    struct Growing(Vec<&'static str>);
-
-    impl Read for Growing {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            if self.0.is_empty() {
-                return Ok(0);
-            }
-            let piece = self.0.remove(0).as_bytes();
-            buffer[..piece.len()].copy_from_slice(piece);
-            Ok(piece.len())
-        }
-    }
-
-    #[test]
-    fn half_a_row_of_a_growing_ledger_is_left_out() {
-        let grows =
-            Growing(vec![HEADER, "r,5,0,1,sent,5,,,n,1\nr,6,0", "", ",1,acked,5,1,,n,1\nr,7,0,2,sent,7,,,n,1\n"]);
-        let mut rows = 0;
-        each_row(grows, |_| {
-            rows += 1;
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(rows, 1);
-    }
-
-    #[test]
-    fn a_sent_without_an_end_is_unknown() {
-        let ledger = read("r,5,0,1,sent,5,,,n,1\n").unwrap();
-        assert_eq!(ledger.count(Outcome::Unknown), 1);
-        assert!(!ledger.complete);
-    }
-
-    #[test]
-    fn a_torn_last_line_is_left_out_and_the_ledger_is_torn() {
-        let ledger = read("r,5,0,1,sent,5,,,n,1\nr,6,0,1,acked,5,1,,n,1\nr,7,0,2,sent,7,,,n").unwrap();
-        assert_eq!((ledger.writes.len(), ledger.count(Outcome::Acked)), (1, 1));
-        assert!(!ledger.complete);
-    }
-
-    #[test]
-    fn end_with_the_right_count_completes_it() {
-        let ledger = read("r,5,0,1,sent,5,,,n,1\nr,6,0,1,acked,5,1,,n,1\nr,7,0,2,skipped,1,,,,\nr,8,,2,end,,,,,\n");
-        assert!(ledger.unwrap().complete);
-    }
-
-    #[test]
-    fn what_cannot_be_a_ledger_is_refused() {
-        for (rows, why) in [
-            ("r,5,0,1,sent,5,,,n,1\nr,8,,2,end,,,,,\n", "a wrong count"),
-            ("r,5,0,1,sent,5,,,n,1\nq,6,0,1,acked,5,1,,n,1\n", "two runs"),
-            ("r,5,0,1,sent,5,,,n,1\nr,5,0,1,sent,5,,,n,1\n", "a key sent twice"),
-            ("r,5,0,1,acked,5,,,n,1\n", "an ack without a sent"),
-            ("r,5,0,1,sent,5,,,n,1\nr,6,0,1,acked,5,1,,n,1\nr,7,0,1,failed,5,1,,n,1\n", "two outcomes"),
-            ("r,5,0,1,sent,5,,,n,1\nr,6,0,1,acked,5,1,,n,\n", "an ack without a timeline"),
-            ("r,5,,0,end,,,,,\nr,5,0,1,sent,5,,,n,1\n", "a row after the end"),
-            ("r,five,0,1,sent,5,,,n,1\n", "a time that is no number"),
-            ("r,5,0,1,lost,5,,,n,1\n", "an event that does not exist"),
-        ] {
-            assert!(read(rows).is_err(), "{why}");
-        }
-        assert!(Ledger::read("".as_bytes()).is_err());
-        assert!(Ledger::read("a,b\n1,2\n".as_bytes()).is_err());
-    }
-
-    #[test]
-    fn refused_connections_are_failures_and_no_outcomes() {
-        let ledger = read("r,5,0,,connect_failed,,,57P03,n,\nr,6,,0,end,,,,,\n").unwrap();
-        assert_eq!(ledger.failures, [Failure { at_us: 5, worker: 0 }]);
-        assert!(ledger.writes.is_empty() && ledger.complete);
-    }
-}
+#[path = "ledger_tests.rs"]
+pub(crate) mod tests;

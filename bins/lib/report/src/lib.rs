@@ -17,6 +17,7 @@ pub mod glance;
 pub mod judge;
 pub mod lag;
 pub mod ledger;
+pub mod ledger_file;
 pub mod load;
 pub mod lsn;
 pub mod marks;

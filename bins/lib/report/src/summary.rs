@@ -1,4 +1,4 @@
-//! A run in words, for eyes.
+//! A run in words, for people.
 
 use crate::drill::DrillRow;
 use crate::fate::{Fate, FateRow};

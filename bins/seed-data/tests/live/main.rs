@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use cluster::args::Cluster;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
 use cluster::topology;
 use lab::conf::SyncMode;
@@ -57,12 +57,12 @@ impl Pair {
 
     /// The administrator's session on the primary.
     fn admin(&self) -> Session {
-        topology::ask(&self.cluster(), Role::Admin, "test").unwrap().primary.1
+        topology::ask(&self.cluster(), LoginKind::Admin, "test").unwrap().primary.1
     }
 
     /// What the three tables hold, on the primary and then, once it has caught up, on the standby: row counts and checksums.
     fn content(&self) -> Vec<String> {
-        let found = topology::ask(&self.cluster(), Role::Admin, "test").unwrap();
+        let found = topology::ask(&self.cluster(), LoginKind::Admin, "test").unwrap();
         let (primary, standby) = (&found.primary.1, &found.standbys[0].1);
         cluster::catch_up::wait(standby, cluster::catch_up::mark(primary).unwrap(), SOON).unwrap();
         let contents = [primary, standby].map(content);
@@ -119,9 +119,9 @@ fn the_same_seed_is_the_same_content_and_another_is_refused() {
 
     // The rows of `--stdout` are those very rows, and COPY takes them as they are.
     one.seed(&["--rows", "1", "--replace"]);
-    let admin = topology::ask(&one.cluster(), Role::Admin, "test").unwrap().primary;
+    let admin = topology::ask(&one.cluster(), LoginKind::Admin, "test").unwrap().primary;
     admin.1.script("TRUNCATE understudy.customers, understudy.users, understudy.orders").unwrap();
-    let info = one.cluster().info(&admin.0, Role::Application).unwrap();
+    let info = one.cluster().info(&admin.0, LoginKind::Application).unwrap();
     let session = cluster::blocking::Blocking::open(&info, "test").unwrap();
     for (table, rows) in [("customers", "300"), ("users", "600"), ("orders", "3000")] {
         let output = seed_data().args(["--stdout", table, "--rows", rows, "--seed", "7"]).output().unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cluster::args::Cluster;
 use cluster::conninfo::Conninfo;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
 use cluster::topology::{self, Topology};
 
@@ -19,11 +19,11 @@ const SOON: Duration = Duration::from_secs(30);
 pub(crate) const SETUP_DEADLINE: Duration = Duration::from_secs(120);
 
 /// How often a test looks.
-pub(crate) const LOOK: Duration = Duration::from_millis(5);
+pub(crate) const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// Waits until it is so.
 pub(crate) fn wait_for(what: &str, mut look: impl FnMut() -> bool) {
-    cluster::wait::until_true(what, SOON, LOOK, || Ok(look())).unwrap();
+    cluster::wait::until_true(what, SOON, POLL_EVERY, || Ok(look())).unwrap();
 }
 
 /// How a run of the program ended.
@@ -153,7 +153,7 @@ pub(crate) fn said(mut child: Child) -> Said {
             child.kill().unwrap();
             panic!("it still ran after {SETUP_DEADLINE:?}: {:?}", child.wait_with_output().unwrap());
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_EVERY);
     }
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap());
@@ -169,7 +169,7 @@ pub(crate) fn refused_soon(mut command: Command, reasons: &[&str]) -> String {
             child.kill().unwrap();
             panic!("{command:?} still ran after {SOON:?}: {:?}", child.wait_with_output().unwrap());
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_EVERY);
     }
     let said = said(child);
     assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{command:?}: {}", said.stderr);
@@ -216,7 +216,7 @@ impl Lab {
     }
 
     pub(crate) fn admin_info(&self, node: &str) -> Conninfo {
-        self.cluster.info(self.cluster.node(node).unwrap(), Role::Admin).unwrap()
+        self.cluster.info(self.cluster.node(node).unwrap(), LoginKind::Admin).unwrap()
     }
 
     pub(crate) fn admin(&self, node: &str) -> Session {
@@ -235,7 +235,7 @@ impl Lab {
 
     /// The nodes told apart: exactly one out of recovery, and all of them there.
     pub(crate) fn topology(&self) -> Topology {
-        let topology = topology::ask(&self.cluster, Role::Admin, "test").unwrap();
+        let topology = topology::ask(&self.cluster, LoginKind::Admin, "test").unwrap();
         assert!(topology.unreachable.is_empty(), "{:?}", topology.unreachable);
         topology
     }

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use lab::account::Account;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{Home, LOOK, SETUP_DEADLINE};
+use crate::support::{Home, POLL_EVERY, SETUP_DEADLINE};
 
 /// Types a line into every terminal that it can get at, prints there, and writes down what it could do. It stands for each of
 /// PostgreSQL's programs. The number is TIOCSTI's; Perl is a part of every Debian.
@@ -73,7 +73,7 @@ fn at_a_terminal(command: &Command) -> Seen {
     let shown = reading(&keyboard);
     let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
     let ended = || Ok(read("code").ends_with('\n') || child.try_wait()?.is_some());
-    cluster::wait::until_true("the run to end", SETUP_DEADLINE, LOOK, ended).unwrap();
+    cluster::wait::until_true("the run to end", SETUP_DEADLINE, POLL_EVERY, ended).unwrap();
     (&keyboard).write_all(b"\n\x04").unwrap(); // the end of a line, and of what is typed
     assert!(child.wait().unwrap().success());
     drop(keyboard);

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::index::Index;
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::tid::Tid;
 
 /// The functions that may be called on a node, by name: each as a statement calls it.
@@ -24,10 +25,7 @@ pub(super) enum Said {
 
 impl Checkers {
     /// Asks which there are.
-    ///
-    /// # Errors
-    /// Why that could not be asked.
-    pub(crate) fn ask(reader: &mut Reader) -> Result<Checkers, Trouble> {
+    pub(crate) fn ask(reader: &mut Reader) -> Result<Checkers, ReadError> {
         let rows = reader.rows(cluster::sql!("verify_checkers"), &[])?;
         rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect::<Result<_, _>>().map(Checkers)
     }
@@ -39,10 +37,7 @@ impl Checkers {
 }
 
 /// Has an index checked in full: every row of the table has to be in it, with the value that it has in the table.
-///
-/// # Errors
-/// Why that could not be done.
-pub(super) fn check(reader: &mut Reader, checkers: &Checkers, index: &Index) -> Result<Said, Trouble> {
+pub(super) fn check(reader: &mut Reader, checkers: &Checkers, index: &Index) -> Result<Said, ReadError> {
     let oid = index.oid;
     let call = match index.method.as_str() {
         "btree" => checkers.get("bt_index_check").map(|function| format!("SELECT {function}('{oid}'::regclass, true)")),
@@ -52,14 +47,14 @@ pub(super) fn check(reader: &mut Reader, checkers: &Checkers, index: &Index) -> 
     let Some(call) = call else { return Ok(Said::Nothing) };
     match reader.rows(&call, &[]) {
         Ok(_) => Ok(Said::Sound),
-        Err(Trouble::Corrupt(why)) => Ok(match row(&why) {
+        Err(ReadError::Corrupt(why)) => Ok(match row(&why) {
             Some(place) => Said::NoEntry(place, why),
             None => Said::Damaged(why),
         }),
-        Err(trouble) if trouble.is_damage() => Ok(Said::Damaged(trouble.to_string())),
+        Err(error) if error.is_damage() => Ok(Said::Damaged(error.to_string())),
         // The extension was dropped since it was asked for.
-        Err(Trouble::Unread(why)) if why.contains("(SQLSTATE 42883)") => Ok(Said::Nothing),
-        Err(trouble) => Err(trouble),
+        Err(ReadError::Unread(why)) if why.contains("(SQLSTATE 42883)") => Ok(Said::Nothing),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Which rows to look up by an index: drawn at random from all over the table, other ones in each run. Damage that one run
-//! misses the next one may find.
+//! Which rows to look up by an index: drawn at random from the whole table, other rows in each run, so that the next run may
+//! find damage that this one misses.
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -7,13 +7,13 @@ use rand_chacha::ChaCha8Rng;
 use super::Table;
 use super::index::Index;
 use crate::layout::Blocks;
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::tid::Tid;
 
 /// Which rows of each table to look up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draw {
-    /// How many.
     pub(crate) rows: usize,
     /// The same seed draws the same places.
     pub(crate) seed: u64,
@@ -26,10 +26,7 @@ const SMALL: u64 = 1024;
 const RARE: usize = 4;
 
 /// The places of some rows that an index should lead to, by a scan. `found`: the condition that they can be looked up by it.
-///
-/// # Errors
-/// Why they could not be read.
-pub(super) fn draw(reader: &mut Reader, table: &Table, index: &Index, found: &str) -> Result<Vec<Tid>, Trouble> {
+pub(super) fn draw(reader: &mut Reader, table: &Table, index: &Index, found: &str) -> Result<Vec<Tid>, ReadError> {
     let (wanted, seed) = (table.draw.rows as u64, table.draw.seed ^ u64::from(index.oid));
     if table.blocks > SMALL {
         let blocks = blocks(table.blocks, wanted, &mut ChaCha8Rng::seed_from_u64(seed));
@@ -62,7 +59,7 @@ fn blocks(all: u64, wanted: u64, random: &mut ChaCha8Rng) -> Vec<u64> {
     (0..parts).map(|part| random.random_range(part * all / parts..(part + 1) * all / parts)).collect()
 }
 
-fn tids(rows: &[tokio_postgres::Row]) -> Result<Vec<Tid>, Trouble> {
+fn tids(rows: &[tokio_postgres::Row]) -> Result<Vec<Tid>, ReadError> {
     rows.iter().map(|row| column(row, 0)).collect()
 }
 

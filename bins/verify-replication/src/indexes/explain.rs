@@ -1,7 +1,8 @@
-//! Whether the server would read an index for a statement: what it looks up in another way says nothing of that index.
+//! Whether the server would read an index for a statement: a look-up in another way proves nothing about that index.
 
 use super::index::Index;
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 
 /// Ways to read: an index scan, or a bitmap of what an index leads to. Some indexes can do only the second, and the server
 /// chooses the first where another index offers it.
@@ -12,21 +13,18 @@ pub(super) const BY_PLACE: &str = "Tid Scan on ";
 
 /// In which of these ways the server reads this very index for a statement, and does what else is on a line of the plan.
 /// `None`: it will not.
-///
-/// # Errors
-/// Why that could not be asked.
 pub(super) fn mode(
     reader: &mut Reader,
     index: &Index,
     (sql, also): (&str, Option<&str>),
-) -> Result<Option<&'static str>, Trouble> {
+) -> Result<Option<&'static str>, ReadError> {
     let mut found = Ok(None);
     for mode in MODES {
         reader.set_mode(mode);
         match reads(reader, index, sql, also) {
             Ok(true) => found = Ok(Some(mode)),
             Ok(false) => continue,
-            Err(trouble) => found = Err(trouble),
+            Err(error) => found = Err(error),
         }
         break;
     }
@@ -35,21 +33,18 @@ pub(super) fn mode(
 }
 
 /// Does something in a session that reads in such a way.
-///
-/// # Errors
-/// Why it could not be done.
 pub(super) fn by<T>(
     reader: &mut Reader,
     mode: &'static str,
-    run: impl FnOnce(&mut Reader) -> Result<T, Trouble>,
-) -> Result<T, Trouble> {
+    run: impl FnOnce(&mut Reader) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
     reader.set_mode(mode);
     let done = run(reader);
     reader.set_mode(cluster::sql!("verify_by_scan"));
     done
 }
 
-fn reads(reader: &mut Reader, index: &Index, sql: &str, also: Option<&str>) -> Result<bool, Trouble> {
+fn reads(reader: &mut Reader, index: &Index, sql: &str, also: Option<&str>) -> Result<bool, ReadError> {
     let plan = reader.rows(&format!("EXPLAIN (COSTS OFF) {sql}"), &[])?;
     let plan = plan.iter().map(|row| column::<String>(row, 0)).collect::<Result<Vec<_>, _>>()?;
     let does_also = also.is_none_or(|also| plan.iter().any(|line| line.contains(also)));

@@ -4,9 +4,10 @@
 use super::explain::{by, mode};
 use super::index::{Column, Index};
 use super::{LOOKS, Nodes, Seen, Table, pause};
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 
-/// What a way through a table met.
+/// The rows that one way of reading a table met.
 #[derive(Debug, PartialEq, Eq)]
 struct Met {
     rows: u64,
@@ -35,10 +36,7 @@ impl Pass {
 pub(super) const BY_ANOTHER: &str = "the server reads its rows in order by another index";
 
 /// Reads an index in full.
-///
-/// # Errors
-/// Why it could not be read.
-pub(super) fn read(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+pub(super) fn read(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), ReadError> {
     let Some(in_order) = in_order(table, index) else {
         return Ok(()); // its order is not known
     };
@@ -48,12 +46,12 @@ pub(super) fn read(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut S
         index.condition()
     );
     for look in 1..=LOOKS {
-        nodes.there.pace()?;
-        let Some(pass) = both(nodes.there, index, &in_order, &scan)? else {
+        nodes.standby.pace()?;
+        let Some(pass) = both(nodes.standby, index, &in_order, &scan)? else {
             seen.not_read.get_or_insert_with(|| BY_ANOTHER.to_owned());
             return Ok(());
         };
-        nodes.there.spent(pass.by_index.rows);
+        nodes.standby.spent(pass.by_index.rows);
         (seen.in_full, seen.not_read) = (true, None);
         if pass.faults() == 0 {
             return Ok(());
@@ -62,9 +60,9 @@ pub(super) fn read(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut S
             pause()?;
             continue;
         }
-        let here = both(nodes.here, index, &in_order, &scan)?.map_or(0, |pass| pass.faults());
-        seen.faults += pass.faults().saturating_sub(here);
-        let also = if here > 0 { ", and the primary's is much like it" } else { "" };
+        let on_primary = both(nodes.primary, index, &in_order, &scan)?.map_or(0, |pass| pass.faults());
+        seen.faults += pass.faults().saturating_sub(on_primary);
+        let also = if on_primary > 0 { ", and the primary's is much like it" } else { "" };
         seen.remarks.push(format!(
             "leads to {} rows where a scan finds {}, {} of them out of its order{also}",
             pass.by_index.rows, pass.by_scan.rows, pass.unordered
@@ -75,10 +73,7 @@ pub(super) fn read(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut S
 
 /// Looks for the rows without a value in each column, which are not looked up by it: by the index, where the server uses it
 /// for that, and by a scan.
-///
-/// # Errors
-/// Why they could not be read.
-pub(super) fn nulls(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+pub(super) fn nulls(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), ReadError> {
     for column in &index.columns {
         let sql = format!(
             "SELECT count(*), COALESCE(sum(pg_catalog.hashtidextended(t.ctid, 0)), 0)::text, 0::bigint \
@@ -89,24 +84,25 @@ pub(super) fn nulls(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut 
         );
         let mut faults = 0;
         for _ in 0..LOOKS {
-            faults = both(nodes.there, index, &sql, &sql)?.map_or(0, |pass| pass.faults());
+            faults = both(nodes.standby, index, &sql, &sql)?.map_or(0, |pass| pass.faults());
             if faults == 0 {
                 break;
             }
             pause()?;
         }
         if faults > 0 {
-            let here = both(nodes.here, index, &sql, &sql)?.map_or(0, |pass| pass.faults());
-            seen.faults += faults.saturating_sub(here);
-            seen.remarks
-                .push(format!("by IS NULL it leads to {faults} rows more or less than a scan ({here} on the primary)"));
+            let on_primary = both(nodes.primary, index, &sql, &sql)?.map_or(0, |pass| pass.faults());
+            seen.faults += faults.saturating_sub(on_primary);
+            seen.remarks.push(format!(
+                "by IS NULL it leads to {faults} rows more or less than a scan ({on_primary} on the primary)"
+            ));
         }
     }
     Ok(())
 }
 
 /// What a scan and the index meet in one snapshot; `None`: the server does not use this index to read in its order.
-fn both(reader: &mut Reader, index: &Index, in_order: &str, scan: &str) -> Result<Option<Pass>, Trouble> {
+fn both(reader: &mut Reader, index: &Index, in_order: &str, scan: &str) -> Result<Option<Pass>, ReadError> {
     let Some(mode) = mode(reader, index, (in_order, None))? else { return Ok(None) };
     by(reader, mode, |reader| {
         let (scanned, read) = reader.in_one_snapshot(async |client| {

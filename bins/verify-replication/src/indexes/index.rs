@@ -3,17 +3,16 @@
 use tokio_postgres::Row;
 
 use crate::layout::Extent;
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::subject::Subject;
 
-/// An index.
 pub(crate) struct Index {
     pub(crate) oid: u32,
     /// Its quoted name, as EXPLAIN prints it.
     pub(crate) quoted: String,
     /// Its name with its schema.
     pub(crate) title: String,
-    /// Its access method.
     pub(crate) method: String,
     /// Whether queries may use it.
     pub(crate) is_valid: bool,
@@ -70,10 +69,7 @@ pub(crate) struct Covered {
 }
 
 /// Reads what a node's catalogs say of a table's indexes.
-///
-/// # Errors
-/// Why they could not be read.
-pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Described, Trouble> {
+pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Described, ReadError> {
     let covered = "SELECT c.relallvisible, c.relpages FROM pg_catalog.pg_class AS c WHERE c.oid = $1";
     let questions = [cluster::sql!("verify_indexes"), cluster::sql!("verify_blocks"), covered];
     let [indexes, extent, covered_rows] = reader.catalog_rows_of(questions, &[&table.oid])?;
@@ -86,7 +82,7 @@ pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Described, Tr
 }
 
 /// The indexes that `sql/verify_indexes.sql` tells of.
-fn indexes_of(rows: &[Row]) -> Result<Vec<Index>, Trouble> {
+fn indexes_of(rows: &[Row]) -> Result<Vec<Index>, ReadError> {
     let mut indexes: Vec<Index> = Vec::new();
     for row in rows {
         let oid = column(row, 0)?;

@@ -1,5 +1,5 @@
-//! Rows looked up by an index: each by its own value, through the operators of the index's operator class. It has to lead
-//! to the row, and to no row of another value.
+//! Rows looked up by an index, each by its own value, through the operators of the index's operator class. The index has to
+//! lead to the row, and to no row of another value.
 //!
 //! Rows are read and looked up by one statement, so both see one snapshot.
 
@@ -10,10 +10,11 @@ use super::explain::{BY_PLACE, by, mode};
 use super::index::{Column, Index};
 use super::{LOOKS, Nodes, Seen, Table, pause};
 use crate::layout::Blocks;
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::tid::Tid;
 
-/// How many rows of one value are followed. A row that is not among so many is not looked up: it might be among the others.
+/// How many rows of one value are followed. If the row is not among them, the look-up says nothing: it might be among others.
 const FOLLOWED: i64 = 200;
 
 /// Blocks that are looked up at once.
@@ -45,18 +46,15 @@ struct Looked {
 }
 
 /// Looks up some rows, drawn at random.
-///
-/// # Errors
-/// Why they could not be looked up.
-pub(super) fn some(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+pub(super) fn some(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), ReadError> {
     let mut met = false;
     for mut way in ways(table, index) {
-        let drawn = draw(nodes.there, table, index, &way.holds())?;
+        let drawn = draw(nodes.standby, table, index, &way.holds())?;
         if drawn.is_empty() {
             continue;
         }
         met = true;
-        let Some(looked) = way.look(nodes.there, &drawn)? else { continue };
+        let Some(looked) = way.look(nodes.standby, &drawn)? else { continue };
         seen.looked_up += looked.rows;
         seen.not_read = (looked.rows == 0).then(|| TOO_MANY.to_owned());
         return way.settle(nodes, looked.wrong, seen);
@@ -68,19 +66,16 @@ pub(super) fn some(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut S
 }
 
 /// Looks up all rows, as long as most of them can be told from the others of their value.
-///
-/// # Errors
-/// Why they could not be looked up.
-pub(super) fn all(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+pub(super) fn all(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), ReadError> {
     for mut way in ways(table, index) {
         let (holds, mut wrong, mut met, mut is_used) = (way.holds(), Vec::new(), 0, true);
         for range in Blocks::ALL.split(BATCH, table.blocks) {
-            program::stop::check().map_err(|error| Trouble::Lost(error.to_string()))?;
-            nodes.there.pace()?;
-            let places = within(nodes.there, table, index, range, &holds)?;
+            program::stop::check().map_err(|error| ReadError::Lost(error.to_string()))?;
+            nodes.standby.pace()?;
+            let places = within(nodes.standby, table, index, range, &holds)?;
             met += places.len() as u64;
-            nodes.there.spent(places.len() as u64);
-            match way.look(nodes.there, &places)? {
+            nodes.standby.spent(places.len() as u64);
+            match way.look(nodes.standby, &places)? {
                 Some(looked) => {
                     seen.looked_up += looked.rows;
                     wrong.extend(looked.wrong);
@@ -101,7 +96,13 @@ pub(super) fn all(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Se
 }
 
 /// The places of those rows of a range that the index should lead to, by a scan.
-fn within(reader: &mut Reader, table: &Table, index: &Index, range: Blocks, holds: &str) -> Result<Vec<Tid>, Trouble> {
+fn within(
+    reader: &mut Reader,
+    table: &Table,
+    index: &Index,
+    range: Blocks,
+    holds: &str,
+) -> Result<Vec<Tid>, ReadError> {
     let (rows, range, condition) = (table.layout.table.rows(), range.holds(), index.condition());
     let sql = format!("SELECT t.ctid FROM {rows} AND {range} AND {condition} AND {holds}");
     reader.rows(&sql, &[])?.iter().map(|row| column(row, 0)).collect()
@@ -140,7 +141,7 @@ impl Way<'_> {
     }
 
     /// Looks up the rows at these places. `None`: the server does not use this index for it.
-    fn look(&mut self, reader: &mut Reader, places: &[Tid]) -> Result<Option<Looked>, Trouble> {
+    fn look(&mut self, reader: &mut Reader, places: &[Tid]) -> Result<Option<Looked>, ReadError> {
         if places.is_empty() {
             return Ok(Some(Looked::default()));
         }
@@ -193,17 +194,17 @@ impl Way<'_> {
         )
     }
 
-    /// Looks at wrong ones again: what is right at a later look was no fault, nor is what is the same on the primary.
-    fn settle(&mut self, nodes: &mut Nodes, mut wrong: Vec<Tid>, seen: &mut Seen) -> Result<(), Trouble> {
+    /// Checks wrong rows again: a row that is right later was no fault, nor is one that is wrong on the primary, too.
+    fn settle(&mut self, nodes: &mut Nodes, mut wrong: Vec<Tid>, seen: &mut Seen) -> Result<(), ReadError> {
         for _ in 1..LOOKS {
             if wrong.is_empty() {
                 return Ok(());
             }
             pause()?;
-            wrong = self.wrong_among(nodes.there, &wrong)?;
+            wrong = self.wrong_among(nodes.standby, &wrong)?;
         }
-        let here: HashSet<Tid> = self.wrong_among(nodes.here, &wrong)?.into_iter().collect();
-        let (same, wrong): (Vec<Tid>, Vec<Tid>) = wrong.into_iter().partition(|place| here.contains(place));
+        let on_primary: HashSet<Tid> = self.wrong_among(nodes.primary, &wrong)?.into_iter().collect();
+        let (same, wrong): (Vec<Tid>, Vec<Tid>) = wrong.into_iter().partition(|place| on_primary.contains(place));
         seen.faults += wrong.len() as u64;
         if !wrong.is_empty() {
             seen.remarks.push(format!("does not lead to the rows at {}, or not to them alone", named(&wrong)));
@@ -218,7 +219,7 @@ impl Way<'_> {
     }
 
     /// Those of these rows that a node's index does not lead to, or not to them alone.
-    fn wrong_among(&mut self, reader: &mut Reader, places: &[Tid]) -> Result<Vec<Tid>, Trouble> {
+    fn wrong_among(&mut self, reader: &mut Reader, places: &[Tid]) -> Result<Vec<Tid>, ReadError> {
         let mut wrong = Vec::new();
         for some in places.chunks(1000) {
             wrong.extend(self.look(reader, some)?.unwrap_or_default().wrong);

@@ -1,9 +1,9 @@
-//! The indexes of a table on a standby, each held against a scan of the same node: a row that a scan shows and an index does
-//! not lead to is as good as lost for most queries. Scan and primary were compared before.
+//! The indexes of a table on a standby, each compared with a scan of the same node: a row that a scan shows and an index does
+//! not lead to is as good as lost for most queries. The scan was compared with the primary before.
 //!
-//! Index and scan are read in one snapshot, so nothing that is written meanwhile stands between them. Even so a fault has to
-//! stay for some looks, and the primary's index is asked before it counts: some operators do not find all values (NaN among
-//! circles), and an expression may have been computed under other settings. That is the same on both nodes, and is only said.
+//! Index and scan are read in one snapshot, so writes do not disturb. Even so a fault has to be seen several times, and must
+//! not be the same in the primary's index: some operators do not find all values (NaN among circles), and an expression may
+//! have been computed under other settings. A fault that both nodes have is only a remark.
 
 mod amcheck;
 mod draw;
@@ -25,10 +25,11 @@ pub(crate) use self::tally::Tally;
 
 use self::index::{Covered, Described, Index};
 use self::visibility::Map;
-use crate::found::Found;
 use crate::layout::Layout;
-use crate::node::Node;
-use crate::reader::{Reader, Trouble, is_of_a_name};
+use crate::node::NodeSessions;
+use crate::read_error::{ReadError, is_of_a_name};
+use crate::reader::Reader;
+use crate::table_result::TableResult;
 
 /// How often a fault has to be seen: a damaged file stays damaged.
 const LOOKS: u32 = 3;
@@ -64,12 +65,12 @@ struct Seen {
     not_read: Option<String>,
 }
 
-/// Where it is looked: the standby, and the primary for what is found.
+/// The standby is checked; the primary is asked about faults that were found there.
 struct Nodes<'a> {
-    there: &'a mut Reader,
-    here: &'a mut Reader,
-    checkers_there: &'a Checkers,
-    checkers_here: &'a Checkers,
+    standby: &'a mut Reader,
+    primary: &'a mut Reader,
+    checkers_on_standby: &'a Checkers,
+    checkers_on_primary: &'a Checkers,
 }
 
 /// A table whose indexes are looked at.
@@ -87,12 +88,12 @@ struct Table<'a> {
 
 /// Looks at all indexes of a table of so many rows on a standby, and at its visibility map.
 pub(crate) fn check(
-    primary: &mut Node,
-    standby: &mut Node,
+    primary: &mut NodeSessions,
+    standby: &mut NodeSessions,
     layout: &Layout,
     rows: u64,
     how: (Indexes, Draw),
-    found: &mut Found,
+    found: &mut TableResult,
 ) {
     let (how, draw) = how;
     if how == Indexes::None {
@@ -100,44 +101,45 @@ pub(crate) fn check(
     }
     standby.revive();
     if let Some(why) = primary.silent().or_else(|| standby.silent()) {
-        // That its rows were equal is no word on what leads to them.
+        // Equal rows do not prove that the indexes lead to them.
         if found.verdict() == Verdict::Held {
             found.unknown.push(format!("its indexes: {why}"));
         }
         return;
     }
-    found.index_faults = 0; // one that kept the table from being read is met again, by its name
-    let (checkers_there, checkers_here) = (&standby.checkers.clone(), &primary.checkers.clone());
-    let nodes = &mut Nodes { there: standby.reader(), here: primary.reader(), checkers_there, checkers_here };
+    found.index_faults = 0; // an index that kept the table from being read is found again below, by its name
+    let (checkers_on_standby, checkers_on_primary) = (&standby.checkers.clone(), &primary.checkers.clone());
+    let nodes =
+        &mut Nodes { standby: standby.reader(), primary: primary.reader(), checkers_on_standby, checkers_on_primary };
     let begun = |nodes: &mut Nodes| {
         nodes.take_time_for(rows)?;
-        index::read(nodes.there, &layout.table)
+        index::read(nodes.standby, &layout.table)
     };
     match begun(nodes) {
         Ok(Described { indexes, blocks, covered }) => {
             all(nodes, &Table { layout, rows, blocks, covered, draw, how }, &indexes, found);
         }
-        Err(trouble) => found.keep("its indexes", &trouble),
+        Err(error) => found.keep("its indexes", &error),
     }
-    if let Err(trouble) = nodes.take_time_for(0) {
-        found.keep("its indexes", &trouble);
+    if let Err(error) = nodes.take_time_for(0) {
+        found.keep("its indexes", &error);
     }
 }
 
 impl Nodes<'_> {
-    fn take_time_for(&mut self, rows: u64) -> Result<(), Trouble> {
-        self.there.take_time_for(rows)?;
-        self.here.take_time_for(rows)
+    fn take_time_for(&mut self, rows: u64) -> Result<(), ReadError> {
+        self.standby.take_time_for(rows)?;
+        self.primary.take_time_for(rows)
     }
 }
 
-fn all(nodes: &mut Nodes, table: &Table, indexes: &[Index], found: &mut Found) {
+fn all(nodes: &mut Nodes, table: &Table, indexes: &[Index], found: &mut TableResult) {
     found.indexes = Some(0);
     for index in indexes {
         match look_at(nodes, table, index) {
             Ok(seen) => keep(found, index, table, Seen { not_read: why_not(seen.not_read, index, indexes), ..seen }),
-            Err(_) if is_gone(nodes.there, index) => {} // dropped or built anew meanwhile
-            Err(trouble) => found.unknown.push(format!("index {}: {trouble}", index.title)),
+            Err(_) if is_gone(nodes.standby, index) => {} // dropped or built anew meanwhile
+            Err(error) => found.unknown.push(format!("index {}: {error}", index.title)),
         }
     }
     match visibility::check(nodes, table, indexes, found.index_faults) {
@@ -151,13 +153,13 @@ fn all(nodes: &mut Nodes, table: &Table, indexes: &[Index], found: &mut Found) {
                 found.remarks.push(remark);
             }
         }
-        Err(trouble) => found.keep("its visibility map", &trouble),
+        Err(error) => found.keep("its visibility map", &error),
     }
 }
 
-/// Why an index was not read, where another one stands in its way. The server plans by costs alone, and those of two indexes
-/// over the same are the same: `enable_…` rules out kinds of scans and not indexes, and what does rule one out (dropping it in
-/// a transaction, `indisvalid`, a hook) writes, locks, or has to be loaded by a superuser. On a standby none of it is to be had.
+/// Why an index was not read because the server prefers another one. The server plans by costs alone, and two indexes over the
+/// same columns cost the same: `enable_…` excludes kinds of scans, not indexes. To exclude an index (to drop it in a
+/// transaction, `indisvalid`, a hook) takes writes, locks, or a superuser, and is impossible on a standby.
 fn why_not(why: Option<String>, index: &Index, indexes: &[Index]) -> Option<String> {
     let by_another = why.as_ref().is_some_and(|why| [look_up::NO_WAY, in_full::BY_ANOTHER].contains(&why.as_str()));
     let twin = indexes.iter().any(|other| other.oid != index.oid && other.is_valid && other.is_over_the_same(index));
@@ -167,7 +169,7 @@ fn why_not(why: Option<String>, index: &Index, indexes: &[Index]) -> Option<Stri
 const TWIN: &str =
     "another index is over the same, and no setting of a session makes the server read this one: amcheck does";
 
-fn keep(found: &mut Found, index: &Index, table: &Table, seen: Seen) {
+fn keep(found: &mut TableResult, index: &Index, table: &Table, seen: Seen) {
     let is_read = seen.in_full || seen.by_amcheck || seen.looked_up > 0 || seen.faults > 0;
     found.tally.add(&seen, table.rows);
     found.indexes = found.indexes.map(|read| read + u64::from(is_read));
@@ -183,17 +185,19 @@ fn keep(found: &mut Found, index: &Index, table: &Table, seen: Seen) {
 }
 
 /// Looks at one index by all means that there are.
-fn look_at(nodes: &mut Nodes, table: &Table, index: &Index) -> Result<Seen, Trouble> {
+fn look_at(nodes: &mut Nodes, table: &Table, index: &Index) -> Result<Seen, ReadError> {
     let mut seen = Seen::default();
     if !index.is_valid {
         return Ok(Seen { not_read: Some("it is not valid, and no query uses it".to_owned()), ..seen });
     }
-    match persistent(|| amcheck::check(nodes.there, nodes.checkers_there, index))? {
+    match persistent(|| amcheck::check(nodes.standby, nodes.checkers_on_standby, index))? {
         amcheck::Said::Nothing => {}
         amcheck::Said::Sound => seen.by_amcheck = true,
         amcheck::Said::Damaged(why) | amcheck::Said::NoEntry(_, why) => {
-            match amcheck::check(nodes.here, nodes.checkers_here, index)? {
-                amcheck::Said::Damaged(here) | amcheck::Said::NoEntry(_, here) if words(&here) == words(&why) => {
+            match amcheck::check(nodes.primary, nodes.checkers_on_primary, index)? {
+                amcheck::Said::Damaged(on_primary) | amcheck::Said::NoEntry(_, on_primary)
+                    if words(&on_primary) == words(&why) =>
+                {
                     seen.remarks.push(format!("amcheck says the same of it on both nodes, {}", words(&why)));
                 }
                 _ => return Ok(damaged(format!("amcheck: {why}"))),
@@ -209,14 +213,14 @@ fn look_at(nodes: &mut Nodes, table: &Table, index: &Index) -> Result<Seen, Trou
     }
     match look_up(nodes, table, index, &mut seen) {
         Ok(()) => Ok(seen),
-        Err(trouble) if trouble.is_damage() => Ok(damaged(trouble.to_string())),
-        Err(Trouble::Unread(why)) if !is_of_a_name(&why) => Ok(Seen { not_read: Some(why), ..seen }),
-        Err(trouble) => Err(trouble),
+        Err(error) if error.is_damage() => Ok(damaged(error.to_string())),
+        Err(ReadError::Unread(why)) if !is_of_a_name(&why) => Ok(Seen { not_read: Some(why), ..seen }),
+        Err(error) => Err(error),
     }
 }
 
 /// Looks rows up by an index, or reads it in full.
-fn look_up(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), Trouble> {
+fn look_up(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), ReadError> {
     if table.how == Indexes::Sample {
         return look_up::some(nodes, table, index, seen);
     }
@@ -236,10 +240,10 @@ fn damaged(why: String) -> Seen {
     Seen { in_full: true, faults: 1, remarks: vec![why], ..Seen::default() }
 }
 
-/// Asks again as long as the answer is damage, with a bound. Rows without an entry have to be the same ones: on a standby the
-/// entry of a row that was deleted a moment ago may be marked as dead, which `amcheck` takes for none. If they are others each
-/// time, nothing is known.
-fn persistent(mut ask: impl FnMut() -> Result<amcheck::Said, Trouble>) -> Result<amcheck::Said, Trouble> {
+/// Asks again as long as the answer is damage, with a bound. Rows without an entry have to be the same each time: on a standby
+/// the entry of a row that was deleted a moment ago may be marked as dead, and `amcheck` then counts it as missing. If the rows
+/// are others each time, nothing is known.
+fn persistent(mut ask: impl FnMut() -> Result<amcheck::Said, ReadError>) -> Result<amcheck::Said, ReadError> {
     let mut said = ask()?;
     let mut same = true;
     for _ in 1..LOOKS {
@@ -262,8 +266,8 @@ fn words(said: &str) -> &str {
 }
 
 /// Waits before another look.
-fn pause() -> Result<(), Trouble> {
-    program::stop::pause(PAUSE).map_err(|error| Trouble::Lost(error.to_string()))
+fn pause() -> Result<(), ReadError> {
+    program::stop::pause(PAUSE).map_err(|error| ReadError::Lost(error.to_string()))
 }
 
 /// Whether an index is there no more, or not valid.

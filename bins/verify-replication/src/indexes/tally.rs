@@ -13,7 +13,6 @@ const NAMED: usize = 5;
 /// How much of some tables' indexes was read on one standby.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    /// Indexes.
     all: u64,
     /// Those of which anything was read.
     read: u64,
@@ -77,7 +76,6 @@ impl Tally {
         }
     }
 
-    /// Whether there are any.
     pub(crate) fn is_empty(&self) -> bool {
         self.all == 0 && self.maps == 0
     }

@@ -1,14 +1,15 @@
-//! The visibility map: a page that it wrongly calls all-visible shows deleted rows to whoever reads an index only.
+//! The visibility map: if it wrongly calls a page all-visible, index-only scans show the page's deleted rows.
 
 use super::index::{Covered, Index};
 use super::{Checkers, Indexes, LOOKS, Nodes, Table, pause};
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 
 /// A table whose map covers less than this share of its pages is read by index only if that was asked for: each of the other
 /// rows would be fetched in the order of the index.
 const COVERED: f64 = 0.9;
 
-/// Blocks up to which that costs nothing worth a thought.
+/// For tables up to this many blocks that cost does not matter.
 const SMALL: u64 = 1024;
 
 /// What is known of a map.
@@ -24,21 +25,18 @@ pub(super) enum Map {
 }
 
 /// Looks whether the map calls a page all-visible that is not. `faults`: what was found in the indexes.
-///
-/// # Errors
-/// Why that could not be found out.
-pub(super) fn check(nodes: &mut Nodes, table: &Table, indexes: &[Index], faults: u64) -> Result<Map, Trouble> {
-    if faults > 0 && nodes.checkers_there.get("pg_check_visible").is_none() {
+pub(super) fn check(nodes: &mut Nodes, table: &Table, indexes: &[Index], faults: u64) -> Result<Map, ReadError> {
+    if faults > 0 && nodes.checkers_on_standby.get("pg_check_visible").is_none() {
         return Ok(Map::NotRead); // a count by an index that is wrong itself says nothing of the map
     }
-    match is_worth_it(table, nodes.checkers_there) {
+    match is_worth_it(table, nodes.checkers_on_standby) {
         None => return Ok(Map::Empty),
         Some(false) => return Ok(Map::NotRead),
         Some(true) => {}
     }
     let mut map = Map::NotRead;
     for look in 1..=LOOKS {
-        map = once(nodes.there, table, indexes, nodes.checkers_there)?;
+        map = once(nodes.standby, table, indexes, nodes.checkers_on_standby)?;
         if !matches!(map, Map::Wrong { .. }) {
             return Ok(map);
         }
@@ -46,9 +44,9 @@ pub(super) fn check(nodes: &mut Nodes, table: &Table, indexes: &[Index], faults:
             pause()?;
         }
     }
-    // Of both: so it is where a transaction in another database keeps the checker from knowing. Then a count has to do.
-    match once(nodes.here, table, indexes, nodes.checkers_here)? {
-        Map::Wrong { .. } => whole(indexes).map_or(Ok(Map::NotRead), |index| by_counts(nodes.there, table, index)),
+    // Wrong on both nodes: a transaction in another database keeps the checker from knowing. So rows are counted instead.
+    match once(nodes.primary, table, indexes, nodes.checkers_on_primary)? {
+        Map::Wrong { .. } => whole(indexes).map_or(Ok(Map::NotRead), |index| by_counts(nodes.standby, table, index)),
         _ => Ok(map),
     }
 }
@@ -59,7 +57,7 @@ fn whole(indexes: &[Index]) -> Option<&Index> {
 }
 
 /// What is known of the map of one node.
-fn once(reader: &mut Reader, table: &Table, indexes: &[Index], checkers: &Checkers) -> Result<Map, Trouble> {
+fn once(reader: &mut Reader, table: &Table, indexes: &[Index], checkers: &Checkers) -> Result<Map, ReadError> {
     if checkers.get("pg_check_visible").is_some() {
         return by_pg_visibility(reader, table, checkers);
     }
@@ -69,7 +67,7 @@ fn once(reader: &mut Reader, table: &Table, indexes: &[Index], checkers: &Checke
     }
 }
 
-fn by_pg_visibility(reader: &mut Reader, table: &Table, checkers: &Checkers) -> Result<Map, Trouble> {
+fn by_pg_visibility(reader: &mut Reader, table: &Table, checkers: &Checkers) -> Result<Map, ReadError> {
     let (mut wrong, mut remarks) = (0_u64, Vec::new());
     for (function, what) in [("pg_check_visible", "all-visible"), ("pg_check_frozen", "all-frozen")] {
         let Some(call) = checkers.get(function) else { continue };
@@ -100,7 +98,7 @@ fn is_worth_it(table: &Table, checkers: &Checkers) -> Option<bool> {
 }
 
 /// How many rows there are by an index alone, and by a scan, in one snapshot.
-fn by_counts(reader: &mut Reader, table: &Table, index: &Index) -> Result<Map, Trouble> {
+fn by_counts(reader: &mut Reader, table: &Table, index: &Index) -> Result<Map, ReadError> {
     let count = format!("SELECT count(*) FROM {}", table.layout.table.rows());
     let counts = reader.in_one_snapshot(async |client| {
         let by_scan = client.query_one(&count, &[]).await?;
@@ -126,5 +124,5 @@ fn by_counts(reader: &mut Reader, table: &Table, index: &Index) -> Result<Map, T
 }
 
 /// Reads indexes alone, wherever the map allows that.
-const BY_INDEX_ONLY: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_indexscan = on; \
-     SET LOCAL enable_indexonlyscan = on; SET LOCAL max_parallel_workers_per_gather = 0";
+const BY_INDEX_ONLY: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+     SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; SET LOCAL max_parallel_workers_per_gather = 0";

@@ -1,4 +1,4 @@
-//! A table on the primary and on one copy: rows are read by their places and held against each other.
+//! A table on the primary and on one copy: rows are read by their places and compared with each other.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,8 @@ use super::judge::{Judge, Means, Texts, Verdict};
 use super::shape::Shape;
 use crate::details::{self, Seen};
 use crate::difference::Place;
-use crate::reader::{Reader, Trouble};
+use crate::read_error::ReadError;
+use crate::reader::Reader;
 use crate::scan::at_once;
 use crate::tid::Tid;
 
@@ -19,7 +20,7 @@ const BATCH: usize = 500;
 /// Bytes of rows whose values are asked for at once, on each side; a single row may have more.
 const BATCH_BYTES: u64 = 1 << 20;
 
-/// Why a row that was there is not there, or another one, though nobody writes.
+/// The reason if a row has changed or disappeared although nobody should write.
 const CHANGED: &str = "it has changed since it was read: somebody writes, and --at-rest was promised not to be so";
 
 /// One table on both sides.
@@ -41,10 +42,7 @@ impl Both<'_> {
     }
 
     /// Which columns differ, of each pair of rows by their places on the primary and on the copy.
-    ///
-    /// # Errors
-    /// Why they cannot be read any more.
-    pub(crate) fn compare(&mut self, pairs: &[(Place, Place)]) -> Result<Vec<Verdict>, Trouble> {
+    pub(crate) fn compare(&mut self, pairs: &[(Place, Place)]) -> Result<Vec<Verdict>, ReadError> {
         let (here, there): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
         let [seen_here, seen_there] = self.hashes(&here, &there)?;
         let mut verdicts = vec![Verdict::Undecided(CHANGED.to_owned()); pairs.len()];
@@ -70,7 +68,11 @@ impl Both<'_> {
     }
 
     /// Compares the values of some pairs in the columns whose bytes differ.
-    fn values(&mut self, pairs: &[(Place, Place)], open: &[(usize, Vec<usize>, u64)]) -> Result<Vec<Verdict>, Trouble> {
+    fn values(
+        &mut self,
+        pairs: &[(Place, Place)],
+        open: &[(usize, Vec<usize>, u64)],
+    ) -> Result<Vec<Verdict>, ReadError> {
         let wanted: Vec<usize> = open.iter().flat_map(|(_, differing, _)| differing).copied().collect();
         let (here, there): (Vec<_>, Vec<_>) = open.iter().map(|(n, ..)| pairs[*n]).unzip();
         let [texts_here, texts_there] = self.texts(&here, &there, &wanted)?;
@@ -85,7 +87,7 @@ impl Both<'_> {
                 certain.push(Verdict::Undecided(CHANGED.to_owned()));
                 continue;
             };
-            // What is printed alike is equal. Of the others NULL is equal to nothing, nor is another text where that says all.
+            // Equal texts are equal values. NULL is equal to nothing else, and if the text says all, nor is another text.
             let other = |n: &usize| here[*n] != there[*n];
             let open: Vec<usize> = differing.iter().copied().filter(other).collect();
             let by_text = |n: &usize| {
@@ -115,32 +117,26 @@ impl Both<'_> {
     }
 
     /// Hashes of rows, column by column, on both nodes at once.
-    fn hashes(&mut self, here: &[Place], there: &[Place]) -> Result<[Rows<Seen<i64>>; 2], Trouble> {
+    fn hashes(&mut self, here: &[Place], there: &[Place]) -> Result<[Rows<Seen<i64>>; 2], ReadError> {
         let (primary, copy, one, two) = (&mut *self.primary, &mut *self.copy, self.here, self.there);
         let (here, there) = at_once(|| hashes(primary, one, here), || hashes(copy, two, there));
         Ok([here?, there?])
     }
 
     /// Texts of some columns of rows, NULL in place of the others, on both nodes at once.
-    ///
-    /// # Errors
-    /// Why they cannot be read.
     pub(crate) fn texts(
         &mut self,
         here: &[Place],
         there: &[Place],
         wanted: &[usize],
-    ) -> Result<[Rows<Texts>; 2], Trouble> {
+    ) -> Result<[Rows<Texts>; 2], ReadError> {
         let (primary, copy, one, two) = (&mut *self.primary, &mut *self.copy, self.here, self.there);
         let (here, there) = at_once(|| texts(primary, one, here, wanted), || texts(copy, two, there, wanted));
         Ok([here?, there?])
     }
 
     /// How many bytes each of these rows has on its node; 0 if it is not there any more.
-    ///
-    /// # Errors
-    /// Why they cannot be read.
-    pub(crate) fn lengths(&mut self, here: &[Place], there: &[Place]) -> Result<[Rows<u64>; 2], Trouble> {
+    pub(crate) fn lengths(&mut self, here: &[Place], there: &[Place]) -> Result<[Rows<u64>; 2], ReadError> {
         let lengths = |rows: Rows<Seen<i64>>| rows.into_iter().map(|(at, seen)| (at, seen.bytes)).collect();
         Ok(self.hashes(here, there)?.map(lengths))
     }
@@ -187,7 +183,7 @@ fn by_part(places: &[Place]) -> HashMap<u32, Vec<Tid>> {
     parts
 }
 
-fn hashes(reader: &mut Reader, shape: &Shape, places: &[Place]) -> Result<Rows<Seen<i64>>, Trouble> {
+fn hashes(reader: &mut Reader, shape: &Shape, places: &[Place]) -> Result<Rows<Seen<i64>>, ReadError> {
     let mut rows = HashMap::new();
     for (part, tids) in by_part(places) {
         let leaf = shape.leaf(part);
@@ -197,7 +193,7 @@ fn hashes(reader: &mut Reader, shape: &Shape, places: &[Place]) -> Result<Rows<S
     Ok(rows)
 }
 
-fn texts(reader: &mut Reader, shape: &Shape, places: &[Place], wanted: &[usize]) -> Result<Rows<Texts>, Trouble> {
+fn texts(reader: &mut Reader, shape: &Shape, places: &[Place], wanted: &[usize]) -> Result<Rows<Texts>, ReadError> {
     let text = |n: usize| if wanted.contains(&n) { shape.columns[n].text() } else { "NULL".to_owned() };
     let columns: Vec<String> = (0..shape.columns.len()).map(text).collect();
     let columns = format!("ARRAY[{}]::text[]", columns.join(", "));

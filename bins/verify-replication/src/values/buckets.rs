@@ -1,5 +1,5 @@
-//! Sums of fingerprints by bucket: some bits of the fingerprint itself. Where a row lies, and in what order rows come, does
-//! not count; how often it is there does.
+//! Sums of fingerprints by bucket. The bucket is some bits of the fingerprint itself, so the place and the order of rows do not
+//! matter, but how often a row is there does.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,8 @@ use crate::difference::{Difference, Place};
 use crate::fingerprint::Fingerprint;
 use crate::layout::{Blocks, Layout};
 use crate::leftovers::Leftovers;
-use crate::reader::{Reader, Trouble};
+use crate::read_error::ReadError;
+use crate::reader::Reader;
 use crate::scan::at_once;
 use crate::text::Text;
 
@@ -73,14 +74,11 @@ fn bucket(count: u64) -> String {
 }
 
 /// Adds up a table on one node, with as many sessions as it has readers.
-///
-/// # Errors
-/// Why some of it could not be read.
 pub(crate) fn scan(
     readers: &mut [Reader],
     shape: &Shape,
     (count, chunk_blocks): (u64, u64),
-) -> Result<Buckets, Trouble> {
+) -> Result<Buckets, ReadError> {
     let chunks = shape.chunks(chunk_blocks);
     let next = AtomicUsize::new(0);
     let total = Mutex::new(Ok(Buckets::new(count)));
@@ -93,7 +91,7 @@ pub(crate) fn scan(
                     let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
                     match (&mut *total, sums) {
                         (Ok(total), Ok(sums)) => total.join(&sums),
-                        (Ok(_), Err(trouble)) => *total = Err(trouble),
+                        (Ok(_), Err(error)) => *total = Err(error),
                         (Err(_), _) => return,
                     }
                 }
@@ -104,8 +102,8 @@ pub(crate) fn scan(
 }
 
 /// Adds up a range of one part.
-fn sums(reader: &mut Reader, leaf: &Layout, range: Blocks, count: u64) -> Result<Buckets, Trouble> {
-    program::stop::check().map_err(|error| Trouble::Lost(error.to_string()))?;
+fn sums(reader: &mut Reader, leaf: &Layout, range: Blocks, count: u64) -> Result<Buckets, ReadError> {
+    program::stop::check().map_err(|error| ReadError::Lost(error.to_string()))?;
     reader.pace()?;
     let sql = format!(
         "SELECT {bucket}, count(*), sum(h.one)::text, sum(h.two)::text FROM ({hashes}) AS h GROUP BY 1",
@@ -132,28 +130,25 @@ fn sums(reader: &mut Reader, leaf: &Layout, range: Blocks, count: u64) -> Result
         }
         Ok(buckets)
     })?;
-    let buckets = buckets.ok_or_else(|| Trouble::Unread("a sum that is no number".to_owned()))?;
+    let buckets = buckets.ok_or_else(|| ReadError::Unread("a sum that is no number".to_owned()))?;
     reader.spent(buckets.rows());
     Ok(buckets)
 }
 
-/// Reads the rows of the buckets that differ, on both nodes at once. What both have by its bytes is matched by [`Leftovers`].
-///
-/// # Errors
-/// Why they could not be read, or kept.
+/// Reads the rows of the buckets that differ, on both nodes at once. [`Leftovers`] matches the rows whose bytes both have.
 pub(crate) fn unmatched(
     (primary, here): (&mut Reader, &Shape),
     (copy, there): (&mut Reader, &Shape),
     differing: &[i64],
     count: u64,
-) -> Result<Leftovers, (Side, Trouble)> {
+) -> Result<Leftovers, (Side, ReadError)> {
     let left = Mutex::new(Leftovers::default());
     let (primary, copy) = at_once(
         || list(primary, here, (differing, count), &|row, place| keep(&left, row, place, true)),
         || list(copy, there, (differing, count), &|row, place| keep(&left, row, place, false)),
     );
-    primary.map_err(|trouble| (Side::Primary, trouble))?;
-    copy.map_err(|trouble| (Side::Standby, trouble))?;
+    primary.map_err(|error| (Side::Primary, error))?;
+    copy.map_err(|error| (Side::Standby, error))?;
     Ok(left.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -168,9 +163,9 @@ fn list(
     shape: &Shape,
     (wanted, count): (&[i64], u64),
     keep: &(dyn Fn(Option<String>, Place) -> anyhow::Result<()> + Sync),
-) -> Result<(), Trouble> {
+) -> Result<(), ReadError> {
     for (part, range) in shape.chunks(LISTED) {
-        program::stop::check().map_err(|error| Trouble::Lost(error.to_string()))?;
+        program::stop::check().map_err(|error| ReadError::Lost(error.to_string()))?;
         reader.pace()?;
         let sql = format!(
             "SELECT h.key, h.place, h.one, h.two FROM ({hashes}) AS h WHERE {bucket} = ANY ($1)",
@@ -191,7 +186,7 @@ fn list(
         })?;
         reader.spent(rows.len() as u64);
         for (key, place) in rows {
-            keep(key, place).map_err(|error| Trouble::Lost(format!("{error:#}")))?;
+            keep(key, place).map_err(|error| ReadError::Lost(format!("{error:#}")))?;
         }
     }
     Ok(())

@@ -1,19 +1,19 @@
-//! The columns of a table, as two servers have to have them alike: by name and type, in whatever order.
+//! The columns of a table. Two servers must have the same names with the same types, in whatever order.
 
 use cluster::ident::quote;
 
 use crate::fingerprint::value;
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::subject::{Subject, quote_where_needed};
 
 /// A column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
-    /// Its name.
     pub(crate) name: String,
     /// Its type, as people call it and any server with the same types.
     pub(crate) kind: String,
-    /// The type that values are parsed as: what a domain is over, so that its checks are not called.
+    /// The type that values are parsed as: for a domain its base type, so that its checks are not called.
     pub(crate) base: String,
     /// A collation that is not the default one, quoted.
     pub(crate) collation: Option<String>,
@@ -30,10 +30,7 @@ pub(crate) struct Column {
 }
 
 /// Reads the columns of a table, in the order of their names.
-///
-/// # Errors
-/// Why they could not be read.
-pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Vec<Column>, Trouble> {
+pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Vec<Column>, ReadError> {
     let column = |row: &tokio_postgres::Row| {
         Ok(Column {
             name: column(row, 0)?,

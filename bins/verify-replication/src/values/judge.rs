@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use super::columns::Column;
 use crate::details::json;
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 
 /// The texts of a row, by column.
 pub(crate) type Texts = Vec<Option<String>>;
@@ -19,11 +20,11 @@ pub(crate) type Texts = Vec<Option<String>>;
 pub(crate) enum Means {
     /// By the type's own equality.
     Operator,
-    /// By their bytes or texts: that says all of them, as for an enum.
+    /// By their bytes or texts, which say all of the value, as for an enum.
     Text,
-    /// The same, since the type has no equality of its own.
+    /// By their bytes or texts, since the type has no equality of its own.
     NoOperator,
-    /// If their texts are the same they are equal. Else nobody knows: to parse them would call functions of users.
+    /// They are equal if their texts are the same. Else it is unknown: to parse the texts would call functions of users.
     Unsafe,
 }
 
@@ -33,7 +34,7 @@ pub(crate) struct Abilities(HashMap<String, (bool, bool)>);
 
 impl Abilities {
     /// Whether a type has an equality of its own, and a hash that goes with it.
-    fn of(&mut self, reader: &mut Reader, kind: &str) -> Result<(bool, bool), Trouble> {
+    fn of(&mut self, reader: &mut Reader, kind: &str) -> Result<(bool, bool), ReadError> {
         if let Some(known) = self.0.get(kind) {
             return Ok(*known);
         }
@@ -46,7 +47,7 @@ impl Abilities {
 }
 
 /// Whether the server can do this: false if it knows no such function for the type (42883).
-fn works(reader: &mut Reader, sql: &str) -> Result<bool, Trouble> {
+fn works(reader: &mut Reader, sql: &str) -> Result<bool, ReadError> {
     let mut missing = false;
     let done = reader.read(async |client| match client.query(sql, &[]).await {
         Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_FUNCTION) => {
@@ -70,7 +71,7 @@ pub(crate) struct Judge {
 /// Whether two rows are equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// In these columns they are not; in none: they are equal.
+    /// The columns in which they differ; without any, the rows are equal.
     Differ(Vec<usize>),
     /// It could not be found out, because of this.
     Undecided(String),
@@ -78,10 +79,7 @@ pub(crate) enum Verdict {
 
 impl Judge {
     /// Asks what the types of a copy's columns can do.
-    ///
-    /// # Errors
-    /// Why that could not be asked.
-    pub(crate) fn new(reader: &mut Reader, columns: &[Column], known: &mut Abilities) -> Result<Judge, Trouble> {
+    pub(crate) fn new(reader: &mut Reader, columns: &[Column], known: &mut Abilities) -> Result<Judge, ReadError> {
         let (mut means, mut hashable) = (Vec::new(), Vec::new());
         for column in columns {
             let (equality, hash) = if column.is_text { (true, false) } else { known.of(reader, &column.base)? };
@@ -120,10 +118,12 @@ impl Judge {
 
     /// A hash over these columns of each row: the same for equal ones, whatever their bytes. `None`: the server does not take
     /// the row's values.
-    ///
-    /// # Errors
-    /// Why that could not be asked.
-    pub(crate) fn names(&self, reader: &mut Reader, by: &[usize], rows: &[Texts]) -> Result<Vec<Option<i64>>, Trouble> {
+    pub(crate) fn names(
+        &self,
+        reader: &mut Reader,
+        by: &[usize],
+        rows: &[Texts],
+    ) -> Result<Vec<Option<i64>>, ReadError> {
         if by.is_empty() {
             return Ok(vec![Some(0); rows.len()]); // all may be equal
         }
@@ -145,15 +145,12 @@ impl Judge {
     }
 
     /// Which of these columns differ, of each pair of rows. Only those are looked at.
-    ///
-    /// # Errors
-    /// Why that could not be asked.
     pub(crate) fn equal(
         &self,
         reader: &mut Reader,
         pairs: &[(Texts, Texts)],
         asked: &[Vec<usize>],
-    ) -> Result<Vec<Verdict>, Trouble> {
+    ) -> Result<Vec<Verdict>, ReadError> {
         let mut wanted: Vec<usize> = asked.iter().flatten().copied().collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -205,7 +202,7 @@ fn ask<T>(
     rows: impl Iterator<Item = usize>,
     object: &dyn Fn(usize) -> String,
     tell: &mut dyn FnMut(usize, Result<T, String>),
-) -> Result<(), Trouble>
+) -> Result<(), ReadError>
 where
     for<'a> T: tokio_postgres::types::FromSql<'a>,
 {
@@ -223,8 +220,8 @@ where
                     tell(number, Ok(column(&row, 1)?));
                 }
             }
-            Err(Trouble::Lost(why)) => return Err(Trouble::Lost(why)),
-            Err(trouble) if rows.len() == 1 => tell(rows[0], Err(trouble.to_string())),
+            Err(ReadError::Lost(why)) => return Err(ReadError::Lost(why)),
+            Err(error) if rows.len() == 1 => tell(rows[0], Err(error.to_string())),
             Err(_) => {
                 let (some, others) = rows.split_at(rows.len() / 2);
                 open.extend([some.to_vec(), others.to_vec()]);

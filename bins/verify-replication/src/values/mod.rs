@@ -1,18 +1,18 @@
 //! `--equal values`: what "equal" means between copies that were made by value, by logical replication, a dump or an upgrade.
 //!
-//! Two nodes agree on a table if there is, for each row of the one, a row of the other one whose values are all equal, each row
-//! being used once. Tables are matched by schema and name, columns by name, types by name and by what they are made of. Where a
+//! Two nodes agree on a table if for each row of the one there is a row of the other one whose values are all equal, and each row
+//! is used once. Tables are matched by schema and name, columns by name, types by name and by what they are made of. Where a
 //! row lies, in which leaf of a partitioned table, in which order columns or rows come, and how text sorts, is of no matter; how
 //! often a row is there is. Two values are equal if the default equality operator of their type says so, with the column's
 //! collation: 1.0 is 1.00, 0 is -0, `1 mon` is `30 days`, `abc` is `Abc` of citext. NULL is equal to NULL and to nothing else. A
 //! type without such an operator (json, xml, point) is compared by its bytes or text, and that is said.
 //!
-//! What has equal bytes has equal values. So each node adds up the fingerprints of its rows (`fingerprint.rs`), by some bits of the
-//! fingerprint itself: one scan, and no sort, whose order two versions of a collation might not share. Where the sums of such a
-//! bucket differ, its rows are read one by one and matched by their bytes; of what is left the copy's server is asked
-//! (`judge.rs`). So a difference of bytes is never called one of values unless the operator has said so, and a miss needs two
-//! contents of one fingerprint, 1 in 2^128. Types of users are sent with their oid, which differs between servers: they go into
-//! the bytes as text.
+//! Rows with equal bytes have equal values. So each node adds up the fingerprints of its rows (`fingerprint.rs`) in buckets, by
+//! some bits of the fingerprint itself: one scan and no sort, since the order could differ between two versions of a collation.
+//! Where the sums of a bucket differ, its rows are read one by one and matched by their bytes; the copy's server decides about
+//! the rest (`judge.rs`). So a difference of bytes never counts as one of values unless the operator has said so, and a miss
+//! needs two contents of one fingerprint, 1 in 2^128. Types of users are sent with their oid, which differs between servers, so
+//! their values go into the bytes as text.
 //!
 //! Nobody may write meanwhile (`--at-rest`): two servers that have no WAL in common have no moment in common either. A row
 //! that has changed between two reads is noticed, and is then unknown; one that came or went may be called extra or missing.
@@ -41,10 +41,10 @@ use report::verify::VerifyRow;
 use self::judge::Abilities;
 use self::relations::{Chosen, Relations, by_name};
 use self::sequences::Wrong;
-use self::table::{Found, Here, How};
+use self::table::{CopyResult, Here, How};
 use crate::causes::with_hint;
-use crate::node::{Node, Standby};
-use crate::reader::Trouble;
+use crate::node::{NodeSessions, Standby};
+use crate::read_error::ReadError;
 use crate::subject::{self, Subject};
 use crate::verify::Verify;
 
@@ -63,7 +63,7 @@ impl Verify<'_> {
             true => here.all(),
             false => {
                 let find = |name: &String| {
-                    subject::resolve(self.door(), name)?
+                    subject::resolve(self.control(), name)?
                         .with_context(|| format!("--table {name}: there is none on the primary"))
                 };
                 let oids = names.iter().map(find).collect::<Result<Vec<_>>>()?;
@@ -74,7 +74,7 @@ impl Verify<'_> {
         self.coverage.left_out.clone_from(&chosen.left_out);
         if names.is_empty() {
             if self.says_other_databases() {
-                self.coverage.left_out.extend(subject::other_databases(self.door())?);
+                self.coverage.left_out.extend(subject::other_databases(self.control())?);
             }
             self.coverage.left_out.push(NOT_COMPARED.to_owned());
         }
@@ -94,8 +94,8 @@ impl Verify<'_> {
             .iter_mut()
             .map(|standby| match standby.node.as_mut().map(|node| Relations::read(node.reader())) {
                 Ok(Ok(relations)) => Some(relations),
-                Ok(Err(trouble)) => {
-                    standby.node = Err(trouble.to_string());
+                Ok(Err(error)) => {
+                    standby.node = Err(error.to_string());
                     None
                 }
                 Err(_) => None,
@@ -127,7 +127,7 @@ impl Verify<'_> {
         self.account.progress.begin(title.to_owned(), copies.len() as u64);
         let how = How { chunk_blocks: self.options.chunk_blocks, title };
         let mut here = if self.primary.is_gone() {
-            Err(Trouble::Lost(self.primary.why_gone()))
+            Err(ReadError::Lost(self.primary.why_gone()))
         } else {
             Here::read(&mut self.primary, table)
         };
@@ -136,13 +136,13 @@ impl Verify<'_> {
             let begun = Instant::now();
             let primary = &mut self.primary;
             let found = match (&mut here, &mut standby.node, there) {
-                (_, Err(_), _) => Found::unknown(None),
-                (Err(trouble), Ok(_), _) => Found::unread(crate::damage::Side::Primary, trouble, &primary.name),
+                (_, Err(_), _) => CopyResult::unknown(None),
+                (Err(error), Ok(_), _) => CopyResult::unread(crate::damage::Side::Primary, error, &primary.name),
                 (Ok(here), Ok(_), None) => {
                     let rows = here.rows(primary, how).ok();
                     let counts = rows.map(|rows| [rows, 0, 0]);
                     let words = "it is not there: all of its rows are missing".to_owned();
-                    Found { rows_primary: rows, rows_standby: Some(0), counts, ..Found::broken(words) }
+                    CopyResult { rows_primary: rows, rows_standby: Some(0), counts, ..CopyResult::broken(words) }
                 }
                 (Ok(here), Ok(copy), Some(there)) => {
                     let diff = self.account.diff.as_mut();
@@ -153,7 +153,7 @@ impl Verify<'_> {
             for words in &found.warnings {
                 self.account.progress.warn(&format!("{title} on {}: {words}", standby.name));
             }
-            for why in with_hint(found.reasons.clone(), table, &self.primary.door) {
+            for why in with_hint(found.reasons.clone(), table, &self.primary.control) {
                 self.causes.add(why, title, &standby.name);
             }
             self.coverage.by_bytes.extend(found.by_bytes.iter().cloned());
@@ -181,7 +181,8 @@ impl Verify<'_> {
                     false => Some(1),
                 };
                 let counts = count.map(|count| [0, count, 0]);
-                let found = Found { rows_primary: Some(0), rows_standby: count, counts, ..Found::broken(words) };
+                let found =
+                    CopyResult { rows_primary: Some(0), rows_standby: count, counts, ..CopyResult::broken(words) };
                 let title = if is_table { subject.title() } else { format!("sequence {}", subject.title()) };
                 self.account.progress.warn(&format!("{title} on {}: {}", standby.name, found.warnings[0]));
                 rows.push(found.row(&self.account.run, &title, &standby.name, begun));
@@ -200,8 +201,8 @@ impl Verify<'_> {
                 self.coverage.left_out.push("large objects (this role may not read them)".to_owned());
                 return Ok(());
             }
-            Err(trouble) => {
-                self.coverage.left_out.push(format!("large objects (they were not asked for: {trouble})"));
+            Err(error) => {
+                self.coverage.left_out.push(format!("large objects (they were not asked for: {error})"));
                 return Ok(());
             }
         };
@@ -219,7 +220,7 @@ impl Verify<'_> {
             let Standby { node, name, .. } = &mut self.standbys[index];
             let found = match node {
                 Ok(copy) => sequences_of(&mut self.primary, copy, &pairs),
-                Err(_) => pairs.iter().map(|_| Found::unknown(None)).collect(),
+                Err(_) => pairs.iter().map(|_| CopyResult::unknown(None)).collect(),
             };
             let mut rows = Vec::new();
             for ((sequence, _), found) in pairs.iter().zip(found) {
@@ -227,7 +228,7 @@ impl Verify<'_> {
                 for words in &found.warnings {
                     self.account.progress.warn(&format!("{title} on {name}: {words}"));
                 }
-                for why in with_hint(found.reasons.clone(), sequence, &self.primary.door) {
+                for why in with_hint(found.reasons.clone(), sequence, &self.primary.control) {
                     self.causes.add(why, &title, name);
                 }
                 rows.push(found.row(&run, &title, name, begun));
@@ -239,24 +240,32 @@ impl Verify<'_> {
 }
 
 /// What is found of each sequence on a copy.
-fn sequences_of(primary: &mut Node, copy: &mut Node, pairs: &[(&Subject, Option<&Subject>)]) -> Vec<Found> {
-    let read = |node: &mut Node, which: Vec<&Subject>| crate::sequences::read(node.reader(), &which);
+fn sequences_of(
+    primary: &mut NodeSessions,
+    copy: &mut NodeSessions,
+    pairs: &[(&Subject, Option<&Subject>)],
+) -> Vec<CopyResult> {
+    let read = |node: &mut NodeSessions, which: Vec<&Subject>| crate::sequences::read(node.reader(), &which);
     let here = read(primary, pairs.iter().map(|(here, _)| *here).collect());
     let there = read(copy, pairs.iter().filter_map(|(_, there)| *there).collect());
     let (mut here, mut there) = match (here, there) {
         (Ok(here), Ok(there)) => (here, there),
-        (Err(trouble), _) | (_, Err(trouble)) => {
-            return pairs.iter().map(|_| Found::unknown(Some(format!("it was not read: {trouble}")))).collect();
+        (Err(error), _) | (_, Err(error)) => {
+            return pairs.iter().map(|_| CopyResult::unknown(Some(format!("it was not read: {error}")))).collect();
         }
     };
     let take =
-        |of: &mut HashMap<u32, Result<crate::sequence_state::Sequence, Trouble>>, one: &Subject| of.remove(&one.oid);
+        |of: &mut HashMap<u32, Result<crate::sequence_state::Sequence, ReadError>>, one: &Subject| of.remove(&one.oid);
     let found = |(one, twin): &(&Subject, Option<&Subject>)| {
-        let compared =
-            |counts| Found { rows_primary: Some(1), rows_standby: Some(1), counts: Some(counts), ..Found::default() };
+        let compared = |counts| CopyResult {
+            rows_primary: Some(1),
+            rows_standby: Some(1),
+            counts: Some(counts),
+            ..CopyResult::default()
+        };
         let Some(twin) = twin else {
-            let found = Found::broken("it is not there".to_owned());
-            return Found { rows_primary: Some(1), rows_standby: Some(0), counts: Some([1, 0, 0]), ..found };
+            let found = CopyResult::broken("it is not there".to_owned());
+            return CopyResult { rows_primary: Some(1), rows_standby: Some(0), counts: Some([1, 0, 0]), ..found };
         };
         match (take(&mut here, one), take(&mut there, twin)) {
             (Some(Ok(here)), Some(Ok(there))) => match sequences::compare(twin, &here, &there) {
@@ -264,9 +273,9 @@ fn sequences_of(primary: &mut Node, copy: &mut Node, pairs: &[(&Subject, Option<
                 Some(Wrong::Behind(words)) => compared([1, 0, 0]).and_broken(words),
                 Some(Wrong::Other(words)) => compared([0, 0, 1]).and_broken(words),
             },
-            (Some(Err(trouble)), _) => Found::unread(crate::damage::Side::Primary, &trouble, &primary.name),
-            (_, Some(Err(trouble))) => Found::unread(crate::damage::Side::Standby, &trouble, &copy.name),
-            _ => Found::unknown(Some("it was dropped meanwhile: somebody writes".to_owned())),
+            (Some(Err(error)), _) => CopyResult::unread(crate::damage::Side::Primary, &error, &primary.name),
+            (_, Some(Err(error))) => CopyResult::unread(crate::damage::Side::Standby, &error, &copy.name),
+            _ => CopyResult::unknown(Some("it was dropped meanwhile: somebody writes".to_owned())),
         }
     };
     pairs.iter().map(found).collect()

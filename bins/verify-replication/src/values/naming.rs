@@ -1,4 +1,4 @@
-//! Names for orphans: a hash by the types' own equality, from the copy's server, so that what is equal has the same name.
+//! Names for orphans: a hash by the types' own equality, from the copy's server, so that equal rows have the same name.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -22,7 +22,7 @@ type Bytes = (bool, Fingerprint);
 pub(crate) struct Naming {
     /// Columns that the copy's server hashes.
     by: Vec<usize>,
-    /// Columns whose text says all, or has to do: hashed here.
+    /// Columns whose text says all of the value, or must be enough: hashed by us.
     by_text: Vec<usize>,
     /// Names of rows that may come again.
     known: HashMap<Bytes, u64>,
@@ -40,10 +40,7 @@ impl Naming {
         Naming { by, by_text: of.into_iter().filter(by_text).collect(), known: HashMap::new(), has_key }
     }
 
-    /// Names a batch of rows that are on one side each, and hands them on. One that cannot be named is undecided.
-    ///
-    /// # Errors
-    /// If they cannot be read, or what `take` says.
+    /// Names a batch of rows that are on one side each, and hands them on. A row that cannot be named is undecided.
     pub(crate) fn name(
         &mut self,
         both: &mut Both,

@@ -1,8 +1,8 @@
 //! Rows that one node has and whose bytes, and key as text, the other one lacks. Their values may still be equal: 1.0 is 1.00.
 //!
-//! Each gets a name, a hash by its type's own equality over its key, or without one over all of it, from the copy's server: what
-//! is equal has the same name. Only rows of one name are compared with each other. Memory is bounded by how many rows with other
-//! bytes there are of one part of the names; a row that is there a million times takes no more than one.
+//! The copy's server gives each row a name: a hash by the types' own equality over its key, or without a key over the whole row.
+//! So equal rows have the same name, and only rows of one name are compared with each other. Memory is bounded by the number of
+//! rows with different bytes in one part of the names; a row that is there a million times takes no more than one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -30,10 +30,10 @@ const PART_BUFFER: usize = 16 << 10;
 /// The most different rows of one part: some ten megabytes.
 const MOST: usize = 50_000;
 
-/// How often a part is parted that has more rows. What is still too large is of a few names.
+/// How often a part with more rows is divided. A part that is still too large has few names.
 const LEVELS: u32 = 3;
 
-/// The most pairs of one name: more than one has only what no type can hash (of money, two hundred values on each side).
+/// The most pairs of one name. Only values that no type can hash share a name (of money, two hundred values on each side).
 const MOST_PAIRS: usize = 50_000;
 
 /// Orphans of one table, of both sides.
@@ -45,11 +45,11 @@ pub(crate) struct Orphans {
 
 /// A row with these bytes, on one side, and how often it is there.
 struct Kind {
-    /// How often it has nothing said of it yet.
+    /// How many of them are not matched or reported yet.
     open: u64,
     place: Place,
     key: Option<String>,
-    /// How often another one is equal.
+    /// How many of them have an equal row on the other side.
     equal: u64,
     /// What has the same key and differs in these columns.
     different: Vec<(Place, Vec<usize>)>,
@@ -66,19 +66,12 @@ impl Orphans {
         Orphans { all: Spool::new(LIST), here: 0, there: 0 }
     }
 
-    /// Adds one.
-    ///
-    /// # Errors
-    /// If it cannot be kept.
     pub(crate) fn add(&mut self, row: &Difference) -> Result<()> {
         *if row.primary.is_some() { &mut self.here } else { &mut self.there } += 1;
         self.all.push(row)
     }
 
     /// Compares them with each other, and tells of those that differ.
-    ///
-    /// # Errors
-    /// If they cannot be read, or not be told.
     pub(crate) fn settle(mut self, both: &mut Both, told: &mut Told) -> Result<()> {
         if self.here == 0 || self.there == 0 {
             let mut batch = Vec::new();

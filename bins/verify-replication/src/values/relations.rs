@@ -1,10 +1,11 @@
-//! What there is on each node, by name, and what of it is compared.
+//! The relations of each node, by name, and which of them are compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::subject::Subject;
 
 /// The large objects of a database: their pages are rows of a table that every server has.
@@ -37,10 +38,7 @@ pub(crate) struct Chosen {
 
 impl Relations {
     /// Asks a node.
-    ///
-    /// # Errors
-    /// Why it could not be asked.
-    pub(crate) fn read(reader: &mut Reader) -> Result<Relations, Trouble> {
+    pub(crate) fn read(reader: &mut Reader) -> Result<Relations, ReadError> {
         let relation = |row: &tokio_postgres::Row| {
             Ok(Relation {
                 subject: Subject { oid: column(row, 0)?, schema: column(row, 1)?, name: column(row, 2)? },
@@ -51,7 +49,7 @@ impl Relations {
             })
         };
         let rows = reader.rows(cluster::sql!("verify_value_relations"), &[])?;
-        Ok(Relations(rows.iter().map(relation).collect::<Result<_, Trouble>>()?))
+        Ok(Relations(rows.iter().map(relation).collect::<Result<_, ReadError>>()?))
     }
 
     /// What is compared if nothing is named: all, but for partitions by themselves.
@@ -62,9 +60,6 @@ impl Relations {
     }
 
     /// What is compared if these are named, by their oids and by what the user calls them.
-    ///
-    /// # Errors
-    /// If one of them cannot be compared.
     pub(crate) fn named(&self, names: &[(u32, &str)]) -> Result<Chosen> {
         let mut chosen = Chosen::default();
         for (oid, name) in names {
@@ -128,10 +123,7 @@ pub(crate) fn by_name(subject: &Subject) -> (&str, &str) {
 }
 
 /// The table of the pages of large objects, if this role may read it.
-///
-/// # Errors
-/// Why that could not be asked.
-pub(crate) fn large_objects(reader: &mut Reader) -> Result<Option<Subject>, Trouble> {
+pub(crate) fn large_objects(reader: &mut Reader) -> Result<Option<Subject>, ReadError> {
     let sql = "SELECT c.oid FROM pg_catalog.pg_class AS c
                 WHERE c.oid = 'pg_catalog.pg_largeobject'::pg_catalog.regclass
                   AND pg_catalog.has_table_privilege(c.oid, 'SELECT')";

@@ -1,5 +1,5 @@
-//! Sequences by name: their definitions, and where they stand. Logical replication carries neither, and a dump only what they
-//! were when it was made: a copy that takes over with a sequence behind hands out keys that are there.
+//! Sequences by name: their definitions and positions. Logical replication carries neither, and a dump has them as they were
+//! when it was made. A copy that takes over with a sequence that is behind hands out keys that exist already.
 
 use cluster::ident::literal;
 

@@ -4,7 +4,8 @@ use cluster::ident::quote;
 
 use super::columns::{self, Column};
 use crate::layout::{Blocks, Layout};
-use crate::reader::{Reader, Trouble, column};
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
 use crate::subject::Subject;
 
 /// A table as a node has it.
@@ -18,10 +19,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// Reads the table's shape. Rows are hashed as `like` has it, the same table of another node, else as its own columns say.
-    ///
-    /// # Errors
-    /// Why it could not be read.
-    pub(crate) fn read(reader: &mut Reader, table: &Subject, like: Option<&Shape>) -> Result<Shape, Trouble> {
+    pub(crate) fn read(reader: &mut Reader, table: &Subject, like: Option<&Shape>) -> Result<Shape, ReadError> {
         // Catalogs of a thousand tables are long, and read for each of them.
         reader.set_mode(cluster::sql!("verify_by_index"));
         let shape = Shape::from_catalogs(reader, table, like);
@@ -29,7 +27,7 @@ impl Shape {
         shape
     }
 
-    fn from_catalogs(reader: &mut Reader, table: &Subject, like: Option<&Shape>) -> Result<Shape, Trouble> {
+    fn from_catalogs(reader: &mut Reader, table: &Subject, like: Option<&Shape>) -> Result<Shape, ReadError> {
         let columns = columns::read(reader, table)?;
         let hashed = like.map_or(&columns, |like| &like.columns);
         let values: Vec<String> = hashed.iter().map(Column::in_bytes).collect();

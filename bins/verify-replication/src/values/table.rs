@@ -1,4 +1,4 @@
-//! One table by value: sums first, then the rows of what differs, then their values.
+//! One table by value: sums first, then the rows of the buckets that differ, then their values.
 
 use std::time::Instant;
 
@@ -17,15 +17,15 @@ use crate::damage::Side;
 use crate::diff::Diff;
 use crate::difference::Difference;
 use crate::leftovers::Leftovers;
-use crate::node::Node;
-use crate::reader::Trouble;
+use crate::node::NodeSessions;
+use crate::read_error::ReadError;
 use crate::scan::at_once;
 use crate::subject::Subject;
 use crate::table::per_second;
 
 /// What was found of one table on one copy, ready to be told.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct CopyResult {
     pub(crate) rows_primary: Option<u64>,
     pub(crate) rows_standby: Option<u64>,
     /// Missing, extra, different.
@@ -33,7 +33,7 @@ pub(crate) struct Found {
     pub(crate) corrupt: u64,
     pub(crate) chunks: u64,
     pub(crate) rechecked: u64,
-    /// For eyes: what differs.
+    /// What differs, for people.
     pub(crate) warnings: Vec<String>,
     /// Why something could not be found out.
     pub(crate) reasons: Vec<String>,
@@ -43,7 +43,6 @@ pub(crate) struct Found {
     pub(crate) is_broken: bool,
 }
 
-/// How to compare.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How<'a> {
     /// Blocks that are added up by one statement.
@@ -57,21 +56,18 @@ pub(crate) struct Here {
     pub(crate) shape: Shape,
     buckets: u64,
     /// Its sums, once somebody wanted them.
-    sums: Option<Result<Buckets, Trouble>>,
+    sums: Option<Result<Buckets, ReadError>>,
 }
 
 impl Here {
     /// Reads its shape.
-    ///
-    /// # Errors
-    /// Why it could not be read.
-    pub(crate) fn read(primary: &mut Node, table: &Subject) -> Result<Here, Trouble> {
+    pub(crate) fn read(primary: &mut NodeSessions, table: &Subject) -> Result<Here, ReadError> {
         let shape = Shape::read(primary.reader(), table, None)?;
         Ok(Here { buckets: buckets::count(shape.blocks()), shape, sums: None })
     }
 
     /// How many rows it has, if it can be read.
-    pub(crate) fn rows(&mut self, primary: &mut Node, how: How) -> Result<u64, Trouble> {
+    pub(crate) fn rows(&mut self, primary: &mut NodeSessions, how: How) -> Result<u64, ReadError> {
         let sums = self
             .sums
             .get_or_insert_with(|| buckets::scan(&mut primary.readers, &self.shape, (self.buckets, how.chunk_blocks)));
@@ -80,23 +76,20 @@ impl Here {
 }
 
 /// Compares one table with the one of a copy.
-///
-/// # Errors
-/// If what differs cannot be written, or a signal came.
 pub(crate) fn compare(
-    (primary, here): (&mut Node, &mut Here),
-    (copy, there): (&mut Node, &Subject),
+    (primary, here): (&mut NodeSessions, &mut Here),
+    (copy, there): (&mut NodeSessions, &Subject),
     known: &mut Abilities,
     how: How,
     diff: Option<&mut Diff>,
-) -> Result<Found> {
+) -> Result<CopyResult> {
     let shape = match Shape::read(copy.reader(), there, Some(&here.shape)) {
         Ok(shape) => shape,
-        Err(trouble) => return Ok(Found::unread(Side::Standby, &trouble, &copy.name)),
+        Err(error) => return Ok(CopyResult::unread(Side::Standby, &error, &copy.name)),
     };
     if let Some(words) = super::columns::otherwise(&here.shape.columns, &shape.columns) {
         let rows_primary = here.rows(primary, how).ok();
-        return Ok(Found { rows_primary, ..Found::broken(words) });
+        return Ok(CopyResult { rows_primary, ..CopyResult::broken(words) });
     }
     let size = (here.buckets, how.chunk_blocks);
     let sums = match here.sums.take() {
@@ -109,20 +102,20 @@ pub(crate) fn compare(
     let (one, two) = (here.sums.insert(sums.0), sums.1);
     let (one, two) = match (one, two) {
         (Ok(one), Ok(two)) => (&*one, two),
-        (Err(trouble), _) => return Ok(Found::unread(Side::Primary, trouble, &primary.name)),
-        (_, Err(trouble)) => return Ok(Found::unread(Side::Standby, &trouble, &copy.name)),
+        (Err(error), _) => return Ok(CopyResult::unread(Side::Primary, error, &primary.name)),
+        (_, Err(error)) => return Ok(CopyResult::unread(Side::Standby, &error, &copy.name)),
     };
     let judge = match Judge::new(copy.reader(), &shape.columns, known) {
         Ok(judge) => judge,
-        Err(trouble) => return Ok(Found::unread(Side::Standby, &trouble, &copy.name)),
+        Err(error) => return Ok(CopyResult::unread(Side::Standby, &error, &copy.name)),
     };
-    let mut found = Found {
+    let mut found = CopyResult {
         rows_primary: Some(one.rows()),
         rows_standby: Some(two.rows()),
         counts: Some([0; 3]),
         chunks: one.count(),
         by_bytes: by_bytes(&judge, &shape, how.title),
-        ..Found::default()
+        ..CopyResult::default()
     };
     let differing = one.differing(&two);
     if differing.is_empty() {
@@ -131,23 +124,23 @@ pub(crate) fn compare(
     let left = buckets::unmatched((primary.reader(), &here.shape), (copy.reader(), &shape), &differing, one.count());
     let left = match left {
         Ok(left) => left,
-        Err((side, trouble)) => {
+        Err((side, error)) => {
             let name = if side == Side::Primary { &primary.name } else { &copy.name };
-            return Ok(Found { rows_primary: found.rows_primary, ..Found::unread(side, &trouble, name) });
+            return Ok(CopyResult { rows_primary: found.rows_primary, ..CopyResult::unread(side, &error, name) });
         }
     };
     let mut told = Told::new(how.title.to_owned(), copy.name.clone(), diff);
     let mut both =
         Both { primary: primary.reader(), copy: copy.reader(), here: &here.shape, there: &shape, judge: &judge };
     match settle(left, &mut both, &mut told) {
-        Err(error) if error.is::<Trouble>() => told.unknown.push(format!("{error:#}")),
+        Err(error) if error.is::<ReadError>() => told.unknown.push(format!("{error:#}")),
         settled => settled?,
     }
     found.tell(&told, differing.len() as u64);
     Ok(found)
 }
 
-/// Decides what has not the same bytes on both nodes.
+/// Decides about the rows whose bytes are not on both nodes.
 fn settle(left: Leftovers, both: &mut Both, told: &mut Told) -> Result<()> {
     let (mut pairs, mut orphans) = (Vec::new(), Orphans::new());
     left.settle(&mut |row| {
@@ -183,32 +176,32 @@ fn by_bytes(judge: &Judge, shape: &Shape, title: &str) -> Vec<String> {
         .collect()
 }
 
-impl Found {
-    /// A table that the copy has otherwise, or not at all.
-    pub(crate) fn broken(words: String) -> Found {
-        Found { warnings: vec![words], is_broken: true, ..Found::default() }
+impl CopyResult {
+    /// A table that differs as a whole on the copy, or is missing there.
+    pub(crate) fn broken(words: String) -> CopyResult {
+        CopyResult { warnings: vec![words], is_broken: true, ..CopyResult::default() }
     }
 
     /// The same, and broken for this.
-    pub(crate) fn and_broken(mut self, words: String) -> Found {
+    pub(crate) fn and_broken(mut self, words: String) -> CopyResult {
         self.warnings.push(words);
         self.is_broken = true;
         self
     }
 
     /// Nothing is known.
-    pub(crate) fn unknown(why: Option<String>) -> Found {
-        Found { reasons: why.into_iter().collect(), ..Found::default() }
+    pub(crate) fn unknown(why: Option<String>) -> CopyResult {
+        CopyResult { reasons: why.into_iter().collect(), ..CopyResult::default() }
     }
 
     /// A table that one side could not read.
-    pub(crate) fn unread(side: Side, trouble: &Trouble, node: &str) -> Found {
-        if !trouble.is_damage() {
-            return Found::unknown(Some(trouble.to_string()));
+    pub(crate) fn unread(side: Side, error: &ReadError, node: &str) -> CopyResult {
+        if !error.is_damage() {
+            return CopyResult::unknown(Some(error.to_string()));
         }
         let side = if side == Side::Primary { "the primary" } else { "the copy" };
-        let words = format!("damaged on {node}, {side}: {trouble}; the rest of it was not compared");
-        Found { corrupt: 1, ..Found::broken(words) }
+        let words = format!("damaged on {node}, {side}: {error}; the rest of it was not compared");
+        CopyResult { corrupt: 1, ..CopyResult::broken(words) }
     }
 
     fn tell(&mut self, told: &Told, differing: u64) {
@@ -232,7 +225,7 @@ impl Found {
         }
     }
 
-    /// The row that tells it.
+    /// The row of `verify.csv`.
     pub(crate) fn row(&self, run: &str, title: &str, standby: &str, begun: Instant) -> VerifyRow {
         let elapsed_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         let count = |n: usize| self.counts.map(|counts| counts[n]);

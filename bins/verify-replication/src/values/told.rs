@@ -22,7 +22,7 @@ pub(crate) struct Told<'a> {
     pub(crate) extra: Counted,
     /// Rows of the same key with other values.
     pub(crate) different: Counted,
-    /// Rows of which nobody knows.
+    /// Rows that could not be decided.
     pub(crate) unknown: Words,
     /// Whether the copy's server did not take the values of some row.
     has_unnamed: bool,
@@ -55,15 +55,12 @@ impl<'a> Told<'a> {
         self.undecided(1, name, "the copy's server does not take its values, or it is gone: somebody writes");
     }
 
-    /// Whether there are such rows: then no other one is known to be alone.
+    /// Whether there are such rows: any other row may then be equal to one of them.
     pub(crate) fn has_unnamed(&self) -> bool {
         self.has_unnamed
     }
 
     /// Tells of rows that differ.
-    ///
-    /// # Errors
-    /// If they cannot be written, or not be read for their values.
     pub(crate) fn tell(&mut self, both: &mut Both, rows: &[Differing]) -> Result<()> {
         for (row, _) in rows {
             let Some(place) = row.place() else { continue };

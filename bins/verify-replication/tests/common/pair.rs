@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cluster::args::Cluster;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
 use lab::conf::SyncMode;
 use lab::scratch::Scratch;
@@ -93,7 +93,7 @@ pub(crate) fn session(file: &ClusterFile, name: &str) -> Session {
     let cluster = Cluster::from_file(file.clone());
     Session::open(
         name,
-        &cluster.info(cluster.node(name).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+        &cluster.info(cluster.node(name).unwrap(), LoginKind::Admin).unwrap().with_setting("search_path", "public"),
         "test",
     )
     .unwrap()

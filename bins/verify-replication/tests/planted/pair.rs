@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cluster::args::Cluster;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
 use lab::conf::SyncMode;
 use lab::scratch::Scratch;
@@ -51,7 +51,7 @@ impl Pair {
         let cluster = Cluster::from_file(self.file.clone());
         Session::open(
             node,
-            &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+            &cluster.info(cluster.node(node).unwrap(), LoginKind::Admin).unwrap().with_setting("search_path", "public"),
             "test",
         )
         .unwrap()

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use lab::binaries::{Asked, Binaries};
 use report::verdict::Verdict::{Broken, Held};
 
@@ -51,7 +51,7 @@ fn a_subscriber_of_logical_replication_is_held_until_something_differs() {
     let sequence = "CREATE SEQUENCE numbers";
     copies.both(sequence);
     copies.primary.script("CREATE PUBLICATION all_of_it FOR TABLE many, dups").unwrap();
-    let info = copies.info("node1", Role::Admin);
+    let info = copies.info("node1", LoginKind::Admin);
     let password = info.password.as_ref().unwrap().reveal();
     let reach =
         format!("host={} port={} dbname={DATABASE} user={} password={password}", info.host, info.port, info.user);
@@ -97,7 +97,7 @@ fn a_dump_that_was_restored_is_held_with_its_sequences_and_large_objects() {
     ).unwrap();
     let binaries = Binaries::find(&Asked::default()).unwrap();
     let command = |tool: &str, node: &str| {
-        let info = copies.info(node, Role::Admin);
+        let info = copies.info(node, LoginKind::Admin);
         let mut command = Command::new(binaries.path(tool));
         command.env("PGPASSWORD", info.password.as_ref().unwrap().reveal());
         command.args(["-h", &info.host, "-p", &info.port.to_string(), "-U", &info.user, "-d", DATABASE]);

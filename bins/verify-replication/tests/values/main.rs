@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use cluster::args::Cluster;
 use cluster::conninfo::Conninfo;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
 use lab::conf::SyncMode;
 use lab::scratch::Scratch;
@@ -76,7 +76,7 @@ impl Copies {
     }
 
     /// How to reach a node as the role that monitors, or as another one.
-    fn info(&self, node: &str, role: Role) -> Conninfo {
+    fn info(&self, node: &str, role: LoginKind) -> Conninfo {
         let cluster = Cluster::from_file(self.file.clone()).in_database(DATABASE);
         cluster.info(cluster.node(node).unwrap(), role).unwrap()
     }
@@ -84,7 +84,7 @@ impl Copies {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_verify-replication"));
         let reach = |node: &str| {
-            let info = self.info(node, Role::Monitor);
+            let info = self.info(node, LoginKind::Monitor);
             let passfile = self.file.roles.monitor.passfile.display();
             format!("host={} port={} dbname={DATABASE} user={} passfile={passfile}", info.host, info.port, info.user)
         };
@@ -133,7 +133,7 @@ fn on(file: &ClusterFile, node: &str, database: &str) -> Session {
     let cluster = Cluster::from_file(file.clone()).in_database(database);
     Session::open(
         node,
-        &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+        &cluster.info(cluster.node(node).unwrap(), LoginKind::Admin).unwrap().with_setting("search_path", "public"),
         "test",
     )
     .unwrap()

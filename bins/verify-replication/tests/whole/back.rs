@@ -22,7 +22,7 @@ const READS: &str = "SELECT seq_tup_read > 0 FROM pg_stat_user_tables WHERE reln
 const ASKS: &str = "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'verify-replication'
     AND query LIKE 'SELECT pg_last_wal_replay_lsn%' AND state_change > now() - interval '50ms'";
 
-const REFUSED: &str = "node2 is unknown from here on: node node2: it began anew, before the mark at ";
+const REFUSED: &str = "node2 is excluded from further checks: node node2: it restarted and is behind the mark at ";
 
 /// Begins to compare both tables.
 fn begin(lab: &Lab) -> Child {

@@ -18,7 +18,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use cluster::args::Cluster;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
 use lab::conf::SyncMode;
 use lab::open::OpenLab;
@@ -63,7 +63,7 @@ impl Lab {
         let cluster = Cluster::from_file(self.file.clone());
         Session::open(
             node,
-            &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+            &cluster.info(cluster.node(node).unwrap(), LoginKind::Admin).unwrap().with_setting("search_path", "public"),
             "test",
         )
         .unwrap()

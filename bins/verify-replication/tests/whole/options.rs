@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use cluster::args::Cluster;
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::session::Session;
 use report::verdict::Verdict::{Broken, Held, Unknown};
 
@@ -15,7 +15,7 @@ pub(crate) fn on(lab: &Lab, node: &str, database: &str) -> Session {
     let cluster = Cluster::from_file(lab.file.clone()).in_database(database);
     Session::open(
         node,
-        &cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap().with_setting("search_path", "public"),
+        &cluster.info(cluster.node(node).unwrap(), LoginKind::Admin).unwrap().with_setting("search_path", "public"),
         "test",
     )
     .unwrap()

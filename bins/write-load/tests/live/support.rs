@@ -7,13 +7,14 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use cluster::args::Cluster;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
-use cluster::wait::{Look, until};
+use cluster::wait::{Attempt, until};
 use lab::conf::SyncMode;
 use lab::open::OpenLab;
 use lab::scratch::Scratch;
-use report::ledger::{Event, Key, Ledger, LedgerRow, Outcome, each_row};
+use report::ledger::{Event, Key, Ledger, LedgerRow, Outcome};
+use report::ledger_file::each_row;
 use report::load::LoadRow;
 use report::payload::payload;
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,7 +23,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// How often a test looks.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// The primary of a new lab, and its standby.
 pub(crate) const PRIMARY: &str = "node1";
@@ -30,7 +31,7 @@ pub(crate) const STANDBY: &str = "node2";
 
 /// Waits until it is so.
 pub(crate) fn wait_for(what: &str, mut look: impl FnMut() -> bool) {
-    cluster::wait::until_true(what, SOON, LOOK, || Ok(look())).unwrap();
+    cluster::wait::until_true(what, SOON, POLL_EVERY, || Ok(look())).unwrap();
 }
 
 /// A lab with one standby. When it is dropped, its processes and its directory are seen to be gone.
@@ -61,7 +62,7 @@ impl Pair {
     /// The administrator's session, whose own commits wait for nobody.
     pub(crate) fn admin(&self, node: &str) -> Session {
         let cluster = Cluster::from_file(self.file.clone());
-        let info = cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap();
+        let info = cluster.info(cluster.node(node).unwrap(), LoginKind::Admin).unwrap();
         let session = Session::open(node, &info.with_setting("search_path", "public"), "test").unwrap();
         session.script("SET synchronous_commit = local").unwrap();
         session
@@ -206,13 +207,13 @@ impl Load {
 
     /// Waits until the ledger holds at least this many of an event, and returns how many it does.
     pub(crate) fn wait(&mut self, event: Event, count: usize) -> usize {
-        until(&format!("{count} {event:?} in the ledger"), SOON, LOOK, || {
+        until(&format!("{count} {event:?} in the ledger"), SOON, POLL_EVERY, || {
             assert!(self.child.as_mut().unwrap().try_wait()?.is_none(), "the load has ended");
             if fs::metadata(&self.ledger).map_or(0, |metadata| metadata.len()) == 0 {
-                return Ok(Look::NotYet("no ledger yet, not even its header".to_owned()));
+                return Ok(Attempt::NotYet("no ledger yet, not even its header".to_owned()));
             }
             let found = self.count(event);
-            Ok(if found >= count { Look::Done(found) } else { Look::NotYet(format!("{found}")) })
+            Ok(if found >= count { Attempt::Done(found) } else { Attempt::NotYet(format!("{found}")) })
         })
         .unwrap()
     }
@@ -258,7 +259,7 @@ pub(crate) fn output_of(mut child: Child) -> Output {
             child.kill().unwrap();
             panic!("it still ran after {:?}: {:?}", 2 * SOON, child.wait_with_output().unwrap());
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_EVERY);
     }
     child.wait_with_output().unwrap()
 }

@@ -14,7 +14,7 @@ const BIT: u8 = 1;
 /// A line pointer that is dead: its flags, and neither a place nor a length.
 const DEAD: u32 = 3 << 15;
 
-/// Does to a file what `edit` says; returns what was done, for eyes.
+/// Does to a file what `edit` says; returns what was done, in words.
 ///
 /// # Errors
 /// If the file is not what it should be: then nothing is changed.

@@ -64,7 +64,7 @@ pub(super) struct Tally {
 pub(super) struct Tallies(pub(super) BTreeMap<String, Tally>);
 
 impl Tallies {
-    /// Holds the rows of one execution against a plan. Returns what is not as it should be, for eyes.
+    /// Holds the rows of one execution against a plan. Returns what is wrong, in words.
     pub(super) fn add(&mut self, plan: &Plan, rows: &[VerifyRow]) -> Vec<String> {
         let mut wrong = Vec::new();
         let untouched = Expected::new("untouched", "none", Class::Rows, Truth::Nothing);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster::args::Cluster;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
 use cluster::{catch_up, topology};
 use lab::conf::SyncMode;
@@ -16,9 +16,9 @@ fn whoever_has_caught_up_has_every_row_also_of_asynchronous_commits() {
     let lab = Scratch::new(1, SyncMode::Async).unwrap();
     let dir = lab.dir.clone();
     let cluster = Cluster::from_file(ClusterFile::read(&lab.cluster).unwrap());
-    let found = topology::ask(&cluster, Role::Admin, "test").unwrap();
+    let found = topology::ask(&cluster, LoginKind::Admin, "test").unwrap();
     let (primary, standby) = (&found.primary.1, &found.standbys[0].1);
-    let info = cluster.info(&found.primary.0, Role::Admin).unwrap();
+    let info = cluster.info(&found.primary.0, LoginKind::Admin).unwrap();
     let writer = Session::open("writer", &info.with_setting("search_path", "public"), "test").unwrap();
     // The longest delay of the WAL writer: without a flush of its own, the mark would stand before the rows.
     for sql in [

@@ -6,7 +6,7 @@ use cluster::auth::RequireAuth;
 use cluster::blocking::Blocking;
 use cluster::connect::connect;
 use cluster::conninfo::Conninfo;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::own::is_pooled;
 use cluster::peer::ServerUser;
 use cluster::protection::Protection;
@@ -22,7 +22,7 @@ type Door<'a> = &'a dyn Fn(&Conninfo) -> Option<anyhow::Error>;
 /// The primary of a lab, through a pooler and without it.
 fn infos(lab: &Scratch, pooler: &Pooler) -> (Conninfo, Conninfo) {
     let cluster = Cluster::from_file(ClusterFile::read(&lab.cluster).unwrap());
-    let direct = cluster.info(&cluster.nodes[0], Role::Monitor).unwrap();
+    let direct = cluster.info(&cluster.nodes[0], LoginKind::Monitor).unwrap();
     // Whom the pooler lets in it asks for nothing, and it is nobody's server.
     let protection =
         Protection { require_auth: RequireAuth::ANY, server_user: ServerUser::Unknown, ..direct.protection.clone() };
@@ -72,7 +72,7 @@ fn a_pooler_before_a_standby_is_refused_and_not_only_left_out() {
         primary: Some(conninfo(file.node[0].port)),
         standby: vec![conninfo(pooler.port())],
     };
-    let asked = topology::ask(&args.open().unwrap(), Role::Monitor, "test");
+    let asked = topology::ask(&args.open().unwrap(), LoginKind::Monitor, "test");
     let error = asked.map(|found| found.unreachable).expect_err("it was let in or left out");
     assert!(is_pooled(&error) && format!("{error:#}").contains("node standby1"), "{error:#}");
 }

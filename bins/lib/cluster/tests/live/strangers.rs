@@ -7,7 +7,7 @@ use cluster::args::{Cluster, login_info};
 use cluster::blocking::Blocking;
 use cluster::connect::connect;
 use cluster::conninfo::Conninfo;
-use cluster::file::{BackendName, ClusterFile, Role};
+use cluster::file::{BackendName, ClusterFile, LoginKind};
 use cluster::guard::Stranger as IsStranger;
 use cluster::peer::ServerUser;
 use cluster::protection::Protection;
@@ -111,7 +111,7 @@ fn the_nodes_of_a_lab_are_spoken_to_by_scram_alone() {
     };
     for backend in ["backend = \"local\"", "backend = \"external\"\nrequire_auth = \"scram-sha-256\""] {
         let cluster = Cluster::from_file(ClusterFile::parse(&text(backend)).unwrap());
-        for role in [Role::Admin, Role::Application, Role::Monitor] {
+        for role in [LoginKind::Admin, LoginKind::Application, LoginKind::Monitor] {
             try_all(&cluster.info(&cluster.nodes[0], role).unwrap());
         }
     }

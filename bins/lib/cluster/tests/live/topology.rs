@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cluster::args::{Cluster, ClusterArgs};
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
 use cluster::topology;
 use lab::conf::SyncMode;
@@ -23,7 +23,7 @@ fn conninfos(lab: &Scratch, passfile: &Path) -> Vec<String> {
 fn ask(primary: &str, standbys: &[&str]) -> anyhow::Result<topology::Topology> {
     let standby = standbys.iter().map(|&standby| standby.to_owned()).collect();
     let cluster = ClusterArgs { cluster: None, primary: Some(primary.to_owned()), standby }.open()?;
-    let found = topology::ask(&cluster, Role::Admin, "test")?;
+    let found = topology::ask(&cluster, LoginKind::Admin, "test")?;
     cluster.check_primary(&found.primary.0)?;
     Ok(found)
 }
@@ -63,7 +63,7 @@ fn nodes_that_do_not_belong_together_are_refused_by_name() {
 fn functions_in_the_place_of_the_systems_are_not_called() {
     let lab = Scratch::new(1, SyncMode::Async).unwrap();
     let cluster = Cluster::from_file(ClusterFile::read(&lab.cluster).unwrap());
-    let found = topology::ask(&cluster, Role::Admin, "test").unwrap();
+    let found = topology::ask(&cluster, LoginKind::Admin, "test").unwrap();
     let own = "CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE plpgsql AS
                'BEGIN RAISE EXCEPTION ''called as %'', current_user; END';
         CREATE FUNCTION public.same(text, text) RETURNS boolean LANGUAGE plpgsql AS
@@ -71,12 +71,13 @@ fn functions_in_the_place_of_the_systems_are_not_called() {
         CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.same);
         ALTER DATABASE understudy SET search_path = public, pg_catalog";
     found.primary.1.script(own).unwrap();
-    let again = topology::ask(&cluster, Role::Admin, "test").unwrap();
+    let again = topology::ask(&cluster, LoginKind::Admin, "test").unwrap();
     assert_eq!((again.primary.0.name.as_str(), again.standbys.len()), ("node1", 1));
     let session = &again.primary.1;
     assert_eq!(session.value::<String>("SELECT current_setting('search_path')", &[]).unwrap(), "pg_catalog");
     // What the caller's own options say holds: and then they are called.
-    let info = cluster.info(&again.primary.0, Role::Admin).unwrap().with_setting("search_path", "public,pg_catalog");
+    let info =
+        cluster.info(&again.primary.0, LoginKind::Admin).unwrap().with_setting("search_path", "public,pg_catalog");
     let theirs = Session::open("node1", &info, "test").unwrap();
     let said = format!("{:#}", topology::is_primary(&theirs).unwrap_err());
     assert!(said.contains("called as understudy_admin"), "{said}");

@@ -1,7 +1,7 @@
 -- What the primary knows of its standbys: walsenders and physical slots, measured from one and the same WAL position.
 -- Lag is in microseconds, gaps are in bytes. NULL stays NULL: no figure is not 0. A slot without a walsender has a row
 -- too, for it keeps WAL all the same. Without pg_monitor all but names and slots is NULL.
--- As a plain script: psql -f sql/lag_figures.sql
+-- As a plain script: psql -f sql/lag_server_stats.sql
 SELECT r.application_name,
        s.slot_name::text,
        r.state,

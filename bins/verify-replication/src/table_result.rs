@@ -9,7 +9,7 @@ use crate::damage::{Damage, Side};
 use crate::difference::{Counted, Difference, Words};
 use crate::indexes::Tally;
 use crate::leftovers::Leftovers;
-use crate::reader::Trouble;
+use crate::read_error::ReadError;
 use crate::spool::Spool;
 
 /// Memory for the differences that `--diff` writes in the end, in bytes.
@@ -17,7 +17,7 @@ const SPOOL: usize = 256 << 10;
 
 /// What was found of one table on one standby, beyond the counts of its rows.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct TableResult {
     /// Rows of the primary that the standby lacks.
     pub(crate) missing: Counted,
     /// Rows of the standby that the primary lacks.
@@ -26,9 +26,9 @@ pub(crate) struct Found {
     pub(crate) different: Counted,
     /// What a node could not read for damage.
     pub(crate) damage: Damage,
-    /// Indexes that were read, in full or at some rows; `None`: none could be.
+    /// How many indexes were read, in full or at some rows; `None`: no index could be read.
     pub(crate) indexes: Option<u64>,
-    /// What is wrong with them: rows, or 1 for an index that is damaged.
+    /// The faults of these indexes: rows, or 1 for an index that is damaged.
     pub(crate) index_faults: u64,
     /// How much of them was read.
     pub(crate) tally: Tally,
@@ -46,36 +46,36 @@ pub(crate) struct Found {
     left: u64,
 }
 
-impl Found {
-    /// Nothing yet. With `all`, each row that differs is kept for [`Found::differences`].
-    pub(crate) fn new(all: bool) -> Found {
-        Found { differences: all.then(|| Spool::new(SPOOL)), ..Found::default() }
+impl TableResult {
+    /// With `all`, each row that differs is kept for [`TableResult::differences`].
+    pub(crate) fn new(all: bool) -> TableResult {
+        TableResult { differences: all.then(|| Spool::new(SPOOL)), ..TableResult::default() }
     }
 
     /// Nothing could be read, because of `why`.
-    pub(crate) fn unread(why: Option<String>) -> Found {
-        let mut found = Found { unread: true, ..Found::default() };
+    pub(crate) fn unread(why: Option<String>) -> TableResult {
+        let mut found = TableResult { unread: true, ..TableResult::default() };
         found.unknown.extend(why);
         found
     }
 
-    /// Keeps why something could not be read, where it cannot be narrowed down any further.
-    pub(crate) fn keep(&mut self, what: impl Display, trouble: &Trouble) {
-        match trouble {
-            Trouble::Index(_) | Trouble::Corrupt(_) | Trouble::NoFile(..) => {
-                self.damage.other(Side::Standby, what.to_string(), trouble);
+    /// Keeps why a part could not be read, if it cannot be narrowed down any further.
+    pub(crate) fn keep(&mut self, what: impl Display, error: &ReadError) {
+        match error {
+            ReadError::Index(_) | ReadError::Corrupt(_) | ReadError::NoFile(..) => {
+                self.damage.other(Side::Standby, what.to_string(), error);
             }
-            Trouble::Unread(_) | Trouble::Lost(_) | Trouble::Internal(_) => {
-                self.unknown.push(format!("{what}: {trouble}"));
+            ReadError::Unread(_) | ReadError::Lost(_) | ReadError::Internal(_) => {
+                self.unknown.push(format!("{what}: {error}"));
             }
         }
     }
 
-    /// Keeps that no statement on the table can be planned, for an index that is damaged.
-    pub(crate) fn planless(&mut self, trouble: &Trouble) {
+    /// Keeps that no statement on the table can be planned, because an index is damaged.
+    pub(crate) fn planless(&mut self, error: &ReadError) {
         if self.index_faults == 0 {
             self.index_faults = 1;
-            self.remarks.push(format!("no statement on it can be planned: {trouble}"));
+            self.remarks.push(format!("no statement on it can be planned: {error}"));
         }
     }
 
@@ -83,8 +83,8 @@ impl Found {
     ///
     /// # Errors
     /// If they cannot be kept: then nothing more can be found out of this table.
-    pub(crate) fn add(&mut self, rows: Vec<Difference>) -> Result<(), Trouble> {
-        let lost = |error: anyhow::Error| Trouble::Lost(format!("{error:#}"));
+    pub(crate) fn add(&mut self, rows: Vec<Difference>) -> Result<(), ReadError> {
+        let lost = |error: anyhow::Error| ReadError::Lost(format!("{error:#}"));
         for row in rows {
             match row.kind() {
                 DiffKind::Different => self.tell(&row).map_err(lost)?,
@@ -97,21 +97,21 @@ impl Found {
         Ok(())
     }
 
-    /// Matches the rows that only one node shows, once all that can be read was read. `at_rest`: a copy may have a row
-    /// anywhere, so that it is missing only if nothing of that node was left unread. Of a standby that is proven by the
-    /// place of the row.
+    /// Matches the rows that only one node shows, after everything that can be read was read. `at_rest`: a copy may have a row
+    /// in any place, so a row is missing only if the whole copy was read. On a standby the row's place alone proves it.
     pub(crate) fn settle(&mut self, at_rest: bool) {
         let unread = at_rest && !self.unknown.is_empty();
-        let [here, there] = [Side::Primary, Side::Standby].map(|side| unread || at_rest && self.damage.is_on(side));
+        let [on_primary, on_standby] =
+            [Side::Primary, Side::Standby].map(|side| unread || at_rest && self.damage.is_on(side));
         let mut unproven = 0_u64;
         let leftovers = std::mem::take(&mut self.leftovers);
         self.left = 0;
         let settled = leftovers.settle(&mut |row| match row.kind() {
-            DiffKind::Missing if there => {
+            DiffKind::Missing if on_standby => {
                 unproven += 1;
                 Ok(())
             }
-            DiffKind::Extra if here => {
+            DiffKind::Extra if on_primary => {
                 unproven += 1;
                 Ok(())
             }
@@ -137,12 +137,11 @@ impl Found {
         self.differences.as_mut().map_or(Ok(()), |all| all.push(row))
     }
 
-    /// How many rows are proven to differ; until they are settled, those count twice that are only elsewhere.
+    /// How many rows are proven to differ. Before [`TableResult::settle`] a row that only lies elsewhere counts twice.
     pub(crate) fn proven(&self) -> u64 {
         self.missing.count + self.extra.count + self.different.count + self.left
     }
 
-    /// The verdict that this is enough for.
     pub(crate) fn verdict(&self) -> Verdict {
         if self.proven() > 0 || !self.damage.is_none() || self.index_faults > 0 {
             Verdict::Broken

@@ -1,8 +1,8 @@
-//! Several connections that work through one list, and that can be given up.
+//! Several connections that work through one list, and that can be cancelled.
 //!
-//! Long work has no deadline, and a COPY can wait for a lock or for a synchronous standby that is gone. So the
-//! connections are on threads of their own, and this one watches: a signal, an error of one of them, or a standstill
-//! ends them all.
+//! Long work has no deadline, and a COPY can wait for a lock or for a synchronous standby that is gone. So each
+//! connection has a thread of its own, and the main thread supervises: a signal, an error of one connection, or a
+//! standstill cancels them all.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,20 +20,20 @@ use program::stop;
 use tokio_postgres::CancelToken;
 
 use crate::APPLICATION_NAME;
-use crate::rows::{Recipe, stretches};
+use crate::rows::{Spec, ranges};
 use crate::table::Table;
 
 /// Rows of one transaction: some 0.2 s of work. The server checks foreign keys and commits at the end, when nobody
 /// listens to us; and the list of keys that it has to check stays small.
 const CHUNK: u64 = 20_000;
 
-/// How often the watcher looks: what an interrupt may be late.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often the main thread checks the connections. A signal is noticed at most this late.
+const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// How long the connections have to end once they are told to: a server answers a cancel in milliseconds.
+/// How long the connections have to end after a cancel, which a server answers in milliseconds.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// No row for so long: the server is not slow, it waits for something that may never come.
+/// A server from which no row comes for this long is not slow: it waits for something that may never come.
 const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// Rows of one table that go together.
@@ -47,55 +47,55 @@ pub(crate) struct Chunk {
 
 /// How many connections to which server.
 #[derive(Clone)]
-pub(crate) struct Crew {
+pub(crate) struct WorkerPool {
     /// How to reach it.
     pub(crate) info: Conninfo,
     /// How many connections.
     pub(crate) jobs: usize,
-    /// Where progress is shown.
+    /// Where progress is reported.
     pub(crate) progress: Progress,
 }
 
 /// What watcher and connections tell each other.
 #[derive(Default)]
-pub(crate) struct Watch {
+pub(crate) struct PoolProgress {
     rows: AtomicU64,
-    given_up: AtomicBool,
+    cancelled: AtomicBool,
 }
 
-impl Watch {
-    /// Counts rows that are done; fails if the work is given up meanwhile.
+impl PoolProgress {
+    /// Counts rows that are done; fails if the work was cancelled.
     pub(crate) fn done(&self, rows: u64) -> Result<()> {
         self.rows.fetch_add(rows, Ordering::Relaxed);
-        if self.given_up.load(Ordering::Relaxed) { bail!("given up") } else { Ok(()) }
+        if self.cancelled.load(Ordering::Relaxed) { bail!("cancelled") } else { Ok(()) }
     }
 }
 
 /// What the threads share.
-struct Shared<Item, Act> {
+struct PoolShared<Item, Act> {
     items: Mutex<Box<dyn Iterator<Item = Item> + Send>>,
-    watch: Watch,
+    progress: PoolProgress,
     cancels: Mutex<Vec<CancelToken>>,
     act: Act,
 }
 
-impl Crew {
-    /// The chunks of these tables, in order; small tables in as many as there are connections.
-    pub(crate) fn chunks(&self, tables: &[Table], recipe: Recipe) -> impl Iterator<Item = Chunk> + Send + use<> {
-        chunks(tables.to_vec(), recipe, self.jobs as u64)
+impl WorkerPool {
+    /// The chunks of these tables, in order. A small table has as many chunks as there are connections.
+    pub(crate) fn chunks(&self, tables: &[Table], spec: Spec) -> impl Iterator<Item = Chunk> + Send + use<> {
+        chunks(tables.to_vec(), spec, self.jobs as u64)
     }
 
     /// Does `act` on every item, at most `jobs` at the same time, in no certain order.
     ///
-    /// Fails with the first error of an `act`, at a signal, and after a standstill. No connection works on then.
+    /// Fails with the first error of an `act`, at a signal, and after a standstill. Then all connections are cancelled.
     pub(crate) fn work<Item, Act>(&self, items: impl Iterator<Item = Item> + Send + 'static, act: Act) -> Result<()>
     where
         Item: 'static,
-        Act: Fn(&Blocking, &Item, &Watch) -> Result<()> + Send + Sync + 'static,
+        Act: Fn(&Blocking, &Item, &PoolProgress) -> Result<()> + Send + Sync + 'static,
     {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PoolShared {
             items: Mutex::new(Box::new(items)),
-            watch: Watch::default(),
+            progress: PoolProgress::default(),
             cancels: Mutex::default(),
             act,
         });
@@ -105,43 +105,43 @@ impl Crew {
             thread::spawn(move || sender.send(serve(&shared, &info)));
         }
         drop(sender);
-        self.attend(&shared, &results)
+        self.supervise(&shared, &results)
     }
 
-    /// Watches until all threads have ended.
-    fn attend<Item, Act>(&self, shared: &Shared<Item, Act>, results: &Receiver<Result<()>>) -> Result<()> {
-        let (mut running, mut shown, mut moved) = (self.jobs, 0, Instant::now());
-        let (mut trouble, mut end) = (None, None);
+    /// Supervises the threads until all have ended, or until the time that they have after a cancel is over.
+    fn supervise<Item, Act>(&self, shared: &PoolShared<Item, Act>, results: &Receiver<Result<()>>) -> Result<()> {
+        let (mut running, mut reported, mut last_row_at) = (self.jobs, 0, Instant::now());
+        let (mut failure, mut end) = (None, None);
         while running > 0 && end.is_none_or(|end| Instant::now() < end) {
-            match results.recv_timeout(LOOK) {
+            match results.recv_timeout(POLL_EVERY) {
                 Ok(Ok(())) => running -= 1,
                 Ok(Err(error)) => {
                     running -= 1;
-                    trouble.get_or_insert(error);
+                    failure.get_or_insert(error);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    trouble.get_or_insert(anyhow!("a connection's thread has panicked"));
+                    failure.get_or_insert(anyhow!("a connection's thread has panicked"));
                     running = 0;
                 }
             }
-            let rows = shared.watch.rows.load(Ordering::Relaxed);
-            if rows > shown {
-                self.progress.advance(rows - shown);
-                (shown, moved) = (rows, Instant::now());
+            let rows = shared.progress.rows.load(Ordering::Relaxed);
+            if rows > reported {
+                self.progress.advance(rows - reported);
+                (reported, last_row_at) = (rows, Instant::now());
             }
-            trouble = trouble.or_else(|| stop::check().and_then(|()| check_standstill(moved)).err());
-            if trouble.is_some() && end.is_none() {
+            failure = failure.or_else(|| stop::check().and_then(|()| check_standstill(last_row_at)).err());
+            if failure.is_some() && end.is_none() {
                 end = Some(Instant::now() + GRACE);
-                give_up(shared, &self.info);
+                cancel_all(shared, &self.info);
             }
         }
-        trouble.map_or(Ok(()), Err)
+        failure.map_or(Ok(()), Err)
     }
 }
 
-fn check_standstill(moved: Instant) -> Result<()> {
-    if moved.elapsed() < STANDSTILL {
+fn check_standstill(last_row_at: Instant) -> Result<()> {
+    if last_row_at.elapsed() < STANDSTILL {
         return Ok(());
     }
     bail!(
@@ -150,18 +150,18 @@ fn check_standstill(moved: Instant) -> Result<()> {
     )
 }
 
-/// One thread: takes item after item until there are none.
-fn serve<Item, Act>(shared: &Shared<Item, Act>, info: &Conninfo) -> Result<()>
+/// One thread: takes item after item until none is left.
+fn serve<Item, Act>(shared: &PoolShared<Item, Act>, info: &Conninfo) -> Result<()>
 where
-    Act: Fn(&Blocking, &Item, &Watch) -> Result<()>,
+    Act: Fn(&Blocking, &Item, &PoolProgress) -> Result<()>,
 {
     let next = || shared.items.lock().unwrap_or_else(PoisonError::into_inner).next();
     let Some(mut item) = next() else { return Ok(()) };
     let session = Blocking::open(info, APPLICATION_NAME)?;
     shared.cancels.lock().unwrap_or_else(PoisonError::into_inner).push(session.client().cancel_token());
     loop {
-        shared.watch.done(0)?;
-        (shared.act)(&session, &item, &shared.watch)?;
+        shared.progress.done(0)?;
+        (shared.act)(&session, &item, &shared.progress)?;
         match next() {
             Some(another) => item = another,
             None => break,
@@ -171,10 +171,10 @@ where
     Ok(())
 }
 
-/// Tells all connections to end. A cancel needs a connection of its own, which a server in trouble may not take: nobody
+/// Tells all connections to end. A cancel needs a connection of its own, which a server in trouble may refuse: nobody
 /// waits for it.
-fn give_up<Item, Act>(shared: &Shared<Item, Act>, info: &Conninfo) {
-    shared.watch.given_up.store(true, Ordering::Relaxed);
+fn cancel_all<Item, Act>(shared: &PoolShared<Item, Act>, info: &Conninfo) {
+    shared.progress.cancelled.store(true, Ordering::Relaxed);
     for token in shared.cancels.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         let info = info.clone();
         thread::spawn(move || {
@@ -184,31 +184,31 @@ fn give_up<Item, Act>(shared: &Shared<Item, Act>, info: &Conninfo) {
     }
 }
 
-fn chunks(tables: Vec<Table>, recipe: Recipe, jobs: u64) -> impl Iterator<Item = Chunk> + Send {
+fn chunks(tables: Vec<Table>, spec: Spec, jobs: u64) -> impl Iterator<Item = Chunk> + Send {
     tables.into_iter().flat_map(move |table| {
-        let rows = recipe.size.of(table);
+        let rows = spec.size.of(table);
         let length = rows.div_ceil(jobs).min(CHUNK);
-        stretches(1..rows + 1, length).map(move |ids| Chunk { table, ids })
+        ranges(1..rows + 1, length).map(move |ids| Chunk { table, ids })
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::chunks;
-    use crate::rows::Recipe;
+    use crate::rows::Spec;
     use crate::table::{Size, Table};
 
     #[test]
     fn chunks_cover_every_row_once_for_any_number_of_jobs() {
-        let recipe = Recipe { size: Size::with(Table::Orders, 100_001), seed: 1 };
+        let spec = Spec { size: Size::with(Table::Orders, 100_001), seed: 1 };
         for jobs in [1, 3, 64] {
             for table in Table::ALL {
                 let mut next = 1;
-                for chunk in chunks(vec![table], recipe, jobs) {
+                for chunk in chunks(vec![table], spec, jobs) {
                     assert_eq!(chunk.ids.start, next);
                     next = chunk.ids.end;
                 }
-                assert_eq!(next, recipe.size.of(table) + 1, "{table:?} with {jobs} jobs");
+                assert_eq!(next, spec.size.of(table) + 1, "{table:?} with {jobs} jobs");
             }
         }
     }

@@ -1,26 +1,25 @@
 //! One line of CSV, in the very form of PostgreSQL's `COPY … TO STDOUT (FORMAT csv)`.
 //!
-//! Lines go straight into one buffer that is used again and again: no field is allocated. Since the form is the
-//! server's own, a table can be compared with what it should hold byte by byte.
+//! Lines go straight into one buffer that is used again and again: no field is allocated. Since this is the server's own
+//! form, a table can be compared byte by byte with the rows that it should hold.
 
 /// A line that is being written.
-pub(crate) struct Line<'a> {
+pub(crate) struct CsvLine<'a> {
     out: &'a mut Vec<u8>,
     first: bool,
 }
 
-impl<'a> Line<'a> {
+impl<'a> CsvLine<'a> {
     /// Begins a line at the end of `out`.
-    pub(crate) fn begin(out: &'a mut Vec<u8>) -> Line<'a> {
-        Line { out, first: true }
+    pub(crate) fn begin(out: &'a mut Vec<u8>) -> CsvLine<'a> {
+        CsvLine { out, first: true }
     }
 
-    /// Ends the line.
     pub(crate) fn end(self) {
         self.out.push(b'\n');
     }
 
-    /// A NULL: nothing between the commas.
+    /// A NULL has nothing between the commas.
     pub(crate) fn null(&mut self) {
         if !self.first {
             self.out.push(b',');
@@ -28,18 +27,16 @@ impl<'a> Line<'a> {
         self.first = false;
     }
 
-    /// A number.
     pub(crate) fn number(&mut self, number: u64) {
         self.null();
         put_number(self.out, number, 1);
     }
 
-    /// A text.
     pub(crate) fn text(&mut self, text: impl AsRef<str>) {
         self.field(|out| out.extend_from_slice(text.as_ref().as_bytes()));
     }
 
-    /// A field that is not empty and that `write` appends to the buffer; quoted afterwards, if it must be.
+    /// A field that is not empty: `write` appends it to the buffer, and it is quoted afterwards if it must be.
     pub(crate) fn field(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.null();
         let begin = self.out.len();
@@ -76,12 +73,12 @@ pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64, width: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, put_number};
+    use super::{CsvLine, put_number};
 
     #[test]
     fn quotes_what_csv_must_quote_and_nothing_else() {
         let mut out = Vec::new();
-        let mut line = Line::begin(&mut out);
+        let mut line = CsvLine::begin(&mut out);
         line.number(0);
         line.null();
         for text in ["O'Keefe", "a,b", "say \"hi\"", "two\nlines", r"\x00ff", "Größe"] {

@@ -1,6 +1,6 @@
 //! The words that rows are made of: names, towns and streets of some countries, from `fake`.
 //!
-//! Made once, the same for every seed: with another seed, other people live in the same towns.
+//! They are made once and are the same for every seed: with another seed, other people live in the same towns.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use fake::rand::rngs::ChaCha8Rng;
 use fake::{Dummy, Fake as _};
 
 /// Towns and streets of each country: enough that an index on them has something to do.
-const PLACES: usize = 1_000;
+const NAMES_OF_PLACES: usize = 1_000;
 
 /// Words of a note on an order.
 pub(crate) const NOTE_WORDS: &[&str] = EN::LOREM_WORD;
@@ -28,11 +28,8 @@ pub(crate) struct Name {
 pub(crate) struct Country {
     /// ISO 3166 code.
     pub(crate) code: &'static str,
-    /// First names.
     pub(crate) first_names: Vec<Name>,
-    /// Last names.
     pub(crate) last_names: Vec<Name>,
-    /// Towns.
     pub(crate) cities: Vec<String>,
     /// Streets, without a number.
     pub(crate) streets: Vec<String>,
@@ -42,7 +39,6 @@ pub(crate) struct Country {
     pub(crate) number_first: bool,
 }
 
-/// All countries.
 pub(crate) static COUNTRIES: LazyLock<Vec<Country>> = LazyLock::new(|| {
     vec![
         country(EN, "US", "+1 555 ### ####", true),
@@ -64,8 +60,8 @@ where
         code,
         first_names: names(L::NAME_FIRST_NAME),
         last_names: names(L::NAME_LAST_NAME),
-        cities: places(|| CityName(locale).fake_with_rng(&mut chance)),
-        streets: places(|| StreetName(locale).fake_with_rng(&mut chance)),
+        cities: invented(|| CityName(locale).fake_with_rng(&mut chance)),
+        streets: invented(|| StreetName(locale).fake_with_rng(&mut chance)),
         phone,
         number_first,
     }
@@ -78,10 +74,10 @@ fn names(words: &[&'static str]) -> Vec<Name> {
     words.iter().map(|text| Name { text, ascii: letters(text) }).collect()
 }
 
-/// Asks `fake` until there are enough; now and then it makes "West Dr. Jane Doe IVmouth", which is left out.
-fn places(make: impl FnMut() -> String) -> Vec<String> {
-    let plausible = |place: &String| place.split(' ').count() <= 3 && !place.contains('.');
-    std::iter::repeat_with(make).filter(plausible).take(PLACES).collect()
+/// Asks `fake` until there are enough names. Now and then it makes "West Dr. Jane Doe IVmouth": such names are left out.
+fn invented(make: impl FnMut() -> String) -> Vec<String> {
+    let plausible = |name: &String| name.split(' ').count() <= 3 && !name.contains('.');
+    std::iter::repeat_with(make).filter(plausible).take(NAMES_OF_PLACES).collect()
 }
 
 #[cfg(test)]
@@ -99,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_world_is_larger_than_ascii() {
+    fn not_all_names_are_ascii() {
         assert!(COUNTRIES.iter().any(|country| country.first_names.iter().any(|name| !name.text.is_ascii())));
     }
 }

@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result};
 use cluster::session::Session;
 
 use crate::copy;
-use crate::crew::Crew;
-use crate::rows::Recipe;
+use crate::rows::Spec;
 use crate::table::Table;
+use crate::worker_pool::WorkerPool;
 
 /// Whether any of the tables holds any row.
 pub(crate) fn anything(session: &Session) -> Result<bool> {
@@ -22,27 +22,27 @@ pub(crate) fn anything(session: &Session) -> Result<bool> {
     Ok(false)
 }
 
-/// Whether the tables hold exactly the rows of the recipe: all of them, byte by byte, and no more.
-pub(crate) fn exactly(crew: &Crew, session: &Session, recipe: Recipe) -> Result<bool> {
+/// Whether the tables hold exactly the rows of the spec: all of them, byte by byte, and no more.
+pub(crate) fn exactly(pool: &WorkerPool, session: &Session, spec: Spec) -> Result<bool> {
     for table in Table::ALL {
-        let last = i64::try_from(recipe.size.of(table)).context("--rows")?;
+        let last = i64::try_from(spec.size.of(table)).context("--rows")?;
         let ask = format!("SELECT EXISTS (SELECT FROM {} WHERE id < 1 OR id > $1)", table.name());
         if session.value(&ask, &[&last])? {
             return Ok(false);
         }
     }
-    crew.progress.begin("comparing", Table::ALL.iter().map(|table| recipe.size.of(*table)).sum());
-    let compared = crew.work(crew.chunks(&Table::ALL, recipe), move |session, chunk, watch| {
-        if copy::is_loaded(session, chunk, recipe, watch)? { Ok(()) } else { Err(Differs.into()) }
+    pool.progress.begin("comparing", Table::ALL.iter().map(|table| spec.size.of(*table)).sum());
+    let compared = pool.work(pool.chunks(&Table::ALL, spec), move |session, chunk, progress| {
+        if copy::is_loaded(session, chunk, spec, progress)? { Ok(()) } else { Err(Differs.into()) }
     });
-    crew.progress.finish();
+    pool.progress.finish();
     match compared {
         Err(error) if error.is::<Differs>() => Ok(false),
         other => other.map(|()| true),
     }
 }
 
-/// The end of a comparison: one difference is enough.
+/// The error that ends a comparison at its first difference.
 #[derive(Debug)]
 struct Differs;
 

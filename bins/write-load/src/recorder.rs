@@ -1,9 +1,9 @@
-//! The ledger on its way out, and the counts of the current second.
+//! Writes the ledger and the row of each second.
 //!
-//! `sent` is handed to the system (`write(2)`) before the write's bytes can leave; outcomes go along with the next
-//! `sent`, or when there is nothing else to do. An ack that was lost with us would only make its write `unknown`.
+//! `sent` is handed to the system (`write(2)`) before the write's bytes can leave. An outcome is handed over with the next
+//! `sent`, or as soon as the thread is idle: if we are killed before that, its write is `unknown`, which is always true.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use program::duration::show_us;
@@ -13,28 +13,27 @@ use report::ledger::{Event, LedgerRow, Outcome};
 use report::load::LoadRow;
 use report::percentiles::Percentiles;
 
-/// The journal, shared by the workers of one thread.
-pub(crate) type Shared = Arc<Mutex<Journal>>;
+/// The recorder, shared by the clients of one thread.
+#[derive(Clone)]
+pub(crate) struct SharedRecorder(Arc<Mutex<Recorder>>);
 
-/// The guard of a shared journal.
-pub(crate) trait Held {
-    /// The journal itself; a worker that panicked does not keep the others from it.
-    fn held(&self) -> MutexGuard<'_, Journal>;
-}
+impl SharedRecorder {
+    pub(crate) fn new(recorder: Recorder) -> SharedRecorder {
+        SharedRecorder(Arc::new(Mutex::new(recorder)))
+    }
 
-impl Held for Shared {
-    fn held(&self) -> MutexGuard<'_, Journal> {
-        self.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// A client that panicked does not keep the others from the recorder.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Recorder> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is written of the load.
-pub(crate) struct Journal {
+pub(crate) struct Recorder {
     run: Run,
     ledger: Option<Sink<LedgerRow>>,
     seconds: Option<Sink<LoadRow>>,
     unflushed: bool,
-    /// An error of writing where none can be returned; the next event returns it.
+    /// An error of a flush that could not return it. The next event does.
     failed: Option<anyhow::Error>,
     keys: u64,
     second: LoadRow,
@@ -44,22 +43,22 @@ pub(crate) struct Journal {
     next_due_us: Vec<Option<u64>>,
 }
 
-/// Where and when something happened to a worker.
+/// The client that something happened to, and its session: the node and its timeline.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    pub(crate) worker: u32,
+pub(crate) struct Origin<'a> {
+    pub(crate) client: u32,
     pub(crate) node: &'a str,
     pub(crate) timeline: Option<u32>,
 }
 
-impl Journal {
+impl Recorder {
     pub(crate) fn new(
         run: Run,
         ledger: Option<Sink<LedgerRow>>,
         seconds: Option<Sink<LoadRow>>,
-        workers: u32,
-    ) -> Journal {
-        Journal {
+        clients: u32,
+    ) -> Recorder {
+        Recorder {
             run,
             ledger,
             seconds,
@@ -70,21 +69,21 @@ impl Journal {
             latencies: Percentiles::default(),
             total: LoadRow::default(),
             all_latencies: Percentiles::default(),
-            next_due_us: vec![None; workers as usize],
+            next_due_us: vec![None; clients as usize],
         }
     }
 
-    /// When the next unsent write of a worker was or will be due.
-    pub(crate) fn next_due(&mut self, worker: u32, due_us: Option<u64>) {
-        self.next_due_us[worker as usize] = due_us;
+    /// When the next unsent write of a client was or will be due.
+    pub(crate) fn next_due(&mut self, client: u32, scheduled_us: Option<u64>) {
+        self.next_due_us[client as usize] = scheduled_us;
     }
 
     /// A write is about to be sent: when this returns, the ledger has it.
-    pub(crate) fn sent(&mut self, place: Place<'_>, seq: u64, due_us: Option<u64>) -> Result<u64> {
+    pub(crate) fn sent(&mut self, origin: Origin<'_>, seq: u64, scheduled_us: Option<u64>) -> Result<u64> {
         let at_us = self.run.clock.now_us();
         self.keys += 1;
         self.second.sent += 1;
-        self.row(at_us, place, Some(seq), Event::Sent, due_us, None, None)?;
+        self.write(&LedgerRow { seq: Some(seq), scheduled_us, ..self.event(at_us, origin, Event::Sent) })?;
         self.flush()?;
         Ok(at_us)
     }
@@ -92,9 +91,9 @@ impl Journal {
     /// The outcome of a write; `from_us` is when it was due, in a closed loop when it was sent.
     pub(crate) fn outcome(
         &mut self,
-        place: Place<'_>,
+        origin: Origin<'_>,
         seq: u64,
-        due_us: Option<u64>,
+        scheduled_us: Option<u64>,
         from_us: u64,
         outcome: Outcome,
         sqlstate: Option<&str>,
@@ -123,48 +122,50 @@ impl Journal {
             self.latencies.record(latency_us);
             self.all_latencies.record(latency_us);
         }
-        let latency_us = (outcome != Outcome::Skipped).then_some(latency_us);
-        self.row(at_us, place, Some(seq), event, due_us, latency_us, sqlstate)
+        self.write(&LedgerRow {
+            seq: Some(seq),
+            scheduled_us,
+            latency_us: (outcome != Outcome::Skipped).then_some(latency_us),
+            sqlstate: sqlstate.map(str::to_owned),
+            ..self.event(at_us, origin, event)
+        })
     }
 
-    /// A worker has a session; opening it took so long, in microseconds.
-    pub(crate) fn connected(&mut self, place: Place<'_>, took_us: u64) -> Result<()> {
-        self.row(self.run.clock.now_us(), place, None, Event::Connected, None, Some(took_us), None)
+    /// A client has a session, and opening it took `took_us`.
+    pub(crate) fn connected(&mut self, origin: Origin<'_>, took_us: u64) -> Result<()> {
+        let row = self.event(self.run.clock.now_us(), origin, Event::Connected);
+        self.write(&LedgerRow { latency_us: Some(took_us), ..row })
     }
 
-    /// Something happened to a worker's connection.
-    pub(crate) fn connection(&mut self, place: Place<'_>, event: Event, sqlstate: Option<&str>) -> Result<()> {
-        self.row(self.run.clock.now_us(), place, None, event, None, None, sqlstate)
+    /// Something happened to a client's connection.
+    pub(crate) fn connection(&mut self, origin: Origin<'_>, event: Event, sqlstate: Option<&str>) -> Result<()> {
+        let row = self.event(self.run.clock.now_us(), origin, event);
+        self.write(&LedgerRow { sqlstate: sqlstate.map(str::to_owned), ..row })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the columns of one row")]
-    fn row(
-        &mut self,
-        at_us: u64,
-        place: Place<'_>,
-        seq: Option<u64>,
-        event: Event,
-        scheduled_us: Option<u64>,
-        latency_us: Option<u64>,
-        sqlstate: Option<&str>,
-    ) -> Result<()> {
+    /// A row without a write.
+    fn event(&self, at_us: u64, origin: Origin<'_>, event: Event) -> LedgerRow {
+        LedgerRow {
+            run: self.run.name.clone(),
+            at_us,
+            worker: Some(origin.client),
+            seq: None,
+            event,
+            scheduled_us: None,
+            latency_us: None,
+            sqlstate: None,
+            node: (!origin.node.is_empty()).then(|| origin.node.to_owned()),
+            timeline: origin.timeline,
+        }
+    }
+
+    fn write(&mut self, row: &LedgerRow) -> Result<()> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
         self.unflushed = true;
-        ledger.row_unflushed(&LedgerRow {
-            run: self.run.name.clone(),
-            at_us,
-            worker: Some(place.worker),
-            seq,
-            event,
-            scheduled_us,
-            latency_us,
-            sqlstate: sqlstate.map(str::to_owned),
-            node: (!place.node.is_empty()).then(|| place.node.to_owned()),
-            timeline: place.timeline,
-        })
+        ledger.row_unflushed(row)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -172,7 +173,7 @@ impl Journal {
         self.ledger.as_mut().map_or(Ok(()), Sink::flush)
     }
 
-    /// Hands over what waits. Called when the thread has nothing else to do.
+    /// Hands over the rows that wait. Called when the thread has nothing else to do.
     pub(crate) fn flush_when_idle(&mut self) {
         if self.unflushed {
             self.failed = self.flush().err();
@@ -235,7 +236,7 @@ impl Journal {
         self.total.acked + self.total.acked_local + self.second.acked + self.second.acked_local
     }
 
-    /// Whether a second or more has passed with writes, and without an ack.
+    /// Whether a second or more has passed with writes and without an ack.
     pub(crate) fn is_in_vain(&self) -> bool {
         self.total.sent > 0 && self.acks() == 0
     }

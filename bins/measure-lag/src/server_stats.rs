@@ -1,13 +1,13 @@
-//! The server's own figures: what the primary knows of its standbys, and which of it belongs to which standby.
+//! The server's own figures: the primary's statistics of its standbys, and which of them belong to which standby.
 
 use anyhow::Result;
 use tokio_postgres::Row;
 
 use cluster::connect::describe;
 
-/// What the primary says of one standby. Everything may be missing, and then stays empty.
+/// The primary's statistics of one standby. A figure that the primary does not give stays empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Figures {
+pub(crate) struct ServerStats {
     /// The walsender's `application_name`; `None` for a slot without a walsender.
     pub(crate) application: Option<String>,
     /// The slot's name; `None` for a walsender without a slot.
@@ -24,27 +24,24 @@ pub(crate) struct Figures {
     pub(crate) slot_kept_bytes: Option<u64>,
 }
 
-/// Under which names a standby streams, as it says itself.
+/// The names under which a standby streams, as it says itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Receiver {
+pub(crate) struct ReceiverNames {
     /// Its slot on the primary, if it has one and we were told.
     pub(crate) slot: Option<String>,
     /// The `application_name` that its walreceiver gives, if there is one and we were told.
     pub(crate) application: Option<String>,
 }
 
-impl Figures {
-    /// A row of `lag_figures.sql`.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub(crate) fn read(row: &Row) -> Result<Figures> {
+impl ServerStats {
+    /// A row of `lag_server_stats.sql`.
+    pub(crate) fn read(row: &Row) -> Result<ServerStats> {
         let text = |at: usize| row.try_get::<_, Option<String>>(at).map_err(describe);
-        // A position that was passed between two reads of the same query is a gap of nothing, not a negative one.
+        // A negative gap is none: the standby passed the position between two reads of the same query.
         let number = |at: usize| {
             row.try_get::<_, Option<i64>>(at).map(|n| n.map(|n| u64::try_from(n).unwrap_or(0))).map_err(describe)
         };
-        Ok(Figures {
+        Ok(ServerStats {
             application: text(0)?,
             slot: text(1)?,
             state: text(2)?,
@@ -61,21 +58,21 @@ impl Figures {
     }
 }
 
-/// The figures of one standby. Its slot tells it best: a slot has one walsender. Then the name that its walreceiver
-/// gives, if just one walsender bears it: of two that cannot be told apart, neither counts. What the standby did not say
-/// is taken to be its `name`, unless that was made up here.
+/// The statistics of one standby. Its slot identifies it best, since a slot has one walsender; else the name that its
+/// walreceiver gives, if no other walsender bears the same. A slot or a name that the standby did not say is taken to be
+/// `name`: the one in the cluster file, `None` if we generated it.
 pub(crate) fn of_standby<'a>(
-    all: &'a [Figures],
+    all: &'a [ServerStats],
     name: Option<&str>,
-    receiver: Option<&Receiver>,
-) -> Option<&'a Figures> {
+    receiver: Option<&ReceiverNames>,
+) -> Option<&'a ServerStats> {
     let slot = receiver.map_or(name, |receiver| receiver.slot.as_deref());
-    let by_slot = all.iter().find(|figures| slot.is_some() && figures.slot.as_deref() == slot);
-    if by_slot.is_some_and(|figures| figures.application.is_some()) {
+    let by_slot = all.iter().find(|stats| slot.is_some() && stats.slot.as_deref() == slot);
+    if by_slot.is_some_and(|stats| stats.application.is_some()) {
         return by_slot;
     }
     let application = receiver.and_then(|receiver| receiver.application.as_deref()).or(name);
-    let mut named = all.iter().filter(|figures| application.is_some() && figures.application.as_deref() == application);
+    let mut named = all.iter().filter(|stats| application.is_some() && stats.application.as_deref() == application);
     match (named.next(), named.next()) {
         (Some(only), None) => Some(only),
         _ => by_slot,
@@ -84,14 +81,14 @@ pub(crate) fn of_standby<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Figures, Receiver, of_standby};
+    use super::{ReceiverNames, ServerStats, of_standby};
 
-    fn walsender(application: &str, slot: Option<&str>) -> Figures {
-        Figures { application: Some(application.into()), slot: slot.map(Into::into), ..Figures::default() }
+    fn walsender(application: &str, slot: Option<&str>) -> ServerStats {
+        ServerStats { application: Some(application.into()), slot: slot.map(Into::into), ..ServerStats::default() }
     }
 
-    fn receiver(slot: Option<&str>, application: Option<&str>) -> Receiver {
-        Receiver { slot: slot.map(Into::into), application: application.map(Into::into) }
+    fn receiver(slot: Option<&str>, application: Option<&str>) -> ReceiverNames {
+        ReceiverNames { slot: slot.map(Into::into), application: application.map(Into::into) }
     }
 
     #[test]
@@ -120,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_slot_without_a_walsender_still_says_what_it_keeps() {
-        let slot = Figures { slot: Some("node2".into()), slot_kept_bytes: Some(7), ..Figures::default() };
+        let slot = ServerStats { slot: Some("node2".into()), slot_kept_bytes: Some(7), ..ServerStats::default() };
         let found = of_standby(std::slice::from_ref(&slot), Some("node2"), None).unwrap();
         assert_eq!((found.slot_kept_bytes, found.replay_gap_bytes), (Some(7), None));
         // It streams without the slot, under its name.

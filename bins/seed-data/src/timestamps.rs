@@ -1,7 +1,7 @@
 //! Times of rows: fixed years, not now, so that the same seed gives the same rows on every day.
 
-use crate::dice::Dice;
-use crate::line::put_number;
+use crate::csv_line::put_number;
+use crate::rng::RowRng;
 
 /// The years in which customers came, from their first day to before the last: 2019 and 2020.
 pub(crate) const CUSTOMERS_CAME: (u64, u64) = (17_897, 18_628);
@@ -11,13 +11,13 @@ pub(crate) const SINCE_THEN: (u64, u64) = (18_628, 20_089);
 
 const US_PER_DAY: u64 = 86_400_000_000;
 
-/// Throws a moment within some days (since 1970-01-01) and writes it as PostgreSQL itself does in UTC:
+/// Picks a time within some days (since 1970-01-01) and writes it as PostgreSQL itself does in UTC:
 /// `2021-03-04 05:06:07.089+00`.
-pub(crate) fn put_moment(out: &mut Vec<u8>, dice: &mut Dice, (first, end): (u64, u64)) {
-    put(out, first * US_PER_DAY + dice.below((end - first) * US_PER_DAY));
+pub(crate) fn put_timestamp(out: &mut Vec<u8>, rng: &mut RowRng, (first, end): (u64, u64)) {
+    put(out, first * US_PER_DAY + rng.below((end - first) * US_PER_DAY));
 }
 
-/// Writes a moment given in microseconds since 1970-01-01 00:00 UTC.
+/// Writes a time given in microseconds since 1970-01-01 00:00 UTC.
 fn put(out: &mut Vec<u8>, us: u64) {
     let (year, month, day) = civil(us / US_PER_DAY);
     let (seconds, fraction) = (us % US_PER_DAY / 1_000_000, us % 1_000_000);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_look_as_postgresql_prints_them() {
+    fn timestamps_look_as_postgresql_prints_them() {
         let noon = 18_628 * 86_400_000_000 + 43_200_000_000;
         assert_eq!(text(noon), "2021-01-01 12:00:00+00");
         assert_eq!(text(noon + 1), "2021-01-01 12:00:00.000001+00");

@@ -1,4 +1,4 @@
-//! A session on one server, where no answer is waited for longer than its deadline.
+//! A session on one server: every answer has a deadline.
 
 use std::time::Duration;
 
@@ -9,78 +9,58 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-/// Time for a beat or a look. They take a fraction of a millisecond; who needs longer than this is given up, so that
-/// whoever may have taken over is found.
+/// Time for a beat or a poll, which take a fraction of a millisecond. A node that needs longer counts as unreachable, so that
+/// a standby that has taken over is found.
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// The name that our sessions show in `pg_stat_activity`.
 pub(crate) const APPLICATION: &str = "measure-lag";
 
 /// A session. Dropping it drops the connection, even if an answer is still due.
-pub(crate) struct Door {
+pub(crate) struct Session {
     client: Client,
     wire: JoinHandle<()>,
 }
 
-impl Door {
+impl Session {
     /// Opens a session whose commits wait for no standby.
-    ///
-    /// # Errors
-    /// If the server cannot be reached, or refuses.
-    pub(crate) async fn open(info: &Conninfo) -> Result<Door> {
+    pub(crate) async fn open(info: &Conninfo) -> Result<Session> {
         let info = info.with_setting("synchronous_commit", "local");
         let (client, wire) = connect(&info, APPLICATION).await?;
         let wire = tokio::task::spawn_local(async move {
-            let _ = wire.await; // whoever waits for an answer is told
+            let _ = wire.await; // its error reaches the question that waits for an answer
         });
-        let door = Door { client, wire };
-        let setting: String = door.row("SELECT current_setting('synchronous_commit')", &[]).await?.try_get(0)?;
+        let session = Session { client, wire };
+        let setting: String = session.row("SELECT current_setting('synchronous_commit')", &[]).await?.try_get(0)?;
         ensure!(setting == "local", "the session's synchronous_commit is `{setting}`, not `local`: a beat could hang");
-        Ok(door)
+        Ok(session)
     }
 
-    /// Prepares a statement.
-    ///
-    /// # Errors
-    /// What the server says, or that it said nothing in time.
     pub(crate) async fn prepare(&self, sql: &str) -> Result<Statement> {
         within(self.client.prepare(sql)).await
     }
 
     /// The one row that a prepared statement returns for a run.
-    ///
-    /// # Errors
-    /// As [`Door::prepare`].
-    pub(crate) async fn look(&self, statement: &Statement, run: &str) -> Result<Row> {
+    pub(crate) async fn row_of_run(&self, statement: &Statement, run: &str) -> Result<Row> {
         within(self.client.query_one(statement, &[&run])).await
     }
 
     /// The one row that a statement returns.
-    ///
-    /// # Errors
-    /// As [`Door::prepare`].
     pub(crate) async fn row(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
         within(self.client.query_one(sql, parameters)).await
     }
 
     /// The rows that a prepared statement returns.
-    ///
-    /// # Errors
-    /// As [`Door::prepare`].
     pub(crate) async fn rows(&self, statement: &Statement) -> Result<Vec<Row>> {
         within(self.client.query(statement, &[])).await
     }
 
-    /// Runs a prepared statement.
-    ///
-    /// # Errors
-    /// As [`Door::prepare`].
     pub(crate) async fn execute(&self, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<()> {
         within(self.client.execute(statement, parameters)).await.map(drop)
     }
 }
 
-impl Drop for Door {
+impl Drop for Session {
     fn drop(&mut self) {
         self.wire.abort();
     }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{Look, Reads, Settled, Version, judge};
+use super::{Differences, EndedXids, Reads, Version, judge};
 use crate::fingerprint::Fingerprint;
 use crate::tid::{Tid, Xid};
 
@@ -22,30 +22,36 @@ fn with_xmax(version: Version, xmax: u32) -> Version {
 trait Shown<'a>: IntoIterator<Item = &'a Version> {}
 impl<'a, Rows: IntoIterator<Item = &'a Version>> Shown<'a> for Rows {}
 
-fn look<'a>(first: impl Shown<'a>, standby: impl Shown<'a>, second: impl Shown<'a>) -> Look {
-    look_knowing(first, standby, second, &Settled::default())
+fn look<'a>(primary_before: impl Shown<'a>, standby: impl Shown<'a>, primary_after: impl Shown<'a>) -> Differences {
+    look_knowing(primary_before, standby, primary_after, &EndedXids::default())
 }
 
-fn look_knowing<'a>(first: impl Shown<'a>, standby: impl Shown<'a>, second: impl Shown<'a>, settled: &Settled) -> Look {
+fn look_knowing<'a>(
+    primary_before: impl Shown<'a>,
+    standby: impl Shown<'a>,
+    primary_after: impl Shown<'a>,
+    ended: &EndedXids,
+) -> Differences {
     let rows = |shown: Vec<&Version>| shown.into_iter().cloned().collect();
-    let [first, standby, second] =
-        [first.into_iter().collect(), standby.into_iter().collect(), second.into_iter().collect()].map(rows);
-    judge(&Reads { first, standby, second }, None, settled)
+    let [primary_before, standby, primary_after] =
+        [primary_before.into_iter().collect(), standby.into_iter().collect(), primary_after.into_iter().collect()]
+            .map(rows);
+    judge(&Reads { primary_before, standby, primary_after }, None, ended)
 }
 
-fn settled(xmin: &[u32], xmax: &[u32]) -> Settled {
+fn ended(xmin: &[u32], xmax: &[u32]) -> EndedXids {
     let set = |ids: &[u32]| ids.iter().copied().map(Xid).collect();
-    Settled { xmin: set(xmin), xmax: set(xmax), shown: None }
+    EndedXids { xmin: set(xmin), xmax: set(xmax), shown: None }
 }
 
-fn counts(look: &Look) -> (usize, usize, usize, usize) {
+fn counts(look: &Differences) -> (usize, usize, usize, usize) {
     (look.missing.len(), look.extra.len(), look.different.len(), look.again.len())
 }
 
 #[test]
 fn equal_reads_prove_nothing() {
     let rows = [row("1", 1, 700, 11), row("2", 2, 700, 22)];
-    assert_eq!(look(&rows, &rows, &rows), Look::default());
+    assert_eq!(look(&rows, &rows, &rows), Differences::default());
 }
 
 #[test]
@@ -66,12 +72,12 @@ fn the_same_version_with_another_content_is_different() {
 #[test]
 fn what_others_can_change_is_different_once_all_have_ended_who_ran_when_it_was_shown() {
     let (good, bad, worse) = (row("1", 1, 700, 11), row("1", 1, 700, 99), row("1", 1, 700, 98));
-    let mut settled = Settled { shown: Some(std::collections::HashSet::new()), ..Settled::default() };
-    let first = look_knowing([&good], [&bad], [&good], &settled);
+    let mut ended = EndedXids { shown: Some(std::collections::HashSet::new()), ..EndedXids::default() };
+    let first = look_knowing([&good], [&bad], [&good], &ended);
     assert_eq!((counts(&first), first.ask_shown.len()), ((0, 0, 0, 1), 1));
-    settled.shown.as_mut().unwrap().extend(first.ask_shown);
-    assert_eq!(counts(&look_knowing([&good], [&worse], [&good], &settled)), (0, 0, 0, 1), "that was not shown then");
-    assert_eq!(counts(&look_knowing([&good], [&bad], [&good], &settled)), (0, 0, 1, 0));
+    ended.shown.as_mut().unwrap().extend(first.ask_shown);
+    assert_eq!(counts(&look_knowing([&good], [&worse], [&good], &ended)), (0, 0, 0, 1), "that was not shown then");
+    assert_eq!(counts(&look_knowing([&good], [&bad], [&good], &ended)), (0, 0, 1, 0));
 }
 
 #[test]
@@ -79,7 +85,7 @@ fn a_changed_key_is_a_row_missing_and_one_extra() {
     let (good, bad) = (row("1", 1, 700, 11), row("9", 1, 700, 99));
     let first = look([&good], [&bad], [&good]);
     assert_eq!(counts(&first), (1, 0, 0, 1), "the extra row's writer is not known to have ended");
-    let second = look_knowing([&good], [&bad], [&good], &settled(&[700], &[]));
+    let second = look_knowing([&good], [&bad], [&good], &ended(&[700], &[]));
     assert_eq!(counts(&second), (1, 1, 0, 0));
 }
 
@@ -90,21 +96,21 @@ fn a_row_in_a_sync_wait_is_visible_on_the_standby_only_and_no_difference() {
     assert_eq!(counts(&first), (0, 0, 0, 1));
     assert_eq!(first.ask_xmin, BTreeSet::from([Xid(700)]));
     // Its writer ended meanwhile: so the row is there at the next look.
-    let second = look_knowing([&waiting], [&waiting], [&waiting], &settled(&[700], &[]));
-    assert_eq!(second, Look::default());
+    let second = look_knowing([&waiting], [&waiting], [&waiting], &ended(&[700], &[]));
+    assert_eq!(second, Differences::default());
 }
 
 #[test]
 fn a_row_whose_writer_had_ended_before_the_first_read_is_extra() {
     let ghost = row("1", 1, 700, 11);
-    assert_eq!(counts(&look_knowing([], [&ghost], [], &settled(&[700], &[]))), (0, 1, 0, 0));
+    assert_eq!(counts(&look_knowing([], [&ghost], [], &ended(&[700], &[]))), (0, 1, 0, 0));
 }
 
 #[test]
 fn a_frozen_row_is_settled_by_its_frozen_writer() {
     // What verify_settled.sql says of ids 1 and 2: nobody who runs.
     let ghost = row("1", 1, 2, 11);
-    assert_eq!(counts(&look_knowing([], [&ghost], [], &settled(&[2], &[]))), (0, 1, 0, 0));
+    assert_eq!(counts(&look_knowing([], [&ghost], [], &ended(&[2], &[]))), (0, 1, 0, 0));
     let rows = [row("2", 2, 2, 22)];
     assert_eq!(counts(&look(&rows, [], &rows)), (1, 0, 0, 0));
 }
@@ -117,10 +123,10 @@ fn a_delete_in_a_sync_wait_is_no_missing_row() {
     assert_eq!(counts(&first), (0, 0, 0, 1));
     assert_eq!(first.ask_xmax, BTreeSet::from([Xid(701)]));
     // Ended before the first read, and the row still visible: it was rolled back, or only a lock.
-    assert_eq!(counts(&look_knowing(&rows, [], &rows, &settled(&[], &[701]))), (1, 0, 0, 0));
+    assert_eq!(counts(&look_knowing(&rows, [], &rows, &ended(&[], &[701]))), (1, 0, 0, 0));
     // Another one came between the reads.
     let later = [with_xmax(row("1", 1, 700, 11), 702)];
-    assert_eq!(counts(&look_knowing(&rows, [], &later, &settled(&[], &[701]))), (0, 0, 0, 1));
+    assert_eq!(counts(&look_knowing(&rows, [], &later, &ended(&[], &[701]))), (0, 0, 0, 1));
 }
 
 #[test]
@@ -133,8 +139,8 @@ fn an_update_in_a_sync_wait_is_no_difference() {
 #[test]
 fn a_row_updated_between_the_reads_agrees_with_either() {
     let (old, new) = (row("1", 1, 700, 11), row("1", 2, 701, 12));
-    assert_eq!(look([&old], [&new], [&new]), Look::default());
-    assert_eq!(look([&old], [&old], [&new]), Look::default());
+    assert_eq!(look([&old], [&new], [&new]), Differences::default());
+    assert_eq!(look([&old], [&old], [&new]), Differences::default());
 }
 
 #[test]
@@ -147,16 +153,16 @@ fn a_row_updated_twice_between_the_reads_is_looked_at_again() {
 #[test]
 fn rows_that_came_or_went_between_the_reads_are_no_difference() {
     let rows = [row("1", 1, 700, 11)];
-    assert_eq!(look(&rows, [], []), Look::default());
-    assert_eq!(look([], [], &rows), Look::default());
-    assert_eq!(look([], &rows, &rows), Look::default());
+    assert_eq!(look(&rows, [], []), Differences::default());
+    assert_eq!(look([], [], &rows), Differences::default());
+    assert_eq!(look([], &rows, &rows), Differences::default());
 }
 
 #[test]
 fn an_old_version_risen_again_on_the_standby_is_extra() {
     let (old, new) = (row("1", 1, 700, 11), row("1", 2, 701, 12));
     let there = [old, new.clone()];
-    let look = look_knowing([&new], &there, [&new], &settled(&[700, 701], &[]));
+    let look = look_knowing([&new], &there, [&new], &ended(&[700, 701], &[]));
     assert_eq!(counts(&look), (0, 1, 0, 0));
     assert_eq!(look.extra[0].xmin, Xid(700));
 }
@@ -170,15 +176,15 @@ fn a_table_altered_between_the_reads_proves_nothing() {
 #[test]
 fn only_what_was_open_is_looked_at_again() {
     let rows = [row("1", 1, 700, 11), row("2", 2, 700, 22)];
-    let reads = Reads { first: rows.to_vec(), standby: vec![], second: rows.to_vec() };
-    let look = judge(&reads, Some(&BTreeSet::from(["2".to_owned()])), &Settled::default());
+    let reads = Reads { primary_before: rows.to_vec(), standby: vec![], primary_after: rows.to_vec() };
+    let look = judge(&reads, Some(&BTreeSet::from(["2".to_owned()])), &EndedXids::default());
     assert_eq!(look.missing, rows[1..]);
 }
 
 #[test]
 fn rows_without_a_key_are_told_apart_by_their_place() {
     let twins = [keyless(1, 700, 11), keyless(2, 700, 11)];
-    assert_eq!(look(&twins, &twins, &twins), Look::default());
+    assert_eq!(look(&twins, &twins, &twins), Differences::default());
     let look = look(&twins, &twins[..1], &twins);
     assert_eq!(look.missing, twins[1..]);
 }
@@ -198,11 +204,11 @@ fn no_honest_history_of_one_row_proves_a_difference() {
             let version = row("1", visible as u16, 699 + visible, i64::from(visible));
             vec![if waiting { with_xmax(version, 700 + visible) } else { version }]
         };
-        let first = shown(here1, here1 < there);
-        let second = shown(here2, here2 < there);
+        let primary_before = shown(here1, here1 < there);
+        let primary_after = shown(here2, here2 < there);
         // Known to have ended before the first read: exactly what it shows as committed.
-        let known = settled(&(700..700 + here1).collect::<Vec<_>>(), &(700..700 + here1).collect::<Vec<_>>());
-        let look = look_knowing(&first, &shown(there, false), &second, &known);
+        let known = ended(&(700..700 + here1).collect::<Vec<_>>(), &(700..700 + here1).collect::<Vec<_>>());
+        let look = look_knowing(&primary_before, &shown(there, false), &primary_after, &known);
         assert_eq!((look.missing.len(), look.extra.len(), look.different.len()), (0, 0, 0), "{here1} {there} {here2}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the tasks of one measurement share. They run on one thread, so plain cells will do.
+//! What the tasks of one measurement share. They run on one thread, so plain cells are enough.
 
 use std::cell::{Cell, RefCell};
 
@@ -8,11 +8,10 @@ use program::clock::Clock;
 use program::progress::Progress;
 use tokio::sync::Notify;
 
-use crate::board::Board;
 use crate::summary::Output;
+use crate::tracker::LagTracker;
 
-/// One measurement.
-pub(crate) struct Shared {
+pub(crate) struct Measurement {
     /// The run's name: the key of its heartbeat row.
     pub(crate) run: String,
     pub(crate) clock: Clock,
@@ -20,32 +19,31 @@ pub(crate) struct Shared {
     pub(crate) progress: Progress,
     /// How to reach each node.
     pub(crate) infos: Vec<Conninfo>,
-    board: RefCell<Board>,
+    tracker: RefCell<LagTracker>,
     output: RefCell<Output>,
-    /// For each node: a beat has been sent, look now.
+    /// For each node: wakes its task, because a beat has been sent.
     wakes: Vec<Notify>,
     failure: Cell<Option<Error>>,
     failed: Notify,
 }
 
-impl Shared {
-    /// A measurement of the nodes that `infos` lead to.
+impl Measurement {
     pub(crate) fn new(
         (run, clock, interval_us): (String, Clock, u64),
         infos: Vec<Conninfo>,
-        board: Board,
+        tracker: LagTracker,
         output: Output,
         progress: Progress,
-    ) -> Shared {
+    ) -> Measurement {
         let wakes = infos.iter().map(|_| Notify::new()).collect();
-        let (board, output) = (RefCell::new(board), RefCell::new(output));
-        Shared {
+        let (tracker, output) = (RefCell::new(tracker), RefCell::new(output));
+        Measurement {
             run,
             clock,
             interval_us,
             progress,
             infos,
-            board,
+            tracker,
             output,
             wakes,
             failure: Cell::new(None),
@@ -53,17 +51,21 @@ impl Shared {
         }
     }
 
-    /// Asks the board, or tells it what happened; the rows that follow from it are written at once.
-    pub(crate) fn board<T>(&self, act: impl FnOnce(&mut Board) -> T) -> T {
+    /// Asks the tracker, or tells it what happened. Rows that follow from it are written at once.
+    pub(crate) fn tracker<T>(&self, act: impl FnOnce(&mut LagTracker) -> T) -> T {
         let (answer, rows) = {
-            let mut board = self.board.borrow_mut();
-            (act(&mut board), board.take_rows())
+            let mut tracker = self.tracker.borrow_mut();
+            (act(&mut tracker), tracker.take_rows())
         };
         if let Err(error) = self.output.borrow_mut().write(&rows) {
             self.failure.set(Some(error));
             self.failed.notify_one();
         }
         answer
+    }
+
+    pub(crate) fn name(&self, node: usize) -> String {
+        self.tracker.borrow().name(node).to_owned()
     }
 
     /// Waits until a row could not be written.
@@ -81,7 +83,6 @@ impl Shared {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// The output, when all is over.
     pub(crate) fn output(&self) -> std::cell::Ref<'_, Output> {
         self.output.borrow()
     }
@@ -91,12 +92,12 @@ impl Shared {
         (self.clock.now_us() / self.interval_us + 1) * self.interval_us
     }
 
-    /// Has all nodes looked at now.
+    /// Has all nodes polled now.
     pub(crate) fn wake_all(&self) {
         self.wakes.iter().for_each(Notify::notify_one);
     }
 
-    /// Waits for [`Shared::wake_all`].
+    /// Waits for [`Measurement::wake_all`].
     pub(crate) async fn woken(&self, node: usize) {
         self.wakes[node].notified().await;
     }
