@@ -1,8 +1,9 @@
 //! `stop`: the primary is shut down as one does for a planned switchover.
 //!
-//! A fast shutdown ends all sessions, writes a checkpoint, and waits until the standbys that stream have received all of its WAL,
-//! to the last record. So nothing that was acknowledged may be lost, in any sync mode. Acks may come until it is down: T0 is just
-//! before it is asked to shut down, and the fault is proven when it is seen to be down. `pg_rewind` then finds nothing to do.
+//! A fast shutdown ends all sessions, writes a checkpoint, and waits until the standbys that stream have received all of its
+//! WAL, to the last record. So nothing that was acknowledged may be lost, in any sync mode. Acks may come until it is down: T0
+//! is just before it is asked to shut down, and the fault is proven when it is seen to be down. `pg_rewind` then finds nothing
+//! to do.
 
 use report::words::Fault;
 
