@@ -58,6 +58,7 @@ pub(super) fn some(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut S
         met = true;
         let Some(looked) = way.look(nodes.there, &drawn)? else { continue };
         seen.looked_up += looked.rows;
+        seen.not_read = (looked.rows == 0).then(|| TOO_MANY.to_owned());
         return way.settle(nodes, looked.wrong, seen);
     }
     let is_asked = index.columns.iter().all(|column| !column.operators.is_empty());

@@ -50,8 +50,10 @@ pub(crate) enum Indexes {
 /// What was found of one index.
 #[derive(Default)]
 struct Seen {
-    /// Whether all of it was read.
+    /// Whether all of it was read, and all rows looked up by it.
     in_full: bool,
+    /// Whether `amcheck` read all of it. That is not to search it: an inner page can lead a search astray all the same.
+    by_amcheck: bool,
     /// Rows that were looked up by it.
     looked_up: u64,
     /// Rows that it does not lead to or leads to wrongly; 1 for damage that is not of rows.
@@ -166,13 +168,13 @@ const TWIN: &str =
     "another index is over the same, and no setting of a session makes the server read this one: amcheck does";
 
 fn keep(found: &mut Found, index: &Index, table: &Table, seen: Seen) {
-    let is_read = seen.in_full || seen.looked_up > 0 || seen.faults > 0;
+    let is_read = seen.in_full || seen.by_amcheck || seen.looked_up > 0 || seen.faults > 0;
+    found.tally.add(&seen, table.rows);
     found.indexes = found.indexes.map(|read| read + u64::from(is_read));
     found.index_faults += seen.faults;
     found.remarks.extend(seen.remarks.into_iter().map(|remark| format!("index {}: {remark}", index.title)));
-    found.tally.add(seen.in_full, seen.looked_up, table.rows);
     let Some(why) = seen.not_read else { return };
-    if table.how == Indexes::All && !seen.in_full {
+    if table.how == Indexes::All && !seen.in_full && !seen.by_amcheck {
         found.unknown.push(format!("index {} was not read in full: {why}", index.title));
     }
     if !is_read {
@@ -188,7 +190,7 @@ fn look_at(nodes: &mut Nodes, table: &Table, index: &Index) -> Result<Seen, Trou
     }
     match persistent(|| amcheck::check(nodes.there, nodes.checkers_there, index))? {
         amcheck::Said::Nothing => {}
-        amcheck::Said::Sound => seen.in_full = true,
+        amcheck::Said::Sound => seen.by_amcheck = true,
         amcheck::Said::Damaged(why) | amcheck::Said::NoEntry(_, why) => {
             match amcheck::check(nodes.here, nodes.checkers_here, index)? {
                 amcheck::Said::Damaged(here) | amcheck::Said::NoEntry(_, here) if words(&here) == words(&why) => {

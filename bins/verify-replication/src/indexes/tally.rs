@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use report::show::count;
 
+use super::Seen;
 use super::visibility::Map;
 
 /// How many indexes that were not read for the same reason are named.
@@ -14,9 +15,13 @@ const NAMED: usize = 5;
 pub(crate) struct Tally {
     /// Indexes.
     all: u64,
+    /// Those of which anything was read.
+    read: u64,
     /// Those that were read in full.
     in_full: u64,
-    /// Those of which rows were looked up, and no more.
+    /// Others that `amcheck` read.
+    by_amcheck: u64,
+    /// Those of which some rows were looked up.
     sampled: u64,
     /// Rows that were looked up by those.
     looked_up: u64,
@@ -32,9 +37,12 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Counts an index of a table of so many rows.
-    pub(super) fn add(&mut self, in_full: bool, looked_up: u64, rows: u64) {
+    pub(super) fn add(&mut self, seen: &Seen, rows: u64) {
+        let &Seen { in_full, by_amcheck, looked_up, .. } = seen;
         self.all += 1;
+        self.read += u64::from(in_full || by_amcheck || looked_up > 0);
         self.in_full += u64::from(in_full);
+        self.by_amcheck += u64::from(by_amcheck && !in_full);
         if !in_full && looked_up > 0 {
             self.sampled += 1;
             self.looked_up += looked_up;
@@ -56,7 +64,9 @@ impl Tally {
     /// Adds those of another table.
     pub(crate) fn join(&mut self, other: &Tally) {
         self.all += other.all;
+        self.read += other.read;
         self.in_full += other.in_full;
+        self.by_amcheck += other.by_amcheck;
         self.sampled += other.sampled;
         self.looked_up += other.looked_up;
         self.rows += other.rows;
@@ -74,9 +84,11 @@ impl Tally {
 
     /// In words; `seed`: of the random choice of rows, if they were chosen.
     pub(crate) fn words(&self, seed: Option<u64>) -> String {
-        let read = self.in_full + self.sampled;
         let noun = if self.all == 1 { "index" } else { "indexes" };
-        let mut words = format!("{read} of {} {noun}: {} read in full", self.all, self.in_full);
+        let mut words = format!("{} of {} {noun}: {} read in full", self.read, self.all, self.in_full);
+        if self.by_amcheck > 0 {
+            words += &format!(", {} by amcheck", self.by_amcheck);
+        }
         if self.sampled > 0 {
             words += &format!(
                 ", {} by {} of {}{}",
