@@ -20,8 +20,8 @@ use crate::tid::Xid;
 /// How often a sequence that seems wrong is read again: it may be used, set back, or altered meanwhile.
 const LOOKS: u32 = 20;
 
-/// How often it must be wrong beside a primary that did not move, and never right: one that is set to and fro all the time seems so
-/// at one look of four, at worst, and agrees at the others.
+/// How often it must be wrong beside a primary that did not move, and never right: one that is set to and fro all the time
+/// seems so at one look of four, at worst, and agrees at the others.
 const PROOFS: u32 = 6;
 
 /// The pause before a look is repeated, times the number of the look.

@@ -31,7 +31,8 @@ const SCHEMA: &str = "
     CREATE MATERIALIZED VIEW information_schema.hidden AS SELECT 1 AS one;
     CREATE SEQUENCE information_schema.hidden_too;
     CREATE TABLE information_schema.also (id int);
-    SET allow_system_table_mods = on; CREATE SCHEMA pg_toasted; CREATE TABLE pg_toasted.bread (id int); CREATE SEQUENCE pg_toast.slices;";
+    SET allow_system_table_mods = on;
+    CREATE SCHEMA pg_toasted; CREATE TABLE pg_toasted.bread (id int); CREATE SEQUENCE pg_toast.slices;";
 
 /// Those of a user's that hold data, or might: by an independent count.
 const ALL: &str = "SELECT c.oid::regclass::text FROM pg_class AS c
