@@ -45,6 +45,12 @@ pub(crate) struct Args {
     /// What happens to the primary
     #[arg(long, default_value = "kill", value_parser = Fault::ALL.map(Fault::as_str))]
     fault: String,
+    /// With --fault stall: for how long the primary is frozen [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    stall: Option<Duration>,
+    /// How many takeovers, one after the other: each time whoever is primary then is hit
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    rounds: u32,
     /// How the nodes are run
     #[arg(long, default_value = "auto", value_parser = ["auto", "local", "compose"])]
     backend: String,
@@ -98,6 +104,8 @@ impl Args {
         let mut args = words(&["--cluster", cluster, "--out", &dir.display().to_string(), "--fault", &self.fault]);
         args.extend(words(&["--rate", &self.rate, "--clients", &self.clients.to_string(), "--floor"]));
         args.extend(words(&["--before", &half, "--after", &half, "--max-lost", &self.max_lost.to_string()]));
+        args.extend(["--rounds".to_owned(), self.rounds.to_string()]);
+        args.extend(self.stall.iter().flat_map(|time| ["--stall".to_owned(), format!("{}ms", time.as_millis())]));
         args.extend(self.cut.iter().flat_map(|time| ["--cut".to_owned(), format!("{}ms", time.as_millis())]));
         args
     }

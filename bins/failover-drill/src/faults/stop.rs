@@ -2,8 +2,7 @@
 //!
 //! A fast shutdown ends all sessions, writes a checkpoint, and waits until the standbys that stream have received all of its
 //! WAL, to the last record. So nothing that was acknowledged may be lost, in any sync mode. Acks may come until it is down: T0
-//! is just before it is asked to shut down, and the fault is proven when it is seen to be down. `pg_rewind` then finds nothing
-//! to do.
+//! is just before it is asked to shut down, and the fault is proven when it is seen to be down.
 
 use report::words::Fault;
 

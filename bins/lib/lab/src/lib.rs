@@ -1,5 +1,5 @@
-//! Owning nodes: the seams [`power`], [`link`] and [`data_dir`] and the backends behind them, cloning, following, rewinding; secrets,
-//! markers, the lock; scratch labs for tests.
+//! Owning nodes: the seams [`power`], [`link`] and [`data_dir`] and the backends behind them, cloning, following, rewinding;
+//! secrets, markers, the lock; scratch labs for tests.
 //!
 //! Only programs that may hurt a cluster depend on this crate, and whatever it touches bears our marker.
 

@@ -121,8 +121,8 @@ fn never_acked_again(takeover: &Takeover) -> Option<String> {
     (should && takeover.marks.t4_us.is_none()).then(|| format!("no write was acknowledged {where_to}"))
 }
 
-/// How late the load read the last ack of the old primary: none was made once all of its processes were ended or frozen, until they
-/// went on.
+/// How late the load read the last ack of the old primary: none was made once all of its processes were ended or frozen, until
+/// they went on.
 fn read_late(ledger: &Ledger, takeover: &Takeover) -> Option<String> {
     let (old, proven_us) = (takeover.marks.old_timeline?, takeover.fault_proven_us?);
     let moments = takeover.moments.start..takeover.thawed_us.unwrap_or(takeover.moments.end);

@@ -99,8 +99,8 @@ impl Fault {
         self != Fault::Stall
     }
 
-    /// Who may lose nothing that was acknowledged, in any sync mode: a planned shutdown waits until the standbys have everything,
-    /// and a primary that goes on has it. `None`: something may be lost.
+    /// Who may lose nothing that was acknowledged, in any sync mode: a planned shutdown waits until the standbys have
+    /// everything, and a primary that goes on has it. `None`: something may be lost.
     #[must_use]
     pub fn loses_nothing(self) -> Option<&'static str> {
         match self {

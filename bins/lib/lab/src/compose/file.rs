@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! HOME/LAB/                        pg-understudy.lab (marker), lab.toml, cluster.toml, lock, passfile (0600)
-//! HOME/LAB/compose/                compose.yaml, node.sh, by-hand.sh, postgresql.base.conf, .env; passfile, verifiers (0600, for
-//!                                  use in containers)
+//! HOME/LAB/compose/                compose.yaml, node.sh, by-hand.sh, postgresql.base.conf, .env; passfile, verifiers (0600,
+//!                                  for use in containers)
 //! HOME/LAB/compose/nodes/NODE/     node.toml; follow.conf, settings.conf, sync.conf (no secret in them)
 //! ```
 
