@@ -176,7 +176,11 @@ impl Engine {
         let of_line = |line: &str| {
             let mut words = line.splitn(3, ' ').map(str::to_owned);
             let (id, state) = (words.next()?, words.next()?);
-            Some(Container { id, service: words.next().unwrap_or_default(), runs: state == "running" })
+            Some(Container {
+                id,
+                service: words.next().unwrap_or_default(),
+                runs: state == "running" || state == "paused",
+            })
         };
         Ok(said.lines().filter_map(of_line).collect())
     }

@@ -168,9 +168,9 @@ mod tests {
 
     #[test]
     fn a_step_may_do_what_a_node_may_and_no_more() {
-        let added: Vec<_> = super::super::CONFINED.iter().filter(|(name, _)| *name == "--cap-add").collect();
+        let added: Vec<_> = super::super::data_dir::CONFINED.iter().filter(|(name, _)| *name == "--cap-add").collect();
         let list = added.iter().map(|(_, capability)| *capability).collect::<Vec<_>>().join(", ");
-        let option = super::super::CONFINED.last().unwrap().1;
+        let option = super::super::data_dir::CONFINED.last().unwrap().1;
         let text = format!("  cap_drop: [ALL]\n  cap_add: [{list}]\n  security_opt: [\"{option}\"]\n");
         assert!(BY_HAND.contains(&text), "{text}");
     }

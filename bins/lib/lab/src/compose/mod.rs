@@ -4,19 +4,21 @@
 //! engine. `file.rs` tells what lies where.
 
 pub mod converge;
+mod data_dir;
 pub(crate) mod down;
 pub mod engine;
 mod file;
 pub mod image;
 mod labels;
+mod power;
 mod process;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use cluster::args::login_info;
 use cluster::connect::is_refused;
 use cluster::file::{BackendName, NodeSection};
@@ -24,21 +26,17 @@ use cluster::ident::check_node_name;
 use cluster::peer::ServerUser;
 use cluster::protection::Protection;
 use cluster::session::Session;
-use cluster::wait::{Look, until, until_true};
-use program::tool::Output;
-use report::lsn::Lsn;
+use cluster::wait::{Look, until};
 
 use crate::backend::Backend;
-use crate::data_dir::DataDir;
 use crate::files::remove_file;
 use crate::link::{Cut, Link};
 use crate::lost_marker;
 use crate::marker::LabId;
-use crate::power::{FirstAct, Power, State};
-use crate::secrets::{ADMIN, REWIND, Secrets};
+use crate::secrets::{ADMIN, Secrets};
 use crate::standby::{self, Upstream};
 use crate::state::NodeState;
-use crate::{conf, lock, ports};
+use crate::{conf, lock};
 use engine::{Engine, Order};
 use labels::Labels;
 
@@ -48,15 +46,6 @@ pub const DIR: &str = "compose";
 /// Time for a server to take connections. A clean start takes 0.5 s; crash recovery replays up to `max_wal_size`.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
-/// Time for a fast shutdown: it writes a checkpoint and waits until standbys have received it.
-const STOP_DEADLINE: Duration = Duration::from_secs(60);
-
-/// Time for a killed container to be gone. The kernel needs milliseconds.
-const GONE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// Time for `pg_rewind` and the other tools: they read the WAL since the last checkpoint before the fork.
-const TOOL_DEADLINE: Duration = Duration::from_secs(300);
-
 /// Time for a base backup: it copies everything. An hour at 100 MB/s is 360 GB: more than a lab holds.
 const CLONE_DEADLINE: Duration = Duration::from_secs(3_600);
 
@@ -65,17 +54,6 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How many lines of a container's log an error shows.
 const LOG_LINES: &str = "20";
-
-/// What a container of ours may do, as `compose.yaml` says it for the others.
-const CONFINED: [(&str, &str); 7] = [
-    ("--cap-drop", "ALL"),
-    ("--cap-add", "CHOWN"),
-    ("--cap-add", "DAC_OVERRIDE"),
-    ("--cap-add", "KILL"),
-    ("--cap-add", "SETGID"),
-    ("--cap-add", "SETUID"),
-    ("--security-opt", "no-new-privileges:true"),
-];
 
 /// The port of every server within its container.
 const PORT: u16 = 5432;
@@ -197,32 +175,6 @@ impl ComposeLab {
         remove_file(&unread)
     }
 
-    /// Runs one word of `node.sh` in a container of its own, over the node's volumes.
-    fn step(&self, node: &str, words: &[&str], deadline: Duration) -> Result<Output> {
-        self.finish_kill()?;
-        let (id, network) = (self.container(node)?, self.network());
-        let ([lab, dir], name) = (self.labels.both(), format!("UNDERSTUDY_NODE={node}"));
-        let own = format!("{}_step_{node}_{}", self.project, std::process::id());
-        let mut args = vec!["run", "--rm", "--init", "--name", &own, "--volumes-from", &id];
-        args.extend(["--label", &lab, "--label", &dir]);
-        args.extend(["--network", &network]);
-        args.extend(CONFINED.iter().flat_map(|option| [option.0, option.1]));
-        args.extend(["--env", &name, "--entrypoint", "sh", &self.image, "/understudy/node.sh"]);
-        args.extend(words);
-        let said = self.engine.output(&args, deadline);
-        if said.is_err() {
-            // Too long, or a signal: what was ended is the client. The container would go on, and keep the node's lock.
-            self.engine.remove_now(&own);
-        }
-        said.with_context(|| format!("node {node}: {}", words[0]))
-    }
-
-    fn step_done(&self, node: &str, words: &[&str], deadline: Duration) -> Result<String> {
-        let said = self.step(node, words, deadline)?;
-        ensure!(said.status.success(), "node {node}: {} failed: {}", words[0], said.why());
-        Ok(said.stdout)
-    }
-
     fn section(&self, node: &str, dbname: &str) -> Result<NodeSection> {
         Ok(NodeState::read(&self.node_dir(node)?)?.section(node, dbname))
     }
@@ -276,76 +228,6 @@ fn host(node: &str) -> String {
     format!("{node}.replication")
 }
 
-impl Power for ComposeLab {
-    fn power(&self, node: &str) -> Result<State> {
-        Ok(match self.runs(node)? {
-            true if self.is_paused(&self.container(node)?)? => State::Frozen,
-            true => State::On,
-            false => State::Off,
-        })
-    }
-
-    fn start(&self, node: &str) -> Result<()> {
-        self.finish_kill()?;
-        let port = NodeState::read(&self.node_dir(node)?)?.port;
-        if !self.runs(node)? {
-            ports::check_free(node, port)?;
-        }
-        if let Err(error) = self.engine.order(&["start", &self.container(node)?]) {
-            ports::check_free(node, port)?; // taken in between
-            return Err(error);
-        }
-        self.wait_accepts(node).map(drop)
-    }
-
-    fn stop(&self, node: &str) -> Result<()> {
-        if !self.runs(node)? {
-            return Ok(());
-        }
-        let (id, seconds) = (self.container(node)?, STOP_DEADLINE.as_secs().to_string());
-        let said = self.engine.output(&["stop", "--time", &seconds, &id], STOP_DEADLINE + Duration::from_secs(10))?;
-        ensure!(said.status.success(), "node {node} does not stop: {}", said.why());
-        Ok(())
-    }
-
-    fn kill(&self, node: &str, first_act: FirstAct<'_>) -> Result<()> {
-        let id = self.container(node)?;
-        let said = self.engine.order(&["inspect", "--format", "{{.State.Running}} {{.State.Pid}}", &id])?;
-        let pid = said.strip_prefix("true ");
-        let pid = pid.with_context(|| format!("node {node} does not run: there is nothing to kill"))?;
-        let first = process::first_of_container(pid, &id)?;
-        first_act();
-        // Not `stop`, which is a clean shutdown. With its first process, all of a container's processes end.
-        let killing = self.engine.begin(&["kill", "--signal", "KILL", &id])?;
-        let Some(first) = first else {
-            killing.finish().with_context(|| format!("node {node}"))?;
-            return until_true(&format!("node {node} to be gone"), GONE_DEADLINE, LOOK, || Ok(!self.runs(node)?));
-        };
-        // The engine puts a container away before it says that it is dead, some 0.3 s late; the kernel says it at once.
-        first.wait_gone(Instant::now() + GONE_DEADLINE).with_context(|| format!("node {node}"))?;
-        *self.lock_killing() = Some(killing);
-        Ok(())
-    }
-
-    fn freeze(&self, node: &str, first_act: FirstAct<'_>) -> Result<()> {
-        let id = self.container(node)?;
-        ensure!(self.runs(node)?, "node {node} does not run: there is nothing to freeze");
-        first_act();
-        let paused = self.engine.order(&["pause", &id]);
-        if paused.is_err() || !self.is_paused(&id)? {
-            let _ = self.engine.order(&["unpause", &id]); // whatever was stopped goes on
-            return paused
-                .and_then(|_| bail!("the engine does not say that it is paused"))
-                .context(format!("node {node}"));
-        }
-        Ok(())
-    }
-
-    fn thaw(&self, node: &str) -> Result<()> {
-        self.engine.order(&["unpause", &self.container(node)?]).map(drop)
-    }
-}
-
 impl Link for ComposeLab {
     fn cut(&self, standby: &str) -> Result<Cut> {
         self.engine.order(&["network", "disconnect", &self.network(), &self.container(standby)?])?;
@@ -358,51 +240,6 @@ impl Link for ComposeLab {
             self.link(&upstream.node)?;
         }
         self.write_conf(node, "follow.conf", &conf::follow_conf(upstream))
-    }
-}
-
-impl DataDir for ComposeLab {
-    fn make_standby(&self, node: &str) -> Result<()> {
-        ensure!(!self.runs(node)?, "node {node} runs");
-        self.step_done(node, &["make-standby"], TOOL_DEADLINE).map(drop)
-    }
-
-    fn clone_from(&self, node: &str, upstream: &Upstream) -> Result<()> {
-        ensure!(!self.runs(node)?, "node {node} runs");
-        self.follow(node, Some(upstream))?;
-        self.step_done(node, &["clone"], CLONE_DEADLINE).map(drop)
-    }
-
-    fn discard_old(&self, node: &str) -> Result<()> {
-        let id = self.container(node)?;
-        self.engine.order(&["exec", &id, "sh", "/understudy/node.sh", "discard-old"]).map(drop)
-    }
-
-    fn rewind(&self, node: &str, upstream: &Upstream) -> Result<()> {
-        ensure!(!self.runs(node)?, "node {node} runs");
-        self.link(&upstream.node)?;
-        self.step_done(node, &["rewind", &upstream.conninfo_as(REWIND)], TOOL_DEADLINE).map(drop)
-    }
-
-    fn waldump(&self, node: &str, timeline: u32, start: Lsn) -> Result<(String, String)> {
-        // It ends with an error where the WAL ends: that is what it is run for.
-        let said = self.step(node, &["waldump", &timeline.to_string(), &start.to_string()], TOOL_DEADLINE)?;
-        Ok((said.stdout, said.stderr))
-    }
-
-    fn query_alone(&self, node: &str, dbname: &str, query: &str) -> Result<String> {
-        ensure!(!self.runs(node)?, "node {node} runs");
-        ensure!(!query.contains('\n'), "a query in single-user mode is one line");
-        self.step_done(node, &["single", dbname, query], TOOL_DEADLINE)
-    }
-
-    fn pg_ctl_promote(&self, node: &str, limit: Duration) -> Result<()> {
-        let (id, seconds) = (self.container(node)?, limit.as_secs().to_string());
-        let said = self.engine.output(&["exec", &id, "sh", "/understudy/node.sh", "promote", &seconds], limit)?;
-        if !said.status.success() {
-            bail!("node {node}: pg_ctl promote failed: {}", said.why());
-        }
-        Ok(())
     }
 }
 
