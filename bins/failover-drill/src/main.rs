@@ -273,7 +273,7 @@ fn copy_cluster_file(cluster: &Cluster, dir: &Path) -> Result<()> {
 
 /// Says what a drill would do.
 fn say_plan(lab: &str, fit: &check::Fit, plan: drill::Plan, args: &Args) {
-    let (rate, clients, what) = (&args.rate, args.clients, args.fault.what);
+    let (rate, clients, does) = (&args.rate, args.clients, args.fault.does);
     let (primary, standbys) = (&fit.primary, fit.standbys.join(" and "));
     let cut = plan.cut.map_or(String::new(), |time| format!("cut {standbys} off and write for {time:?} more; "));
     let decide = plan.decide.map_or(String::new(), |time| format!("wait {time:?}; "));
@@ -287,7 +287,7 @@ fn say_plan(lab: &str, fit: &check::Fit, plan: drill::Plan, args: &Args) {
     };
     eprintln!(
         "the drill could begin on lab {lab}: {primary} is the primary (PostgreSQL {}), {standbys} streams from it.\n\
-         It would write at {rate} per second with {clients} clients for {:?}; {cut}{what} (of {primary}); \
+         It would write at {rate} per second with {clients} clients for {:?}; {cut}{does} {primary}; \
          {then}; write for {:?} more; read everything back and judge it. Nothing was done.",
         fit.server_version, plan.before, plan.after
     );

@@ -12,6 +12,7 @@ use super::Injection;
 pub(super) const FREEZE: Injection = Injection {
     fault: Fault::Freeze,
     what: "SIGSTOP for all of its processes: it is silent, its sockets stay open, clients notice by --op-timeout",
+    does: "SIGSTOP all processes of",
     doing: "freezing",
     done: "was frozen",
     act: |power, node, first_act| power.freeze(node, first_act),

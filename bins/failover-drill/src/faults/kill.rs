@@ -10,6 +10,7 @@ use super::Injection;
 pub(super) const KILL: Injection = Injection {
     fault: Fault::Kill,
     what: "SIGKILL for all of its processes at once: a crash",
+    does: "SIGKILL all processes of",
     doing: "killing",
     done: "was killed",
     act: |power, node, first_act| power.kill(node, first_act),

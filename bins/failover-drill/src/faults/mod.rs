@@ -15,8 +15,10 @@ use report::words::Fault;
 /// A fault, and how it is brought about.
 pub(crate) struct Injection {
     pub(crate) fault: Fault,
-    /// What happens, for `--help` and `--dry-run`.
+    /// What happens, for `--help`.
     pub(crate) what: &'static str,
+    /// What is to be done to the node that is named after it.
+    pub(crate) does: &'static str,
     /// What is being done to the node that is named after it.
     pub(crate) doing: &'static str,
     /// What was done to the node that is named before it.

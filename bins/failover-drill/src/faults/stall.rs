@@ -11,6 +11,7 @@ use super::Injection;
 pub(super) const STALL: Injection = Injection {
     fault: Fault::Stall,
     what: "SIGSTOP for all of its processes, for --stall; nobody takes over, and it goes on, which must lose nothing",
+    does: "SIGSTOP all processes of",
     doing: "freezing",
     done: "was frozen",
     act: |power, node, first_act| power.freeze(node, first_act),

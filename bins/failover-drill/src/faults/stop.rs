@@ -11,6 +11,7 @@ use super::Injection;
 pub(super) const STOP: Injection = Injection {
     fault: Fault::Stop,
     what: "A fast shutdown, which waits for the standbys: a planned switchover, which must lose nothing",
+    does: "shut down",
     doing: "shutting down",
     done: "was shut down",
     act: |power, node, first_act| {
