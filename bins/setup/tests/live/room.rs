@@ -104,6 +104,7 @@ fn as_root_a_link_of_the_servers_user_leads_root_nowhere() {
 
     // What is removed is the link.
     plant(&lab, "node2", &target, "data/base/x log/x socket/x data/postmaster.pid");
-    assert_eq!(home.setup(&["--down"]).code, Some(0));
+    let down = home.setup(&["--down"]);
+    assert_eq!(down.code, Some(0), "{down:?}");
     target.is_as_it_was();
 }

@@ -16,6 +16,9 @@ use crate::process::{GONE, Process, processes};
 /// How often a server is looked at that stops or shuts down.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// Time for a process that ends to be gone, once it has given up its memory and so its program.
+const ENDING: Duration = Duration::from_millis(500);
+
 /// The postmaster of a data directory.
 pub struct Postmaster {
     process: Process,
@@ -38,11 +41,7 @@ impl Postmaster {
         if !process.works_in(&data, false)? || !process.lives()? {
             return Ok(None);
         }
-        let proven = ours.check_server(&process, &data, owner);
-        if !process.lives()? {
-            return Ok(None);
-        }
-        proven.map(|()| Some(Postmaster { process, data, owner }))
+        Ok(is_proven(&process, &data, owner, ours)?.then_some(Postmaster { process, data, owner }))
     }
 
     /// As [`Postmaster::of`], for who ends it: where `postmaster.pid` is no plain file, which is the servers' user's doing, the
@@ -58,9 +57,7 @@ impl Postmaster {
         let data = data.canonicalize().with_context(|| data.display().to_string())?;
         let mut servers = Vec::new();
         for process in processes(|stat, process| Ok(stat.name == "postgres" && process.works_in(&data, false)?))? {
-            let proven = ours.check_server(&process, &data, owner);
-            if process.lives()? {
-                proven?;
+            if is_proven(&process, &data, owner, ours)? {
                 servers.push(process);
             }
         }
@@ -220,6 +217,22 @@ fn freeze(process: &Process, end: Instant) -> Result<()> {
         std::thread::sleep(LOOK);
     }
     Ok(())
+}
+
+/// Whether a process that works in the data directory is the lab's server; `false`: it is gone meanwhile. One that ends has no
+/// program any more for a moment before it is gone, so whoever is not proven is given some time to go.
+fn is_proven(process: &Process, data: &Path, owner: u32, ours: &Ours) -> Result<bool> {
+    let end = Instant::now() + ENDING;
+    loop {
+        let proven = ours.check_server(process, data, owner);
+        if !process.lives()? {
+            return Ok(false);
+        }
+        if proven.is_ok() || Instant::now() >= end {
+            return proven.map(|()| true);
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Removes `postmaster.pid` if its postmaster is gone, and the shared memory that only this file still names. PostgreSQL

@@ -66,6 +66,27 @@ fn a_dead_process_that_nobody_reaped_does_not_live() {
     child.wait().unwrap();
 }
 
+/// As one that ends: it has no program any more, and is there for another moment.
+#[test]
+fn who_is_not_proven_and_then_gone_is_no_stranger() {
+    let lab = Lab::new();
+    for has_file in [true, false] {
+        let mut child = lab.run(&lab.dir.path().join("elsewhere/postgres"));
+        if !has_file {
+            fs::remove_file(lab.data().join("postmaster.pid")).unwrap();
+            fs::create_dir(lab.data().join("postmaster.pid")).unwrap();
+        }
+        let ending = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            child.kill().unwrap();
+            child
+        });
+        let find = if has_file { Postmaster::of } else { Postmaster::to_end };
+        assert!(find(&lab.data(), &lab.ours).unwrap().is_none());
+        ending.join().unwrap().wait().unwrap();
+    }
+}
+
 #[test]
 fn who_works_there_and_is_not_the_labs_server_is_left_alone_by_name() {
     let lab = Lab::new();
