@@ -1,9 +1,9 @@
 //! `freeze`: every process of the primary is stopped where it is, as on a machine that hangs.
 //!
-//! Its sockets stay open, so clients notice nothing but silence, and give up after their `--op-timeout`. Whoever promotes a
-//! standby then does not know whether the old primary will go on one day. It must not: it would serve whoever still talks to
-//! it. So it is killed while it is stopped, once the clients are well again (or as soon as the drill is interrupted), and only
-//! then brought back.
+//! Its sockets stay open, so clients notice nothing but silence, and give up after their `--op-timeout`. Whoever promotes
+//! a standby then does not know whether the old primary will go on one day. It must not: it would serve whoever still talks
+//! to it. So it is killed while it is stopped, once the clients are well again, and only then brought back. If the drill is
+//! interrupted, a local server is killed at once; a container stays paused until `setup` or `setup --down` ends it.
 
 use report::words::Fault;
 

@@ -1,7 +1,7 @@
 //! `kill`: every process of the primary is ended at once, as by a crash of its machine.
 //!
-//! Clients notice at once, for the kernel closes their sockets. What was acknowledged and had not reached the standby is gone,
-//! which only asynchronous commits can be. The old primary is brought back by `pg_rewind`.
+//! Clients notice at once, for the kernel closes their sockets. What was acknowledged and had not reached the standby is
+//! gone, which only asynchronous commits can be. The old primary is brought back by `pg_rewind`.
 
 use report::words::Fault;
 

@@ -1,7 +1,7 @@
 //! What can come upon a primary, a file for each.
 //!
-//! Only what is done to it stands here. What is expected of the cluster afterwards is [`report::words::Fault`]'s to say, since
-//! whoever judges the files needs to know it, too; and the order of the takeover is the same for all (`drill.rs`).
+//! Only what is done to it stands here. What is expected of the cluster afterwards is [`report::words::Fault`]'s to say,
+//! since whoever judges the files needs to know it, too; and the order of what follows is in `drill.rs`.
 
 mod freeze;
 mod kill;

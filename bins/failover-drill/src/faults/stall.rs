@@ -1,8 +1,9 @@
-//! `stall`: every process of the primary is stopped where it is for `--stall`, and then goes on, as on a machine that swaps or
-//! is moved.
+//! `stall`: every process of the primary is stopped where it is for `--stall`, and then goes on, as on a machine that swaps
+//! or is moved.
 //!
-//! Nobody takes over: that is what a time-out of a failover manager is for. The primary goes on where it was, so nothing may be
-//! lost, and the outage is the time that it was stopped.
+//! Nobody takes over: that is what a time-out of a failover manager is for. The primary goes on where it was, so nothing
+//! may be lost, and the outage is the time that it was stopped. Interrupted, a local server goes on at once; a container
+//! stays paused until `setup` starts it again.
 
 use report::words::Fault;
 
