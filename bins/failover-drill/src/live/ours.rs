@@ -99,16 +99,13 @@ impl Manager for Live<'_> {
         let node = self.cluster.node(&old)?;
         let try_once =
             |primary: &Session| rejoin(self.lab.backend.as_ref(), &old, &upstream, primary, &|| self.open(node));
-        let mut primary = self.open(self.cluster.node(&new)?)?;
+        let mut primary = self.open_when_back(&new)?;
         let mut rejoined = try_once(&primary);
         let begun = Instant::now();
-        // A backend that crashed takes all sessions with it, also one that was just opened, and the server is back within a
-        // second.
+        // A backend that crashed takes all sessions with it, also one that was just opened.
         while primary.has_ended() && begun.elapsed() < RESTART_DEADLINE {
             program::stop::check()?;
-            primary = until(&format!("{new} to be back"), RESTART_DEADLINE, LOOK, || {
-                Ok(cluster::wait::Look::Done(self.open(self.cluster.node(&new)?)?))
-            })?;
+            primary = self.open_when_back(&new)?;
             rejoined = try_once(&primary);
         }
         let rejoined = rejoined.and_then(|how| {
@@ -140,6 +137,8 @@ impl Manager for Live<'_> {
 
     fn restore_sync(&mut self) -> Result<()> {
         let new = self.new_primary()?;
+        let session = self.open_when_back(&new)?;
+        self.sessions.insert(new.clone(), session);
         self.restore_sync_on(&new)
     }
 }
@@ -172,6 +171,14 @@ impl Live<'_> {
         }
         self.events.now(Mark::SyncRestored, Some(primary), &names);
         Ok(())
+    }
+
+    /// A session on a server that takes sessions, or will within a second: one whose backend crashed is restarting.
+    fn open_when_back(&self, name: &str) -> Result<Session> {
+        let node = self.cluster.node(name)?;
+        until(&format!("{name} to take sessions"), RESTART_DEADLINE, LOOK, || {
+            Ok(cluster::wait::Look::Done(self.open(node)?))
+        })
     }
 
     fn wait_quorum(&mut self, primary: &str) -> Result<()> {

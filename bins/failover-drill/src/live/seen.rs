@@ -1,12 +1,11 @@
 //! What a drill writes down of a lab: what it began on, what the old primary had, and what is there in the end.
 
 use anyhow::{Context as _, Result};
-use cluster::args::{Cluster, Node};
 use cluster::file::Role;
-use cluster::session::Session;
 use cluster::topology::{self, is_primary};
 use cluster::wait::{Look, until, until_true};
 use lab::old_timeline;
+use lab::power::State;
 use lab::standby::timeline_of;
 use program::sink::Sink;
 use report::event::Mark;
@@ -73,7 +72,8 @@ impl Evidence for Live<'_> {
     fn final_read(&mut self) -> Result<()> {
         self.progress.step("reading back what is there");
         let asked = topology::ask(self.cluster, Role::Admin, "understudy failover-drill");
-        self.put_count(Mark::PrimariesCounted, None, count_primaries(self.cluster), "");
+        let primaries = self.count_primaries();
+        self.put_count(Mark::PrimariesCounted, None, primaries, "");
         let (primary, session) = asked?.primary;
         let writers = format!("understudy {}", self.run.name);
         let drained = until_true("the load's backends to be gone", DRAINED_DEADLINE, LOOK, || {
@@ -161,18 +161,28 @@ impl Live<'_> {
         })
     }
 
+    /// How many nodes are out of recovery. A server that runs and does not say is none of them, and it is noted: clients may
+    /// know a way to it.
+    fn count_primaries(&mut self) -> u64 {
+        let mut primaries = 0;
+        for node in &self.cluster.nodes {
+            match self.open(node).and_then(|session| is_primary(&session)) {
+                Ok(primary) => primaries += u64::from(primary),
+                Err(error) => match self.lab.backend.power(&node.name) {
+                    Ok(State::Off) => {}
+                    Ok(State::On | State::Frozen) => {
+                        self.could_not(&error.context(format!("whether {} is a primary was not seen", node.name)));
+                    }
+                    Err(power) => self.could_not(&power.context(format!("whether {} runs was not seen", node.name))),
+                },
+            }
+        }
+        primaries
+    }
+
     /// What a read found, and then that it is done.
     fn put_read(&mut self, mark: Mark, read: ReadKind, node: &str, found: &Present) {
         self.reads.extend(found.to_rows(&self.run.name, read, node, self.events.step()));
         self.put_count(mark, Some(node), found.len() as u64, &format!("{} rows of this run", found.len()));
     }
-}
-
-/// How many nodes are out of recovery.
-fn count_primaries(cluster: &Cluster) -> u64 {
-    let out_of_recovery = |node: &&Node| -> Result<bool> {
-        let info = cluster.info(node, Role::Admin)?;
-        is_primary(&Session::open(&node.name, &info, "understudy failover-drill")?)
-    };
-    cluster.nodes.iter().filter(|node| out_of_recovery(node).unwrap_or(false)).count() as u64
 }

@@ -220,12 +220,23 @@ fn a_failed_rejoin_names_its_cause_from_the_servers_log() {
 /// A backend of the new primary crashes while the old one rejoins: all sessions end, and the server is back at once.
 #[test]
 fn a_crash_of_a_backend_during_the_rejoin_does_not_fail_it() {
+    crash_a_backend_at("rejoin_begun");
+}
+
+/// The same just before: the first session that the rejoin asks for is refused by a server in recovery.
+#[test]
+fn a_crash_of_a_backend_before_the_rejoin_does_not_fail_it() {
+    crash_a_backend_at("divergent_read");
+}
+
+fn crash_a_backend_at(mark: &str) {
     let lab = Lab::new(1, SyncMode::On);
     let new = lab.names().into_iter().find(|name| *name != lab.primary()).unwrap();
     let mut drill = lab.start(&["--after", "2s"]);
-    drill.wait_for("rejoin_begun");
+    drill.wait_for("t3");
     let session = lab.session(&new); // or the backend would be gone before it is killed
     let victim: i32 = session.value("SELECT pg_backend_pid()", &[]).unwrap();
+    drill.wait_for(mark);
     rustix::process::kill_process(rustix::process::Pid::from_raw(victim).unwrap(), rustix::process::Signal::KILL)
         .unwrap();
     until_true("the server to be back", SOON, LOOK, || lab.try_session(&new)?.value("SELECT true", &[])).unwrap();
