@@ -1,12 +1,14 @@
 //! Benchmarks: each leaves a run's folder with one CSV file.
 
 mod backends;
+mod coverage;
 mod honest;
 mod lag;
 mod load;
 mod outage;
 mod ports;
 mod psql;
+mod reladiff;
 mod rusage;
 mod truth;
 mod verify;
@@ -32,8 +34,8 @@ pub(crate) enum Bench {
     Lag(Args),
     /// write-load as fast as it goes, beside pgbench with the same INSERT, in pairs
     Load(Args),
-    /// verify-replication beside the same work done raw by psql on both nodes, in pairs; with --truth or --honest: whether
-    /// it finds what is planted, and nothing else
+    /// verify-replication beside the same work done raw by psql on both nodes, in pairs; with --truth, --honest or --coverage:
+    /// whether it finds what is planted, and nothing else, and passes nothing over
     Verify(verify::Args),
     /// Takeovers, each beside the raw floor of the same nodes
     Outage(Args),

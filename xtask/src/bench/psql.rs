@@ -43,7 +43,7 @@ pub(super) struct Server {
     /// version 16 libpq tells its password to whoever asks for it.
     pub(super) socket: PathBuf,
     /// Where the lab's passwords are.
-    passfile: PathBuf,
+    pub(super) passfile: PathBuf,
 }
 
 impl Server {

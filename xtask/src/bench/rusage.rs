@@ -1,4 +1,4 @@
-//! CPU time of children, as the system accounts for it.
+//! CPU time and memory of children, as the system accounts for them.
 
 use anyhow::{Context as _, Result};
 
@@ -12,4 +12,10 @@ pub(crate) fn children_us() -> Result<u64> {
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let ticks = |index: usize| -> Result<u64> { Ok(fields.get(index).context("/proc/self/stat is short")?.parse()?) };
     Ok((ticks(13)? + ticks(14)?) * 10_000)
+}
+
+/// The most memory that a child which still runs had so far (`VmHWM`), in KiB.
+pub(crate) fn peak_kib(child: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{child}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok())
 }

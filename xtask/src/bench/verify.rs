@@ -1,18 +1,22 @@
 //! `bench verify`: verify-replication beside the same work done raw: psql on both nodes at once, each hashing every row of
 //! the table the same way, and comparing nothing. The table is `understudy.orders`, seven narrow columns, or with `--wide`
-//! one of thirty. With `--truth` or `--honest`, what those modules say.
+//! one of thirty. With `--reladiff`, that program is the third. With `--truth`, `--honest` or `--coverage`, what those modules say.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use program::sink::Sink;
+use program::stop;
 use report::bench::VerifyBenchRow;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
 use super::psql::Server;
-use super::{Bed, honest, mid, ports, truth};
+use super::reladiff::Reladiff;
+use super::{Bed, coverage, honest, mid, ports, rusage, truth};
+use crate::step;
 
 /// The database of a lab.
 const DATABASE: &str = "understudy";
@@ -21,6 +25,8 @@ const ORDERS: &str = "understudy.orders";
 const WIDE: &str = "public.bench_wide";
 /// Rows of the wide table that one statement makes.
 const WIDE_PART: u64 = 250_000;
+/// How often the memory of verify-replication is looked at: the system keeps its peak.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The raw scan of a table: the bytes of every row, hashed twice.
 fn scan_of(table: &str) -> String {
@@ -55,9 +61,18 @@ pub(crate) struct Args {
     /// Instead, so many comparisons of a standby that is as it should be, under load, rewrites and DDL
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     honest: Option<u64>,
-    /// A table of 30 columns, half a kilobyte a row, instead of the seven of `understudy.orders`
+    /// Instead: is each relation and index of a database compared, or named among what was not?
     #[arg(long, conflicts_with_all = ["truth", "honest"])]
+    coverage: bool,
+    /// With --coverage: PostgreSQL's source tree, whose regression tests are built, for the database that they leave, too
+    #[arg(long, value_name = "DIR", requires = "coverage")]
+    regress: Option<PathBuf>,
+    /// A table of 30 columns, half a kilobyte a row, instead of the seven of `understudy.orders`
+    #[arg(long, conflicts_with_all = ["truth", "honest", "coverage"])]
     wide: bool,
+    /// Beside reladiff, too, which must be in the path
+    #[arg(long, conflicts_with_all = ["truth", "honest", "coverage"])]
+    reladiff: bool,
     /// With --truth: the seed of the random choice of what is planted
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -71,64 +86,112 @@ pub(crate) struct Args {
 impl Args {
     /// What the run's folder is called after.
     pub(super) fn what(&self) -> &'static str {
-        match (self.truth, self.honest) {
-            (true, _) => "bench-truth",
-            (_, Some(_)) => "bench-honest",
+        match (self.truth, self.honest, self.coverage) {
+            (true, ..) => "bench-truth",
+            (_, Some(_), _) => "bench-honest",
+            (.., true) => "bench-coverage",
             _ => "bench-verify",
         }
     }
 }
 
 pub(super) fn run(bed: &Bed<'_>, args: &Args) -> Result<(String, Verdict)> {
-    match (args.truth, args.honest) {
-        (true, _) => truth::run(bed, args.seed, args.small),
-        (_, Some(runs)) => honest::run(bed, runs),
-        _ => pairs(bed, args.wide).map(|said| (said, Verdict::Held)),
+    match (args.truth, args.honest, args.coverage) {
+        (true, ..) => truth::run(bed, args.seed, args.small),
+        (_, Some(runs), _) => honest::run(bed, runs),
+        (.., true) => coverage::run(bed, args.regress.as_deref()),
+        _ => pairs(bed, args).map(|said| (said, Verdict::Held)),
     }
 }
 
-fn pairs(bed: &Bed<'_>, wide: bool) -> Result<String> {
-    let table = if wide { WIDE } else { ORDERS };
+fn pairs(bed: &Bed<'_>, args: &Args) -> Result<String> {
+    let table = if args.wide { WIDE } else { ORDERS };
     let mut sink = Sink::create_new(&bed.dir.join("bench-verify.csv"))?;
     let port = ports::nine_free()?;
     bed.progress.step("setting up");
     let cluster = bed.setup(&["--port", &port.to_string(), "--sync", "async"])?;
-    bed.progress.step(format!("seeding {} rows", bed.args.rows));
     let nodes = [0, 1].map(|number| Server::of(&cluster, port, number));
-    if wide {
+    let peer = args.reladiff.then(|| Reladiff::new(bed.dir, &nodes, DATABASE, table)).transpose()?;
+    bed.progress.step(format!("seeding {} rows", bed.args.rows));
+    if args.wide {
         make_wide(&nodes[0], bed.args.rows)?;
     } else {
         let rows = bed.args.rows.to_string();
         bed.step("seed-data", &["--cluster", &cluster, "--quiet", "--replace", "--rows", &rows], "seed.csv")?;
     }
-    let (mut ratios, mut ours_per_s, mut scans_per_s) = (vec![], vec![], vec![]);
+    let mut measured = Measured::default();
     for pair in 0..=bed.args.pairs {
         bed.progress.step(format!("pair {pair} of {}", bed.args.pairs));
-        let ours = ours(bed, &cluster, table, pair)?;
-        let scan = scans(bed, &nodes, table, pair)?;
+        let mut turn = vec![ours(bed, &cluster, table, pair)?, scans(bed, &nodes, table, pair)?];
+        // It takes several times as long: it need not warm anything.
+        if let (Some(peer), 1..) = (&peer, pair) {
+            let (rows, elapsed_us) = peer.compare()?;
+            turn.push(figures(bed, pair, "reladiff", rows, elapsed_us));
+        }
         if pair == 0 {
             continue; // warms the caches, and sets the hint bits of a table that was just loaded
         }
-        sink.row(&ours)?;
-        sink.row(&scan)?;
-        ratios.push(ours.elapsed_us as f64 / scan.elapsed_us as f64);
-        ours_per_s.push(ours.rows_per_s);
-        scans_per_s.push(scan.rows_per_s);
+        turn.iter().try_for_each(|row| sink.row(row))?;
+        measured.add(&turn);
     }
-    Ok(format!(
-        "medians: verify-replication {} rows/s, the same work raw {} rows/s; time in pairs × {}",
-        mid(&ours_per_s, |per_s| per_s.to_string()),
-        mid(&scans_per_s, |per_s| per_s.to_string()),
-        mid(&ratios, |ratio| format!("{ratio:.2}"))
-    ))
+    Ok(measured.said())
+}
+
+/// The figures of all pairs.
+#[derive(Default)]
+struct Measured {
+    ours_per_s: Vec<u64>,
+    scans_per_s: Vec<u64>,
+    /// Our time to that of the raw scans.
+    to_scans: Vec<f64>,
+    /// reladiff's time to ours.
+    reladiff_to_ours: Vec<f64>,
+    peak_kib: Vec<u64>,
+}
+
+impl Measured {
+    /// Adds a pair: ours, the raw scans, and perhaps reladiff.
+    fn add(&mut self, turn: &[VerifyBenchRow]) {
+        let ([ours, scans], peer) = ([&turn[0], &turn[1]], turn.get(2));
+        self.ours_per_s.push(ours.rows_per_s);
+        self.scans_per_s.push(scans.rows_per_s);
+        self.to_scans.push(ours.elapsed_us as f64 / scans.elapsed_us as f64);
+        self.reladiff_to_ours.extend(peer.map(|peer| peer.elapsed_us as f64 / ours.elapsed_us as f64));
+        self.peak_kib.extend(ours.peak_kib);
+    }
+
+    fn said(&self) -> String {
+        let mut said = format!(
+            "medians: verify-replication {} rows/s with {} MiB of memory at most, the same work raw {} rows/s; time in pairs × {}",
+            mid(&self.ours_per_s, |per_s| per_s.to_string()),
+            self.peak_kib.iter().max().map_or("-".to_owned(), |kib| format!("{:.1}", *kib as f64 / 1024.0)),
+            mid(&self.scans_per_s, |per_s| per_s.to_string()),
+            mid(&self.to_scans, |ratio| format!("{ratio:.2}"))
+        );
+        if !self.reladiff_to_ours.is_empty() {
+            said += &format!("; reladiff takes × {}", mid(&self.reladiff_to_ours, |ratio| format!("{ratio:.2}")));
+        }
+        said
+    }
 }
 
 fn ours(bed: &Bed<'_>, cluster: &str, table: &str, pair: u64) -> Result<VerifyBenchRow> {
-    let file = format!("verify-{pair}.csv");
-    bed.step("verify-replication", &["--cluster", cluster, "--quiet", "--table", table, "--indexes", "none"], &file)?;
-    let rows: Vec<VerifyRow> = program::folder::rows(bed.dir, &format!("rows/{file}"))?;
+    let file = format!("rows/verify-{pair}.csv");
+    std::fs::create_dir_all(bed.dir.join("rows"))?;
+    let args = ["--cluster", cluster, "--quiet", "--table", table, "--indexes", "none"];
+    let mut program = step::start("verify-replication", &args, &bed.run, bed.dir, &file)?;
+    let mut peak_kib = None;
+    let status = loop {
+        if let Some(status) = program.ended()? {
+            break status;
+        }
+        peak_kib = rusage::peak_kib(program.pid()).or(peak_kib);
+        stop::pause(LOOK)?;
+    };
+    ensure!(status.success(), "verify-replication did not hold: {}", step::log_tail(bed.dir, "verify-replication"));
+    let rows: Vec<VerifyRow> = program::folder::rows(bed.dir, &file)?;
     let (counted, elapsed_us) = compared(&rows, table)?;
-    Ok(figures(bed, pair, "verify-replication", counted, elapsed_us))
+    Ok(VerifyBenchRow { peak_kib, ..figures(bed, pair, "verify-replication", counted, elapsed_us) })
 }
 
 /// How many rows of the table were compared, and in which time. What was not compared has no count, and is no figure.
@@ -172,6 +235,7 @@ fn figures(bed: &Bed<'_>, pair: u64, program: &str, rows: u64, elapsed_us: u64) 
         rows,
         elapsed_us,
         rows_per_s: rows * 1_000_000 / elapsed_us.max(1),
+        peak_kib: None,
     }
 }
 

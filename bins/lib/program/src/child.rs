@@ -97,6 +97,12 @@ impl Program {
         }
     }
 
+    /// Its process id; its own until [`Program::ended`] has said how it ended.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its exit status, if it has ended by itself.
     ///
     /// # Errors

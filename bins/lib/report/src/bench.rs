@@ -57,7 +57,7 @@ pub struct VerifyBenchRow {
     pub run: String,
     /// Which of the pairs, from 1.
     pub pair: u64,
-    /// `verify-replication` or `raw scan`.
+    /// `verify-replication`, `raw scan` or `reladiff`.
     pub program: String,
     /// Rows of the table.
     pub rows: u64,
@@ -65,6 +65,31 @@ pub struct VerifyBenchRow {
     pub elapsed_us: u64,
     /// Rows per second.
     pub rows_per_s: u64,
+    /// The most memory that `verify-replication` had, in KiB; empty for the others.
+    pub peak_kib: Option<u64>,
+}
+
+/// `bench-coverage.csv`: one kind of relation of one database of `bench verify --coverage`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CoverageBenchRow {
+    /// The run that this row belongs to.
+    pub run: String,
+    /// The database.
+    pub database: String,
+    /// The kind of relation.
+    pub kind: String,
+    /// How many there are, as the server's catalog has it.
+    pub relations: u64,
+    /// How many were compared, and of indexes, read.
+    pub compared: u64,
+    /// How many were not, and were named.
+    pub named: u64,
+    /// How many are neither.
+    pub silent: u64,
+    /// How many were called broken, though the standby is as it should be.
+    pub broken: u64,
+    /// `broken` if any is silent or was called broken.
+    pub verdict: Verdict,
 }
 
 /// `bench-backends.csv`: one takeover of `bench backends`.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use report::bench::{
-    BackendBenchRow, HonestBenchRow, LagBenchRow, LoadBenchRow, TruthBenchRow, VerifyBenchRow, WitnessBenchRow,
+    BackendBenchRow, CoverageBenchRow, HonestBenchRow, LagBenchRow, LoadBenchRow, TruthBenchRow, VerifyBenchRow,
+    WitnessBenchRow,
 };
 use report::columns::columns;
 use report::diff::{DiffKind, DiffRow};
@@ -110,6 +111,7 @@ fn every_column_has_its_entry_in_its_order_and_no_entry_is_without_a_column() {
         ("bench-lag.csv", columns::<LagBenchRow>()),
         ("bench-load.csv", columns::<LoadBenchRow>()),
         ("bench-verify.csv", columns::<VerifyBenchRow>()),
+        ("bench-coverage.csv", columns::<CoverageBenchRow>()),
         ("bench-truth.csv", columns::<TruthBenchRow>()),
         ("bench-honest.csv", columns::<HonestBenchRow>()),
     ] {

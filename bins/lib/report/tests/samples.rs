@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use report::bench::{BackendBenchRow, HonestBenchRow, LagBenchRow, LoadBenchRow, TruthBenchRow, VerifyBenchRow};
+use report::bench::{
+    BackendBenchRow, CoverageBenchRow, HonestBenchRow, LagBenchRow, LoadBenchRow, TruthBenchRow, VerifyBenchRow,
+};
 use report::columns::columns;
 use report::drill::{DrillRow, differences};
 use report::event::{EventRow, Mark};
@@ -66,6 +68,7 @@ fn every_sample_still_parses_into_todays_rows() {
     assert!(!rows::<LagBenchRow>("bench", "bench-lag.csv").is_empty());
     assert!(!rows::<LoadBenchRow>("bench", "bench-load.csv").is_empty());
     assert!(!rows::<VerifyBenchRow>("bench", "bench-verify.csv").is_empty());
+    assert!(!rows::<CoverageBenchRow>("bench", "bench-coverage.csv").is_empty());
     assert!(!rows::<TruthBenchRow>("bench", "bench-truth.csv").is_empty());
     assert!(!rows::<HonestBenchRow>("bench", "bench-honest.csv").is_empty());
     assert!(!rows::<DrillRow>("bench", "bench-outage.csv").is_empty());
@@ -89,6 +92,7 @@ fn every_file_of_the_samples_is_one_that_the_test_above_reads() {
     ];
     let bench = [
         "bench-backends.csv",
+        "bench-coverage.csv",
         "bench-honest.csv",
         "bench-lag.csv",
         "bench-load.csv",
