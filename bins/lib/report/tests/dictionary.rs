@@ -151,6 +151,7 @@ fn every_row_type_is_in_the_dictionary() {
     found.sort();
     let known = [
         "BackendBench",
+        "CoverageBench",
         "Diff",
         "Drill",
         "Event",
