@@ -248,13 +248,13 @@ mod tests {
             let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
             secrets.write_for_containers(&file, &hosts, 5432).unwrap();
         };
-        write(&["primary.replication"]);
+        write(&["node1.replication"]);
         let given = fs::File::open(&file).unwrap();
-        write(&["primary.replication", "standby_1.replication"]);
+        write(&["node1.replication", "node2.replication"]);
         let seen = std::io::read_to_string(given).unwrap();
         let of = |host: &str, role: &str| format!("{host}.replication:5432:*:{role}");
         let roles = [REPLICATION, REWIND].into_iter();
-        let all: Vec<_> = roles.flat_map(|role| ["primary", "standby_1"].map(|host| of(host, role))).collect();
+        let all: Vec<_> = roles.flat_map(|role| ["node1", "node2"].map(|host| of(host, role))).collect();
         assert_eq!(lines(&file), all);
         assert_eq!(seen, fs::read_to_string(&file).unwrap());
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);

@@ -14,7 +14,7 @@ use program::progress::Progress;
 use program::trust;
 
 use super::engine::Engine;
-use super::file::{self, PRIMARY, STANDBY};
+use super::file;
 use super::image::{self, Image};
 use super::process;
 use super::{CLONE_DEADLINE, ComposeLab, DIR, LOOK, PORT, host};
@@ -31,7 +31,7 @@ use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
 use crate::standby::{Upstream, wait_streaming};
 use crate::state::LabState;
-use crate::wanted::{self, Wanted, wait_quorum};
+use crate::wanted::{self, NODE, Wanted, wait_quorum};
 use crate::{cluster_file, conf, files, settings, slots};
 
 /// Time for compose to make networks, volumes and containers and to start them.
@@ -76,10 +76,6 @@ fn make(dir: &Path, engine: Engine, state: &LabState, before: &LabState, progres
     state.write(dir)
 }
 
-fn sort(names: &mut [String]) -> Result<()> {
-    wanted::sort_nodes(names, STANDBY, Some(PRIMARY))
-}
-
 /// A node's data, as its volume shows them.
 struct Data {
     is_standby: bool,
@@ -102,8 +98,8 @@ impl Converging<'_> {
             power::end_frozen(self.lab, node, self.progress)?;
         }
         let data = self.data(&nodes)?;
-        let primary = self.find_primary(&nodes, &data)?.unwrap_or_else(|| PRIMARY.to_owned());
-        let standbys = self.state.choose_standbys(&nodes, &primary, STANDBY);
+        let primary = self.find_primary(&nodes, &data)?.unwrap_or_else(|| format!("{NODE}1"));
+        let standbys = self.state.choose_standbys(&nodes, &primary);
         self.write_files(&primary, &standbys)?;
         self.up(&primary, &standbys, &data)?;
         let to_make = self.lab.wait_accepts(&primary)?;
@@ -132,7 +128,7 @@ impl Converging<'_> {
         }
         let mut all = standbys;
         all.push(primary);
-        sort(&mut all)?;
+        wanted::sort_nodes(&mut all)?;
         self.check_settings(&all)?;
         cluster_file::write(&self.lab.dir, &self.lab.id, self.state, &all)
     }
@@ -162,26 +158,23 @@ impl Converging<'_> {
     /// The nodes that are there, in the order of their numbers.
     fn nodes(&self) -> Result<Vec<String>> {
         let mut names = cluster_file::nodes(&self.lab.dir, self.state)?;
-        sort(&mut names)?;
+        wanted::sort_nodes(&mut names)?;
         Ok(names)
     }
 
-    /// What the volumes hold, by node. Asked in a container of its own for each volume: a node may be stopped.
+    /// What the lab's volume holds, by node. Asked in a container of its own: a node may be stopped.
     fn data(&self, nodes: &[String]) -> Result<BTreeMap<String, Data>> {
         let mut data = BTreeMap::new();
-        // One standby's container sees the volume of all of them.
-        let mut seen = [false; 2];
         for node in nodes {
-            let volume = &mut seen[usize::from(node == PRIMARY)];
-            if *volume || self.lab.find_container(node)?.is_none() {
+            if self.lab.find_container(node)?.is_none() {
                 continue;
             }
-            *volume = true;
             for line in self.lab.step_done(node, &["state"], STATE_DEADLINE)?.lines() {
                 let words: Vec<&str> = line.split(' ').collect();
                 let [name, is, timeline] = words[..] else { bail!("node {node}: its volume holds {line:?}") };
                 data.insert(name.to_owned(), Data { is_standby: is == "standby", timeline: timeline.parse()? });
             }
+            break; // it sees the volume of all of them
         }
         Ok(data)
     }
@@ -231,7 +224,7 @@ impl Converging<'_> {
         let dir = self.lab.compose_dir();
         let mut nodes = Vec::new();
         let mut ordered: Vec<String> = standbys.iter().cloned().chain([primary.to_owned()]).collect();
-        sort(&mut ordered)?;
+        wanted::sort_nodes(&mut ordered)?;
         // First: who is told below to follow somebody needs the password for that node.
         let hosts: Vec<String> = ordered.iter().flat_map(|name| [name.clone(), host(name)]).collect();
         self.lab.secrets.write_for_containers(&dir.join(file::PASSFILE), &hosts, PORT)?;

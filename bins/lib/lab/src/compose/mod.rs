@@ -86,6 +86,7 @@ impl ComposeLab {
     /// If there is no lab of ours, or no engine answers.
     pub fn open(dir: &Path, image: &str, engine: Engine) -> Result<ComposeLab> {
         let id = lost_marker::read(dir)?;
+        file::check_names(dir)?;
         file::check_trusted(&dir.join(DIR))?;
         let (labels, project) = (Labels::of(dir, &id)?, project(dir, &id)?);
         let secrets = Secrets::of_lab(dir)?;

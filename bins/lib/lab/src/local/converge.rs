@@ -28,11 +28,8 @@ use crate::roles::{self, DATABASE};
 use crate::secrets::{self, Secrets};
 use crate::standby::{Upstream, wait_streaming};
 use crate::state::{LabState, NodeState};
-use crate::wanted::{self, Wanted};
+use crate::wanted::{self, NODE, Wanted};
 use crate::{cluster_file, neighbours, settings, slots};
-
-/// How the names of nodes begin; a number follows.
-pub(super) const NODE: &str = "node";
 
 /// Time for a standby that is there to stream again; one that does not is rewound or cloned.
 const STREAM_DEADLINE: Duration = Duration::from_secs(20);
@@ -145,7 +142,7 @@ impl Converging<'_> {
         roles::ensure(&on_primary, self.secrets)?;
 
         let nodes: Vec<String> = self.nodes()?.into_iter().map(|node| node.name).collect();
-        let kept = self.state.choose_standbys(&nodes, &primary, NODE);
+        let kept = self.state.choose_standbys(&nodes, &primary);
         // Before anything is added or removed: a commit waits for those that are there and stay, and for nobody else.
         let there: Vec<String> = kept.iter().filter(|name| self.has_data(name)).cloned().collect();
         self.lab.sync_names(&primary, &self.state.sync_names(&there))?;
@@ -163,7 +160,7 @@ impl Converging<'_> {
         self.write_passfiles()?; // without the nodes that are gone
         let mut all = kept;
         all.push(primary);
-        wanted::sort_nodes(&mut all, NODE, None)?;
+        wanted::sort_nodes(&mut all)?;
         self.check_settings(&all)?;
         cluster_file::write(&self.lab.dir, &self.lab.id, self.state, &all)
     }
@@ -179,7 +176,7 @@ impl Converging<'_> {
     /// The nodes that are there, in the order of their numbers.
     pub(super) fn nodes(&self) -> Result<Vec<NodeDir>> {
         let mut names = cluster_file::nodes(self.lab.dir(), self.state)?;
-        wanted::sort_nodes(&mut names, NODE, None)?;
+        wanted::sort_nodes(&mut names)?;
         names.iter().map(|name| self.lab.node(name)).collect()
     }
 

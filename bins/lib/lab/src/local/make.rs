@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use super::converge::{Converging, NODE};
+use super::converge::Converging;
 use super::node::NodeDir;
 
 use crate::conf;
@@ -12,6 +12,7 @@ use crate::files;
 use crate::marker;
 use crate::ports;
 use crate::state::NodeState;
+use crate::wanted::NODE;
 
 impl Converging<'_> {
     /// Makes the first node, with a new data directory.
