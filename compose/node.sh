@@ -9,7 +9,9 @@
 #   follow HOST [PORT]          point the standby that runs here at another primary
 #   rejoin HOST [PORT]          make the stopped node a standby of HOST: pg_rewind, and follow it
 #   reclone HOST [PORT]         the same by a fresh base backup; what was there is kept as data.old until `discard-old`
-#   make-standby, rewind CONNINFO, clone, discard-old, remove, state, waldump, single     the steps, for setup and drills
+#   tool PROGRAM ARG..., make primary|standby PROGRAM ARG..., make-standby     one of PostgreSQL's tools over the data of the
+#                               stopped node; over new data, which then take their place; what a rewind needs afterwards
+#   beside PROGRAM ARG..., discard-old, state, remove      beside the server; of no server; all of these for setup and drills
 #
 # It needs PostgreSQL's programs in PATH, flock, and (as root) setpriv, gosu or su-exec. What it knows comes from the
 # environment: UNDERSTUDY_NODE (the node's name; a scaled standby asks the engine's DNS for its own), UNDERSTUDY_PRIMARY_HOST,
@@ -288,6 +290,43 @@ put_in_order() { # DATA
     echo "# ALTER SYSTEM writes here." | write_data "$1/postgresql.auto.conf"
 }
 
+# Puts a finished data directory in place; the one that was there is kept as data.old until `discard-old`.
+swap_in() {
+    if [ -e "$data" ]; then
+        remove "$data.old"
+        mv "$data" "$data.old"
+    fi
+    mv "$data.new" "$data"
+    rm -f "$dir/rewinding"
+}
+
+# Runs a tool that reads our stdin: there, and in a file that it may be told of by name.
+with_input() { # PROGRAM ARG...
+    write_secret "$dir/input"
+    run_tool "$@" <"$dir/input" || :
+    rm -f "$dir/input"
+    return $ended
+}
+
+# A tool over the data of this node, which nobody runs.
+tool() { # PROGRAM ARG...
+    $drop rm -f "$data/postmaster.pid"
+    # Until it is a standby, it must not be started: its blocks are those of two servers.
+    [ "$1" != pg_rewind ] || : >"$dir/rewinding"
+    with_input "$@"
+}
+
+# New data for this node, made by a tool in data.new.
+make() { # primary|standby PROGRAM ARG...
+    kind=$1
+    shift
+    new_data
+    with_input "$@" || exit $?
+    put_in_order "$data.new"
+    [ "$kind" = primary ] || $drop touch "$data.new/standby.signal"
+    swap_in
+}
+
 init() {
     say "initdb"
     new_data
@@ -317,7 +356,7 @@ init() {
     rm -f "$dir/roles.log"
     put_in_order "$data.new"
     rmdir "$data" 2>/dev/null || : # an empty one would take it in
-    mv "$data.new" "$data"
+    swap_in
 }
 
 # Waits for the primary, for as long as UNDERSTUDY_WAIT says: it may be in the making, on a machine that is slow. One that
@@ -363,12 +402,7 @@ clone() {
     done
     put_in_order "$data.new"
     $drop touch "$data.new/standby.signal"
-    if [ -e "$data" ]; then
-        remove "$data.old"
-        mv "$data" "$data.old"
-    fi
-    mv "$data.new" "$data"
-    rm -f "$dir/rewinding"
+    swap_in
 }
 
 make_standby() {
@@ -475,28 +509,10 @@ state() {
     done
 }
 
-# The rows of one query on a node that nobody else can reach, as CSV.
-single() { # DBNAME QUERY
-    is_standby && die "a standby: single-user mode refuses it"
-    $drop rm -f "$data/postmaster.pid"
-    rows=$($drop mktemp -d) # the server's user writes there
-    printf "COPY (%s) TO '%s' (FORMAT csv)\n" "$2" "$rows/single.csv" >"$dir/single.sql"
-    # A commit in here must not wait for a standby that nobody lets in.
-    run_tool postgres --single -c synchronous_standby_names= -c archive_mode=off -D "$data" "$1" \
-        <"$dir/single.sql" >/dev/null 2>$last_error || die "single-user mode failed: $(cat $last_error)"
-    # After an error it goes on, ends well, and leaves the rows that came before it.
-    ! said "ERROR|FATAL|PANIC" || die "$(cat $last_error)"
-    $drop cat "$rows/single.csv"
-    $drop rm -rf "$rows"
-    rm -f "$dir/single.sql"
-}
-
 remove_node() {
     for name in "$data" "$data.new" "$data.old"; do remove "$name"; done
     rm -rf "$dir"
 }
-
-waldump() { run_tool pg_waldump --path="$data/pg_wal" --timeline="$1" --start="$2"; }
 
 node=$(node_name)
 case $node in
@@ -518,12 +534,10 @@ follow | rejoin | reclone)
     change_primary "$word" "$@"
     ;;
 state) state ;;
-rewind) lock 10; copy_passwords; rewind_from "$1" ;;
 make-standby) lock 10; make_standby ;;
-clone) prepare; lock 10; clone ;;
+tool | make) lock 10; copy_passwords; $word "$@" ;;
+beside) run_tool "$@" ;;
 discard-old) remove "$data.old" ;;
 remove) lock 10; remove_node ;;
-single) lock 10; single "$1" "$2" ;;
-waldump) waldump "$1" "$2" ;;
 *) die "no such word: $word" ;;
 esac

@@ -179,6 +179,42 @@ fn the_state_of_a_volume_is_a_line_for_each_node_that_has_data() {
     assert_eq!(room.says("state"), "node1 primary 1\nnode2 standby 4\nnode3 standby 2\n");
 }
 
+/// What a tool reads it gets on stdin and in a file of its own, which goes with it, however it ends.
+#[test]
+fn a_tool_gets_its_input_and_tells_how_it_ended_and_nothing_stays() {
+    let room = Room::new();
+    room.node("volume", "node1", 1, false);
+    room.put("volume/node1/data/postmaster.pid", "17\n");
+    room.stand_in("pg_waldump", r#"stat -c %a "$1/input"; cat; cat "$1/input"; exit 3"#);
+    let said = room.says("echo secret | tool pg_waldump $dir || echo $?");
+    assert_eq!(said, "600\nsecret\nsecret\n3\n");
+    let left = |name: &str| room.dir.path().join("volume/node1").join(name).exists();
+    assert!(!left("input") && !left("data/postmaster.pid") && !left("rewinding"));
+    room.stand_in("pg_rewind", "exit 1");
+    assert!(!room.run("tool pg_rewind </dev/null", &[]).status.success());
+    assert!(left("rewinding"), "until it is a standby, its blocks are those of two servers");
+    room.says("make_standby");
+    assert!(!left("rewinding") && left("data/standby.signal"));
+}
+
+#[test]
+fn new_data_take_their_place_when_they_are_whole_and_what_was_there_is_kept() {
+    let room = Room::new();
+    room.node("volume", "node1", 1, false);
+    let at = |name: &str| room.dir.path().join("volume/node1").join(name);
+    room.stand_in("initdb", r#"echo 15 >"$1/PG_VERSION"; echo "work_mem = 1" >"$1/postgresql.auto.conf"; exit $2"#);
+    assert!(!room.run("make primary initdb $data.new 1 </dev/null", &[]).status.success());
+    assert!(at("data/timeline").exists() && !at("data.old").exists(), "a failure changes nothing");
+    room.put("volume/node1/rewinding", "");
+    room.says("make primary initdb $data.new 0 </dev/null");
+    assert!(at("data.old/timeline").exists() && !at("data/timeline").exists() && !at("data.new").exists());
+    assert!(!at("data/standby.signal").exists() && !at("rewinding").exists());
+    assert_eq!(fs::read_to_string(at("data/postgresql.conf")).unwrap(), "include '../conf/postgresql.conf'\n");
+    assert!(!fs::read_to_string(at("data/postgresql.auto.conf")).unwrap().contains("work_mem"), "another node's");
+    room.says("make standby initdb $data.new 0 </dev/null");
+    assert!(at("data/standby.signal").exists() && !at("data.old/timeline").exists(), "the one before last is gone");
+}
+
 #[test]
 fn a_link_where_a_directory_of_ours_should_be_is_refused() {
     let room = Room::new();

@@ -43,9 +43,6 @@ const STREAM_DEADLINE: Duration = Duration::from_secs(20);
 /// Time for the slot of a removed standby to be free: the walsender notices the end of its standby soon.
 const SLOT_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Time for reading the state of a lab's volumes.
-const STATE_DEADLINE: Duration = Duration::from_secs(60);
-
 /// Makes the lab what was asked and returns the path of its cluster file.
 ///
 /// # Errors
@@ -169,7 +166,7 @@ impl Converging<'_> {
             if self.lab.find_container(node)?.is_none() {
                 continue;
             }
-            for line in self.lab.step_done(node, &["state"], STATE_DEADLINE)?.lines() {
+            for line in self.lab.step_done(node, &["state"])?.lines() {
                 let words: Vec<&str> = line.split(' ').collect();
                 let [name, is, timeline] = words[..] else { bail!("node {node}: its volume holds {line:?}") };
                 data.insert(name.to_owned(), Data { is_standby: is == "standby", timeline: timeline.parse()? });
@@ -199,7 +196,7 @@ impl Converging<'_> {
             self.progress.step(format!("removing {node}"));
             if self.lab.find_container(node)?.is_some() {
                 self.lab.stop(node)?;
-                self.lab.step_done(node, &["remove"], STATE_DEADLINE)?;
+                self.lab.step_done(node, &["remove"])?;
                 self.lab.engine.order(&["rm", "--force", "--volumes", &self.lab.container(node)?])?;
             }
         }

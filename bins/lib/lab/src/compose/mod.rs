@@ -255,7 +255,7 @@ impl Backend for ComposeLab {
 
     fn upstream(&self, primary: &NodeSection, standby: &str) -> Upstream {
         let within = NodeSection { host: host(&primary.name), port: PORT, ..primary.clone() };
-        standby::upstream(&within, standby, &Path::new("/var/lib/postgresql").join(standby).join("passfile"))
+        standby::upstream(&within, standby, &Path::new(data_dir::VOLUME).join(standby).join("passfile"))
     }
 
     fn log_tail(&self, node: &str) -> String {

@@ -7,20 +7,19 @@ use anyhow::{Context as _, Result};
 use super::converge::Converging;
 use super::node::NodeDir;
 
-use crate::conf;
-use crate::files;
-use crate::marker;
-use crate::ports;
+use crate::data_dir::DataDir as _;
+use crate::secrets::ADMIN;
 use crate::state::NodeState;
 use crate::wanted::NODE;
+use crate::{conf, files, marker, ports};
 
 impl Converging<'_> {
     /// Makes the first node, with a new data directory.
     pub(super) fn make_first(&self) -> Result<String> {
         let name = &format!("{NODE}1");
         self.progress.step(format!("initdb for {name}"));
-        let node = self.make_node(name)?;
-        self.lab.init_data(&node, self.secrets)?;
+        self.make_node(name)?;
+        self.lab.init(name, &self.secrets.verifier(ADMIN)?)?;
         Ok(name.clone())
     }
 

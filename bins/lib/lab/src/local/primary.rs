@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cluster::topology::is_primary;
-use xshell::{Shell, cmd};
 
 use super::converge::Converging;
 use super::node::NodeDir;
+use crate::data_dir::{DataDir as _, Tool};
 use crate::primary::{self, Found};
 
 /// Time for `pg_controldata`.
@@ -44,9 +44,11 @@ impl Converging<'_> {
 
     /// The newest timeline that a stopped or running node knows of.
     fn timeline(&self, node: &NodeDir) -> Result<u32> {
-        let (sh, controldata, data) = (Shell::new()?, self.lab.binaries().path("pg_controldata"), node.data());
-        let said = self.lab.run(node, cmd!(sh, "{controldata} --pgdata {data}"), CONTROLDATA_DEADLINE)?;
-        let of_checkpoint = said
+        let data = self.lab.path(&node.name, "data")?;
+        let tool = Tool::new("pg_controldata", &["--pgdata", &data], CONTROLDATA_DEADLINE).beside_server();
+        let of_checkpoint = tool
+            .done(&node.name, self.lab.tool(&node.name, &tool)?)?
+            .stdout
             .lines()
             .find_map(|line| line.strip_prefix("Latest checkpoint's TimeLineID:")?.trim().parse::<u32>().ok())
             .with_context(|| format!("node {}: pg_controldata tells no timeline", node.name))?;
