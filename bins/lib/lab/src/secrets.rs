@@ -138,19 +138,6 @@ impl Secrets {
         write().with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// Writes what a primary in a container makes the roles with, a line each, `ROLE:VERIFIER`: it need not know their
-    /// passwords. Once: each time would have another salt.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn write_verifiers(&self, file: &Path) -> Result<()> {
-        if file.exists() {
-            return Ok(());
-        }
-        let line = |role: &&str| Ok(format!("{role}:{}\n", self.verifier(role)?));
-        Account::Own.write_private(file, &ROLES.iter().map(line).collect::<Result<String>>()?)
-    }
-
     fn entries(&self, roles: &[&str], addresses: &[(String, String)]) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for role in roles {

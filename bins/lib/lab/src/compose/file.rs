@@ -1,10 +1,9 @@
-//! The files of a lab of containers: `compose.yaml`, `node.sh`, and the settings of each node.
+//! The files of a lab of containers: `compose.yaml`, `node.sh`, and the configuration of each node.
 //!
 //! ```text
 //! HOME/LAB/                        pg-understudy.lab (marker), lab.toml, cluster.toml, lock, passfile (0600)
-//! HOME/LAB/compose/                compose.yaml, node.sh, by-hand.sh, postgresql.base.conf, .env; passfile, verifiers (0600,
-//!                                  for use in containers)
-//! HOME/LAB/compose/nodes/NODE/     node.toml; follow.conf, settings.conf, sync.conf (no secret in them)
+//! HOME/LAB/compose/                compose.yaml, node.sh, .env; passfile (0600, for use in containers)
+//! HOME/LAB/compose/nodes/NODE/     node.toml; postgresql.conf, pg_hba.conf, follow.conf, sync.conf (no secret in them)
 //! ```
 
 use std::fmt::Write as _;
@@ -16,22 +15,28 @@ use anyhow::{Context as _, Result, ensure};
 use program::trust;
 
 use super::DIR;
-use crate::conf;
 use crate::files::remove_file;
 
 /// The file for people, from which a lab's is made.
 const BY_HAND: &str = include_str!("../../../../../compose/compose.yaml");
 
-/// What runs in every container, last, and what it reads: each file with its name.
-pub(super) const RUN_THERE: [(&str, &str); 3] = [
-    ("postgresql.base.conf", conf::BASE),
-    ("by-hand.sh", include_str!("../../../../../compose/by-hand.sh")),
-    ("node.sh", include_str!("../../../../../compose/node.sh")),
-];
+/// What runs in every container.
+pub(super) const NODE_SH: (&str, &str) = ("node.sh", include_str!("../../../../../compose/node.sh"));
 
-/// The containers' password file, and what their roles are made with.
+/// The containers' password file.
 pub(super) const PASSFILE: &str = "passfile";
-pub(super) const VERIFIERS: &str = "verifiers";
+
+/// Files that former versions wrote for a lab and for a node: they go with it.
+const FORMER: [&str; 3] = ["postgresql.base.conf", "by-hand.sh", "verifiers"];
+const FORMER_OF_NODE: [&str; 1] = ["settings.conf"];
+
+/// Who may connect to a node: everybody on the lab's own networks, with a password. Ports are published on 127.0.0.1 only.
+pub(super) const PG_HBA: &str = "\
+# Written by pg-understudy's setup.
+local  all          all           scram-sha-256
+host   replication  all     all   scram-sha-256
+host   all          all     all   scram-sha-256
+";
 
 /// The name of a node in a lab that was made before names stayed when roles change; the others were `standby_1`, ….
 const FORMER_NODE: &str = "primary";
@@ -62,7 +67,6 @@ pub(super) fn render(nodes: &[(String, u16)]) -> Result<String> {
       - nodes:/var/lib/postgresql
       - .:/understudy:ro
       - ./passfile:/secrets/passfile:ro
-      - ./verifiers:/secrets/verifiers:ro
 
 "
         )?;
@@ -90,7 +94,8 @@ pub(super) fn check_names(dir: &Path) -> Result<()> {
 /// # Errors
 /// If something else is in it.
 pub(super) fn remove_node(dir: &Path) -> Result<()> {
-    remove(dir, &["node.toml", "follow.conf", "settings.conf", "sync.conf", UNREAD])
+    let names = ["node.toml", "postgresql.conf", "pg_hba.conf", "follow.conf", "sync.conf", UNREAD];
+    remove(dir, &[&names[..], &FORMER_OF_NODE].concat())
 }
 
 /// The same for `HOME/LAB/compose`.
@@ -105,10 +110,7 @@ pub(super) fn remove_all(compose: &Path) -> Result<()> {
         remove_node(&node?.path())?;
     }
     let _ = fs::remove_dir(compose.join("nodes"));
-    for (name, _) in RUN_THERE {
-        remove_with_new(&compose.join(name))?;
-    }
-    remove(compose, &["compose.yaml", ".env", PASSFILE, VERIFIERS])
+    remove(compose, &[&["compose.yaml", ".env", NODE_SH.0, PASSFILE], &FORMER[..]].concat())
 }
 
 fn remove(dir: &Path, names: &[&str]) -> Result<()> {
@@ -139,7 +141,7 @@ pub(super) fn holds(path: &Path, text: &str) -> bool {
 /// What somebody else could have written.
 pub(super) fn check_trusted(compose: &Path) -> Result<()> {
     if trust::check_dir(compose)? {
-        for name in ["compose.yaml", ".env"].into_iter().chain(RUN_THERE.map(|(name, _)| name)) {
+        for name in ["compose.yaml", ".env", NODE_SH.0] {
             trust::read_if_there(&compose.join(name))?;
         }
     }
@@ -213,7 +215,7 @@ mod tests {
             fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         };
         mode(dir.path(), 0o755);
-        for name in ["compose.yaml", ".env"].into_iter().chain(RUN_THERE.map(|(name, _)| name)) {
+        for name in ["compose.yaml", ".env", NODE_SH.0] {
             let path = dir.path().join(name);
             fs::write(&path, "").unwrap();
             mode(&path, 0o644);
@@ -236,7 +238,7 @@ mod tests {
         let mut of_hand = of_hand.to_owned();
         for (by_hand, in_lab) in [
             ("${UNDERSTUDY_PORT:-15432}", "15432"),
-            ("- secrets:/secrets", "- ./passfile:/secrets/passfile:ro\n      - ./verifiers:/secrets/verifiers:ro"),
+            ("- secrets:/secrets", "- ./passfile:/secrets/passfile:ro"),
             ("      - standby:/peers:ro\n", ""),
             ("- primary:/var", "- nodes:/var"),
             ("NODE: primary", "NODE: node1"),

@@ -12,6 +12,7 @@ pub mod image;
 mod labels;
 mod power;
 mod process;
+mod site;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,9 +46,6 @@ pub const DIR: &str = "compose";
 
 /// Time for a server to take connections. A clean start takes 0.5 s; crash recovery replays up to `max_wal_size`.
 const START_DEADLINE: Duration = Duration::from_secs(120);
-
-/// Time for a base backup: it copies everything. An hour at 100 MB/s is 360 GB: more than a lab holds.
-const CLONE_DEADLINE: Duration = Duration::from_secs(3_600);
 
 /// How often something is looked at. Each look starts a program.
 const LOOK: Duration = Duration::from_millis(20);

@@ -21,11 +21,8 @@ impl LocalLab {
         self.remove_data(&new)?;
         self.account.make_dir(&new)?; // initdb and pg_basebackup take an empty directory
         tool.done(&node.name, self.run(node, tool)?)?;
-        if standby {
-            self.make_standby_dir(&new)?
-        } else {
-            self.put_in_order(&new)?
-        }
+        let finish = if standby { LocalLab::make_standby_dir } else { LocalLab::put_in_order };
+        finish(self, &new)?;
         if node.data().exists() {
             self.remove_data(&node.data_old())?;
             fs::rename(node.data(), node.data_old()).context("cannot set the old data directory aside")?;

@@ -13,13 +13,12 @@
 pub mod converge;
 mod data;
 pub mod down;
-mod make;
 mod memory;
 mod node;
 mod ours;
 pub mod postmaster;
-mod primary;
 mod remove;
+mod site;
 mod tools;
 
 use std::path::{Path, PathBuf};
