@@ -100,7 +100,7 @@ pub(crate) fn nodes(dir: &Path, state: &LabState) -> Result<Vec<String>> {
 }
 
 /// The directory with one for each node.
-fn nodes_dir(dir: &Path, state: &LabState) -> PathBuf {
+pub(crate) fn nodes_dir(dir: &Path, state: &LabState) -> PathBuf {
     match state.bin {
         Some(_) => dir.to_owned(),
         None => dir.join(compose::DIR).join("nodes"),

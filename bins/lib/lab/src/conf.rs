@@ -22,6 +22,8 @@ pub const BASE: &str = include_str!("../../../../compose/postgresql.base.conf");
 pub struct Node<'a> {
     /// Its name.
     pub name: &'a str,
+    /// The address that it listens at.
+    pub listen: &'a str,
     /// Its port.
     pub port: u16,
     /// Its directory of configuration files.
@@ -52,7 +54,7 @@ pub fn postgresql_conf(node: &Node<'_>) -> Result<String> {
     lines.extend([
         "# What the lab relies on.".to_owned(),
         setting("cluster_name", node.name),
-        setting("listen_addresses", "127.0.0.1"),
+        setting("listen_addresses", node.listen),
         setting("port", &node.port.to_string()),
         "# For WAL and pg_rewind. On loopback anybody could answer while this server is down; in here nobody can."
             .to_owned(),
@@ -96,13 +98,6 @@ pub fn sync_conf(names: &str) -> String {
     setting("synchronous_standby_names", names) + "\n"
 }
 
-/// The names in the text of a `sync.conf`.
-#[must_use]
-pub fn sync_names_in(text: &str) -> Option<String> {
-    let value = text.trim().strip_prefix("synchronous_standby_names = '")?.strip_suffix('\'')?;
-    Some(value.replace("''", "'"))
-}
-
 /// The value of `synchronous_standby_names` for a quorum of these standbys.
 #[must_use]
 pub fn sync_names(sync: SyncMode, quorum: u32, standbys: &[String]) -> String {
@@ -133,7 +128,15 @@ mod tests {
         let settings =
             BTreeMap::from([("wal_keep_size".to_owned(), "1GB".to_owned()), ("port".to_owned(), "1".to_owned())]);
         let dir = Path::new("/lab/node1");
-        let node = Node { name: "node1", port: 5432, conf: dir, socket: dir, sync: SyncMode::On, settings: &settings };
+        let node = Node {
+            name: "node1",
+            listen: "*",
+            port: 5432,
+            conf: dir,
+            socket: dir,
+            sync: SyncMode::On,
+            settings: &settings,
+        };
         let text = postgresql_conf(&node).unwrap();
         let last = |name: &str| text.lines().rfind(|line| line.split(" = ").next() == Some(name)).map(str::to_owned);
         assert_eq!(last("wal_keep_size").unwrap(), "wal_keep_size = '1GB'");

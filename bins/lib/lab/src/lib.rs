@@ -10,6 +10,7 @@ pub mod chosen;
 mod cluster_file;
 pub mod compose;
 pub mod conf;
+mod converge;
 pub mod data_dir;
 pub mod down;
 pub mod files;

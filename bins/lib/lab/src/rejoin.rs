@@ -58,6 +58,7 @@ pub fn rejoin(
     // nothing to do.
     primary.within(CHECKPOINT_DEADLINE, async { Ok(primary.client().batch_execute("CHECKPOINT").await?) })?;
     backend.stop(node)?;
+    backend.follow(node, Some(upstream))?; // first: the tools take the same way to the upstream
     let because =
         match rewind(backend, node, upstream).and_then(|()| run_as_standby(backend, node, upstream, primary, open)) {
             Ok(()) => return Ok(Rejoined::Rewind),
@@ -73,7 +74,7 @@ pub fn rejoin(
     Ok(Rejoined::Clone { because })
 }
 
-/// Gives the stopped `node` a fresh base backup of `upstream` and runs it as its standby.
+/// Gives the stopped `node`, which was told to follow `upstream`, a fresh base backup of it and runs it as its standby.
 ///
 /// # Errors
 /// If the backup fails, or the node does not stream.
@@ -102,7 +103,6 @@ fn run_as_standby(
     primary: &Session,
     open: &dyn Fn() -> Result<Session>,
 ) -> Result<()> {
-    backend.follow(node, Some(upstream))?;
     backend.sync_names(node, "")?;
     backend.start(node)?;
     wait_streaming(primary, open, upstream, STREAM_DEADLINE).map_err(|error| backend.with_log(node, error))?;

@@ -138,19 +138,6 @@ impl Secrets {
         write().with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// Writes what a primary in a container makes the roles with, a line each, `ROLE:VERIFIER`: it need not know their
-    /// passwords. Once: each time would have another salt.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn write_verifiers(&self, file: &Path) -> Result<()> {
-        if file.exists() {
-            return Ok(());
-        }
-        let line = |role: &&str| Ok(format!("{role}:{}\n", self.verifier(role)?));
-        Account::Own.write_private(file, &ROLES.iter().map(line).collect::<Result<String>>()?)
-    }
-
     fn entries(&self, roles: &[&str], addresses: &[(String, String)]) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for role in roles {
@@ -248,13 +235,13 @@ mod tests {
             let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
             secrets.write_for_containers(&file, &hosts, 5432).unwrap();
         };
-        write(&["primary.replication"]);
+        write(&["node1.replication"]);
         let given = fs::File::open(&file).unwrap();
-        write(&["primary.replication", "standby_1.replication"]);
+        write(&["node1.replication", "node2.replication"]);
         let seen = std::io::read_to_string(given).unwrap();
         let of = |host: &str, role: &str| format!("{host}.replication:5432:*:{role}");
         let roles = [REPLICATION, REWIND].into_iter();
-        let all: Vec<_> = roles.flat_map(|role| ["primary", "standby_1"].map(|host| of(host, role))).collect();
+        let all: Vec<_> = roles.flat_map(|role| ["node1", "node2"].map(|host| of(host, role))).collect();
         assert_eq!(lines(&file), all);
         assert_eq!(seen, fs::read_to_string(&file).unwrap());
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);

@@ -24,6 +24,9 @@ use crate::state::LabState;
 /// Time for the quorum to show on the primary after it was set.
 const SYNC_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How the names of nodes begin; a number follows. Roles change, names stay.
+pub(crate) const NODE: &str = "node";
+
 /// How often it is looked for.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -123,13 +126,13 @@ impl Wanted {
 
 impl LabState {
     /// The standbys that are to be there beside `primary`: those of `nodes`, which are in the order of their numbers,
-    /// without the newest ones that are too many; then new names, `prefix` and a number.
+    /// without the newest ones that are too many; then new names.
     #[must_use]
-    pub fn choose_standbys(&self, nodes: &[String], primary: &str, prefix: &str) -> Vec<String> {
+    pub fn choose_standbys(&self, nodes: &[String], primary: &str) -> Vec<String> {
         let count = self.standbys as usize;
         let there: Vec<String> = nodes.iter().filter(|name| *name != primary).take(count).cloned().collect();
         let is_new = |name: &String| name != primary && !there.contains(name);
-        let new = (1..).map(|number| format!("{prefix}{number}")).filter(is_new).take(count - there.len());
+        let new = (1..).map(|number| format!("{NODE}{number}")).filter(is_new).take(count - there.len());
         there.iter().cloned().chain(new).collect()
     }
 
@@ -212,13 +215,12 @@ pub fn point_latest(home: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Sorts the names of nodes, which are `prefix` and a number, by that; one that is `first` comes first.
+/// Sorts the names of nodes by their numbers.
 ///
 /// # Errors
 /// If one is no node's name: somebody's copy, say. It must not be taken for a node, nor push one out.
-pub fn sort_nodes(names: &mut [String], prefix: &str, first: Option<&str>) -> Result<()> {
-    let number = |name: &str| match name.strip_prefix(prefix) {
-        _ if Some(name) == first => Some(0),
+pub fn sort_nodes(names: &mut [String]) -> Result<()> {
+    let number = |name: &str| match name.strip_prefix(NODE) {
         Some(digits) if digits.starts_with(|c: char| c.is_ascii_digit() && c != '0') => digits.parse::<u32>().ok(),
         _ => None,
     };
@@ -235,15 +237,13 @@ mod tests {
 
     #[test]
     fn nodes_are_in_the_order_of_their_numbers_and_a_copy_of_one_is_none() {
-        let sorted = |names: &[&str], prefix: &str, first: Option<&str>| {
+        let sorted = |names: &[&str]| {
             let mut names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-            sort_nodes(&mut names, prefix, first).map(|()| names)
+            sort_nodes(&mut names).map(|()| names)
         };
-        assert_eq!(sorted(&["node10", "node2", "node1"], "node", None).unwrap(), ["node1", "node2", "node10"]);
-        let containers = sorted(&["standby_2", "standby_1", "primary"], "standby_", Some("primary"));
-        assert_eq!(containers.unwrap(), ["primary", "standby_1", "standby_2"]);
+        assert_eq!(sorted(&["node10", "node2", "node1"]).unwrap(), ["node1", "node2", "node10"]);
         for stranger in ["node2_old", "node", "node-2", "node02", "node+2", "old", "primary"] {
-            let said = sorted(&["node1", stranger], "node", None).unwrap_err().to_string();
+            let said = sorted(&["node1", stranger]).unwrap_err().to_string();
             assert!(said.contains(stranger), "{said}");
         }
     }
@@ -263,7 +263,7 @@ mod tests {
                 settings: Vec::new(),
             };
             let nodes: Vec<String> = nodes.iter().map(|&name| name.to_owned()).collect();
-            wanted.settle(None).unwrap().choose_standbys(&nodes, primary, "node")
+            wanted.settle(None).unwrap().choose_standbys(&nodes, primary)
         };
         assert_eq!(chosen(2, &[], "node1"), ["node2", "node3"]);
         assert_eq!(chosen(2, &["node1", "node2", "node3", "node4"], "node1"), ["node2", "node3"]);

@@ -1,4 +1,4 @@
-//! The functions of `compose/node.sh`, without an engine: its directories are in a temporary one, PostgreSQL's programs are
+//! `compose/node.sh` and `compose/by-hand.sh`, without an engine: its directories are in a temporary one, PostgreSQL's programs are
 //! stand-ins.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
@@ -6,12 +6,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const NODE_SH: &str = include_str!("../../../../compose/node.sh");
+const BY_HAND: &str = include_str!("../../../../compose/by-hand.sh");
 
 /// What follows this line in it is what it does when it is run.
-const MAIN: &str = "\nnode=$(node_name)\n";
+const MAIN: &str = "\n# By hand nobody has written";
 
 /// A container's file system, as far as it is looked at.
 struct Room {
@@ -52,24 +53,33 @@ impl Room {
         }
     }
 
-    /// Runs a line of shell among the functions of `node.sh`, as the node `node1`.
+    /// Runs a line of shell among the functions of both, as the node `node1`.
     fn run(&self, line: &str, variables: &[(&str, &str)]) -> Output {
-        let at = |path: &str| self.dir.path().join(path).display().to_string();
         let (functions, _) = NODE_SH.split_once(MAIN).unwrap();
-        let functions = functions
+        let own = "node=node1 dir=$root/node1 data=$root/node1/data conf=$root/node1/conf drop= way_out=";
+        self.run_script(&format!("{functions}\n{BY_HAND}\n{own}\n{line}"), &[], variables)
+    }
+
+    /// Runs a word of `node.sh`, as setup's node `node1` does, but for whom it is done as.
+    fn word(&self, words: &[&str]) -> Output {
+        let script = NODE_SH.replace("\nfind_drop\n", "\ndrop=\n");
+        assert_ne!(script, NODE_SH);
+        self.run_script(&script, words, &[("UNDERSTUDY_NODE", "node1")])
+    }
+
+    fn run_script(&self, script: &str, words: &[&str], variables: &[(&str, &str)]) -> Output {
+        let at = |path: &str| self.dir.path().join(path).display().to_string();
+        let script = script
             .replace("root=/var/lib/postgresql\n", &format!("root={}\n", at("volume")))
             .replace("own_notes=/run/understudy\n", &format!("own_notes={}\n", at("run")))
             .replace("own_notes=/tmp/understudy\n", &format!("own_notes={}\n", at("run")))
             .replace("/secrets/", &format!("{}/", at("secrets")))
             .replace("/understudy/nodes/", &format!("{}/", at("understudy/nodes")))
             .replace("/peers/", &format!("{}/", at("peers")));
-        let script = format!(
-            "{functions}\nnode=node1 dir=$root/node1 data=$root/node1/data conf=$root/node1/conf drop=\n{line}"
-        );
         let path = format!("{}:{}", at("bin"), std::env::var("PATH").unwrap());
         let mut command = Command::new("sh");
-        command.args(["-c", &script]).env("PATH", path).envs(variables.iter().copied());
-        command.output().unwrap()
+        command.args(["-c", &script, "node.sh"]).args(words).env("PATH", path).envs(variables.iter().copied());
+        command.stdin(Stdio::null()).output().unwrap()
     }
 
     fn says(&self, line: &str) -> String {
@@ -89,16 +99,13 @@ fn every_setting_of_the_environment_is_one_line_that_the_server_reads_as_it_was_
 }
 
 #[test]
-fn a_password_is_read_as_libpq_reads_it_and_a_verifier_goes_before_it() {
+fn a_password_is_read_as_libpq_reads_it() {
     let room = Room::new();
     room.put(
         "secrets/passfile",
         "*:5432:*:other:no\na:5432:*:understudy_app:x\\:y\\\\z'\nb:5432:*:understudy_app:second\n",
     );
     assert_eq!(room.says("password understudy_app"), "x:y\\z'\n");
-    assert_eq!(room.says("password_literal understudy_app"), "x:y\\z''\n");
-    room.put("secrets/verifiers", "understudy_app:SCRAM-SHA-256$4096:salt$a:b\n");
-    assert_eq!(room.says("role_password understudy_app"), "SCRAM-SHA-256$4096:salt$a:b\n");
 }
 
 #[test]
@@ -117,14 +124,14 @@ fn of_the_passwords_a_server_gets_two_roles_only() {
 }
 
 #[test]
-fn whom_a_node_follows_is_read_back_as_it_was_written_and_setup_goes_first() {
+fn whom_a_node_follows_is_read_back_as_it_was_written() {
     let room = Room::new();
     room.put("volume/node1/conf/empty", "");
     let conninfo = r"host=a\'b passfile='/with space/x' application_name=node1";
     let round = room.run("follow \"$C\"; upstream", &[("C", conninfo)]);
     assert_eq!(String::from_utf8(round.stdout).unwrap().trim_end(), conninfo);
-    room.put("understudy/nodes/node1/follow.conf", "primary_conninfo = 'host=from_setup'\n");
-    assert_eq!(room.says("upstream"), "host=from_setup\n");
+    fs::remove_file(room.dir.path().join("volume/node1/conf/follow.conf")).unwrap();
+    assert_eq!(room.says("upstream"), "", "nobody");
 }
 
 #[test]
@@ -179,6 +186,43 @@ fn the_state_of_a_volume_is_a_line_for_each_node_that_has_data() {
     assert_eq!(room.says("state"), "node1 primary 1\nnode2 standby 4\nnode3 standby 2\n");
 }
 
+/// What a tool reads it gets on stdin and in a file of its own, which goes with it, however it ends.
+#[test]
+fn a_tool_gets_its_input_and_tells_how_it_ended_and_nothing_stays() {
+    let room = Room::new();
+    room.node("volume", "node1", 1, false);
+    room.put("volume/node1/data/postmaster.pid", "17\n");
+    room.stand_in("pg_waldump", r#"stat -c %a "$1/input"; cat; cat "$1/input"; exit 3"#);
+    let said = room.says("echo secret | tool pg_waldump $dir || echo $?");
+    assert_eq!(said, "600\nsecret\nsecret\n3\n");
+    let left = |name: &str| room.dir.path().join("volume/node1").join(name).exists();
+    assert!(!left("input") && !left("data/postmaster.pid") && !left("rewinding"));
+    room.stand_in("pg_rewind", "exit 1");
+    assert!(!room.run("tool pg_rewind </dev/null", &[]).status.success());
+    assert!(left("rewinding"), "until it is a standby, its blocks are those of two servers");
+    room.says("make_standby");
+    assert!(!left("rewinding") && left("data/standby.signal"));
+}
+
+#[test]
+fn new_data_take_their_place_when_they_are_whole_and_what_was_there_is_kept() {
+    let room = Room::new();
+    room.node("volume", "node1", 1, false);
+    let at = |name: &str| room.dir.path().join("volume/node1").join(name);
+    room.stand_in("initdb", r#"echo 15 >"$1/PG_VERSION"; echo "work_mem = 1" >"$1/postgresql.auto.conf"; exit $2"#);
+    assert!(!room.run("make primary initdb $data.new 1 </dev/null", &[]).status.success());
+    assert!(at("data/timeline").exists() && !at("data.old").exists(), "a failure changes nothing");
+    room.put("volume/node1/rewinding", "");
+    room.says("make primary initdb $data.new 0 </dev/null");
+    assert!(at("data.old/timeline").exists() && !at("data/timeline").exists() && !at("data.new").exists());
+    assert!(!at("data/standby.signal").exists() && !at("rewinding").exists());
+    let conf = at("conf/postgresql.conf").display().to_string();
+    assert_eq!(fs::read_to_string(at("data/postgresql.conf")).unwrap(), format!("include '{conf}'\n"));
+    assert!(!fs::read_to_string(at("data/postgresql.auto.conf")).unwrap().contains("work_mem"), "another node's");
+    room.says("make standby initdb $data.new 0 </dev/null");
+    assert!(at("data/standby.signal").exists() && !at("data.old/timeline").exists(), "the one before last is gone");
+}
+
 #[test]
 fn a_link_where_a_directory_of_ours_should_be_is_refused() {
     let room = Room::new();
@@ -189,6 +233,36 @@ fn a_link_where_a_directory_of_ours_should_be_is_refused() {
         assert!(!output.status.success() && said.contains("is a link"), "{line}: {said}");
     }
     assert!(Path::new("/etc/passwd").exists() && !Path::new("/etc/lock").exists());
+}
+
+/// Its configuration and its data come from setup, and nobody makes others there.
+#[test]
+fn a_node_of_setup_does_nothing_by_itself() {
+    let room = Room::new();
+    room.put("understudy/nodes/node1/postgresql.conf", "");
+    for (words, reason) in [
+        (&["serve"][..], "no data in"),
+        (&["rejoin", "node2"], "run setup"),
+        (&["nonsense"], "no such word"),
+        (&["tool", "pg_nothing"], "pg_nothing"),
+    ] {
+        let output = room.word(words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(reason), "{words:?}: {said}");
+    }
+    room.node("volume", "node1", 3, false);
+    let state = room.word(&["state"]);
+    assert_eq!(String::from_utf8(state.stdout).unwrap(), "node1 primary 3\n");
+    room.stand_in("postgres", r#"echo "runs $2"; exit 5"#);
+    let served = room.word(&["serve"]);
+    let said = String::from_utf8(served.stdout).unwrap();
+    assert!(served.status.code() == Some(5) && said.ends_with("volume/node1/data\n"), "{said}");
+    room.says("echo passwords | make standby cat </dev/null");
+    let made = fs::read_to_string(room.dir.path().join("volume/node1/data/postgresql.conf")).unwrap();
+    assert!(made.contains("volume/node1/conf"), "by hand");
+    room.word(&["make-standby"]);
+    let made = fs::read_to_string(room.dir.path().join("volume/node1/data/postgresql.conf")).unwrap();
+    assert!(made.contains("understudy/nodes/node1/postgresql.conf"), "{made}");
 }
 
 #[test]

@@ -179,7 +179,6 @@ fn no_file_is_opened_without_the_question_whose_it_is() {
         ("bins/lib/lab/src/local/memory.rs", 2),
         ("bins/lib/lab/src/ports.rs", 1),
         ("bins/lib/lab/src/process.rs", 3),
-        ("bins/lib/lab/src/local/data.rs", 1), // the script for single-user mode
     ];
     for (path, text) in running() {
         let rooms = ["bins/lib/cluster/src", "bins/lib/lab/src", "bins/setup/src"];

@@ -105,13 +105,11 @@ fn compose_gives_everything_both_labels() {
     let both = format!("{} {}", id.trim(), home.lab().canonicalize().unwrap().display());
     let project = &lab.file().compose.as_ref().unwrap().project;
     let labels = "{{index .Labels \"pg-understudy.lab\"}} {{index .Labels \"pg-understudy.dir\"}}";
-    for node in ["primary", "standby_1"] {
+    for node in ["node1", "node2"] {
         assert_eq!(inspect(&container(&home, node), &labels.replace(".Labels", ".Config.Labels")), both);
     }
     for name in ["replication", "clients"] {
         assert_eq!(docker(&["network", "inspect", "--format", labels, &format!("{project}_{name}")]).trim(), both);
     }
-    for name in ["primary", "standby"] {
-        assert_eq!(docker(&["volume", "inspect", "--format", labels, &format!("{project}_{name}")]).trim(), both);
-    }
+    assert_eq!(docker(&["volume", "inspect", "--format", labels, &format!("{project}_nodes")]).trim(), both);
 }

@@ -41,10 +41,10 @@ pub(crate) fn container(home: &Home, node: &str) -> String {
     docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label(home), "--filter", &service]).trim().to_owned()
 }
 
-/// The directories of standbys in the volume that they share.
-fn standbys_with_data(home: &Home) -> Vec<String> {
-    let listed = docker(&["exec", &container(home, "primary"), "ls", "/peers"]);
-    listed.lines().filter(|name| name.starts_with("standby_")).map(str::to_owned).collect()
+/// The directories of nodes in the volume that they share.
+fn nodes_with_data(home: &Home) -> usize {
+    let listed = docker(&["exec", &container(home, "node1"), "ls", "/var/lib/postgresql"]);
+    listed.lines().filter(|name| name.starts_with("node")).count()
 }
 
 #[test]
@@ -54,8 +54,8 @@ fn it_converges_to_any_count_and_asked_again_changes_nothing() {
     for count in [3, 5, 1] {
         let lab = made(&home, &["--standbys", &count.to_string()]);
         assert_eq!(lab.nodes().len(), 1 + count);
-        lab.is_whole("primary");
-        assert_eq!(standbys_with_data(&home).len(), count, "the data of removed standbys are gone");
+        lab.is_whole("node1");
+        assert_eq!(nodes_with_data(&home), 1 + count, "the data of removed standbys are gone");
     }
     let ids = |home: &Home| {
         docker(&["ps", "--quiet", "--no-trunc", "--filter", &label(home), "--format", "{{.ID}} {{.CreatedAt}}"])
@@ -70,7 +70,7 @@ fn it_converges_to_any_count_and_asked_again_changes_nothing() {
     let started = started_only(&lab);
     let lab = made(&home, &["--sync", "remote_apply", "--set", "work_mem=7MB"]);
     assert_eq!(lab.ask_all("SHOW work_mem"), ["7MB"; 2]);
-    assert_eq!(lab.ask("primary", "SELECT sync_state FROM pg_stat_replication"), "quorum");
+    assert_eq!(lab.ask("node1", "SELECT sync_state FROM pg_stat_replication"), "quorum");
     assert_eq!(started_only(&lab), started);
 }
 
@@ -90,11 +90,11 @@ fn a_copied_id_removes_nothing_of_the_other_lab_and_takes_nothing_over() {
     let down = copy.setup(&["--down"]);
     assert_eq!((down.code, copy.names()), (Some(0), vec![]), "{down:?}");
     assert_eq!(left(&label), before);
-    lab.is_whole("primary");
+    lab.is_whole("node1");
     // Set up, it is a lab of its own.
     copied();
-    made(&copy, &[]).is_whole("primary");
-    lab.is_whole("primary");
+    made(&copy, &[]).is_whole("node1");
+    lab.is_whole("node1");
     assert_eq!(copy.setup(&["--down"]).code, Some(0));
     assert_eq!(left(&label), before);
     // One that was moved leaves nothing behind without a word.
@@ -108,7 +108,7 @@ fn a_copied_id_removes_nothing_of_the_other_lab_and_takes_nothing_over() {
     assert_eq!(left(&label), before);
     std::fs::rename(home.path().join("moved/lab"), home.lab()).unwrap();
     std::fs::remove_dir_all(home.path().join("moved")).unwrap();
-    made(&home, &[]).is_whole("primary");
+    made(&home, &[]).is_whole("node1");
 }
 
 fn started_only(lab: &Lab) -> String {
@@ -121,14 +121,14 @@ fn started_only(lab: &Lab) -> String {
 fn a_lab_of_containers_whose_marker_is_gone_has_a_way_out() {
     let home = Home::new();
     let lab = made(&home, &[]);
-    crate::down::follow_the_way_out(&home, &COMPOSE, || lab.is_whole("primary"));
+    crate::down::follow_the_way_out(&home, &COMPOSE, || lab.is_whole("node1"));
 }
 
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn a_container_whose_port_was_taken_gets_another_one() {
     let home = Home::new();
-    for node in ["standby_1", "primary"] {
+    for node in ["node2", "node1"] {
         let port = made(&home, &[]).file().node.iter().find(|section| section.name == node).unwrap().port;
         docker(&["stop", "--time", "60", &container(&home, node)]);
         let thief = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -136,9 +136,9 @@ fn a_container_whose_port_was_taken_gets_another_one() {
         assert_eq!(said.code, Some(0), "{said:?}");
         let told = format!("(pid {}): it listens on", std::process::id());
         assert!(said.stderr.contains(&format!("{node}: port {port} is taken by ")) && said.stderr.contains(&told));
-        home.lab_made().is_whole("primary");
+        home.lab_made().is_whole("node1");
         drop(thief);
-        made(&home, &[]).is_whole("primary");
+        made(&home, &[]).is_whole("node1");
     }
 }
 
@@ -150,8 +150,8 @@ fn a_refused_setting_is_taken_back_from_containers_and_a_new_lab_leaves_nothing(
     assert_eq!((home.names(), left("label=pg-understudy.lab")), (vec![], before));
     let lab = made(&home, &[]);
     let files = || {
-        ["primary", "standby_1"].map(|node| {
-            std::fs::read_to_string(home.lab().join("compose/nodes").join(node).join("settings.conf")).unwrap()
+        ["node1", "node2"].map(|node| {
+            std::fs::read_to_string(home.lab().join("compose/nodes").join(node).join("postgresql.conf")).unwrap()
         })
     };
     let before = files();
@@ -162,7 +162,7 @@ fn a_refused_setting_is_taken_back_from_containers_and_a_new_lab_leaves_nothing(
     wait_for("the servers to have read it", || {
         lab.ask_all("SELECT count(*)::text FROM pg_file_settings WHERE error IS NOT NULL") == ["0", "0"]
     });
-    made(&home, &[]).is_whole("primary");
+    made(&home, &[]).is_whole("node1");
 }
 
 #[test]
@@ -171,14 +171,14 @@ fn settings_that_a_killed_set_up_only_wrote_are_read() {
     let home = Home::new();
     let asked = ["--set", "work_mem=7MB"];
     made(&home, &asked);
-    let node = home.lab().join("compose/nodes/primary");
-    let settings = std::fs::read_to_string(node.join("settings.conf")).unwrap();
+    let node = home.lab().join("compose/nodes/node1");
+    let settings = std::fs::read_to_string(node.join("postgresql.conf")).unwrap();
     let lab = made(&home, &["--set", "work_mem=default"]);
-    assert_eq!(lab.ask("primary", "SHOW work_mem"), "4MB");
-    std::fs::write(node.join("settings.conf"), settings).unwrap();
+    assert_eq!(lab.ask("node1", "SHOW work_mem"), "4MB");
+    std::fs::write(node.join("postgresql.conf"), settings).unwrap();
     std::fs::write(node.join("unread"), "").unwrap();
     made(&home, &asked);
-    wait_for("the server to have read them", || lab.ask("primary", "SHOW work_mem") == "7MB");
+    wait_for("the server to have read them", || lab.ask("node1", "SHOW work_mem") == "7MB");
     assert!(!node.join("unread").exists());
 }
 
@@ -188,12 +188,12 @@ fn settings_that_a_killed_set_up_only_wrote_are_read() {
 fn of_two_that_were_promoted_the_one_that_was_stopped_never_runs_as_a_second_primary() {
     let home = Home::new();
     let lab = made(&home, &["--standbys", "2"]);
-    docker(&["kill", "--signal", "KILL", &container(&home, "primary")]);
-    for node in ["standby_1", "standby_2"] {
+    docker(&["kill", "--signal", "KILL", &container(&home, "node1")]);
+    for node in ["node2", "node3"] {
         lab.admin(node).script("SELECT pg_promote()").unwrap();
     }
-    home.refused(&COMPOSE, &["standby_1 and standby_2", "out of recovery"]);
-    let stopped = container(&home, "standby_2");
+    home.refused(&COMPOSE, &["node2 and node3", "out of recovery"]);
+    let stopped = container(&home, "node3");
     let starts = || docker(&["logs", &stopped]).matches("database system is ready to accept connections").count();
     docker(&["stop", "--time", "60", &stopped]);
     let before = starts();
@@ -201,7 +201,7 @@ fn of_two_that_were_promoted_the_one_that_was_stopped_never_runs_as_a_second_pri
     docker(&["start", &stopped]);
     wait_for("it to be fenced", || docker(&["logs", &stopped]).contains("FENCED"));
     docker(&["stop", &stopped]);
-    made(&home, &[]).is_whole("standby_1");
+    made(&home, &[]).is_whole("node2");
     assert_eq!(starts(), before, "it was a second primary for a while");
 }
 
@@ -220,20 +220,20 @@ fn a_whole_life_with_every_image_and_every_compose_that_is_here() {
                 assert_eq!(said.code, Some(0), "{image}, {compose}: {said:?}");
                 home.lab_made()
             };
-            life(&[]).is_whole("primary");
+            life(&[]).is_whole("node1");
             let lab = life(&["--standbys", "2"]);
-            lab.is_whole("primary");
-            docker(&["restart", &container(&home, "standby_2")]);
-            life(&[]).is_whole("primary");
-            lab.admin("primary").script("CREATE TABLE before AS SELECT 1 AS id").unwrap();
-            let mark = cluster::catch_up::mark(&lab.admin("primary")).unwrap();
-            cluster::catch_up::wait(&lab.admin("standby_1"), mark, SOON).unwrap();
-            docker(&["kill", "--signal", "KILL", &container(&home, "primary")]);
-            let promoted = lab.admin("standby_1");
+            lab.is_whole("node1");
+            docker(&["restart", &container(&home, "node3")]);
+            life(&[]).is_whole("node1");
+            lab.admin("node1").script("CREATE TABLE before AS SELECT 1 AS id").unwrap();
+            let mark = cluster::catch_up::mark(&lab.admin("node1")).unwrap();
+            cluster::catch_up::wait(&lab.admin("node2"), mark, SOON).unwrap();
+            docker(&["kill", "--signal", "KILL", &container(&home, "node1")]);
+            let promoted = lab.admin("node2");
             promoted.script("SELECT pg_promote()").unwrap();
             promoted.script("CREATE TABLE after AS SELECT 1 AS id").unwrap();
             let lab = life(&[]);
-            lab.is_whole("standby_1");
+            lab.is_whole("node2");
             let rows = "SELECT (SELECT count(*) FROM before) || '+' || (SELECT count(*) FROM after)";
             assert_eq!(lab.ask_all(rows), ["1+1"; 3]);
             let label = label(&home);
@@ -301,7 +301,7 @@ fn a_name_that_leads_to_another_image_by_now_changes_no_lab() {
     let lab = home.made(&asked);
     let images = |home: &Home| {
         let of = |node: &str| docker(&["inspect", "--format", "{{.Id}} {{.Image}}", &container(home, node)]);
-        ["primary", "standby_1"].map(of)
+        ["node1", "node2"].map(of)
     };
     let before = images(&home);
     assert!(before.iter().all(|shown| shown.contains(&made_of)), "{before:?}");
@@ -313,11 +313,11 @@ fn a_name_that_leads_to_another_image_by_now_changes_no_lab() {
         assert!(said.stderr.contains(&format!("{} is another image by now; lab lab stays", tag.0)), "{said:?}");
         assert_eq!(images(&home), before, "another container, or of another image");
     }
-    lab.is_whole("primary");
+    lab.is_whole("node1");
     // Nor are the steps run from the new one: this node is made, and that one rewound.
-    docker(&["kill", "--signal", "KILL", &container(&home, "primary")]);
-    lab.admin("standby_1").script("SELECT pg_promote()").unwrap();
-    made(&home, &["--standbys", "2"]).is_whole("standby_1");
+    docker(&["kill", "--signal", "KILL", &container(&home, "node1")]);
+    lab.admin("node2").script("SELECT pg_promote()").unwrap();
+    made(&home, &["--standbys", "2"]).is_whole("node2");
     let run_from = made_from(&home);
     assert!(run_from.lines().count() > 4, "containers of three nodes, and of steps: {run_from}");
     assert!(run_from.contains(&made_of) && !run_from.contains(&tag.id()), "{run_from}");
@@ -339,14 +339,14 @@ fn made_from(home: &Home) -> String {
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn two_labs_and_somebody_elses_things_do_not_meet() {
     let (one, other) = (Home::new(), Home::new());
-    made(&one, &[]).is_whole("primary");
+    made(&one, &[]).is_whole("node1");
     let lab = made(&other, &[]);
     let stranger = format!("understudy-test-{}", std::process::id());
     docker(&["volume", "create", "--label", "pg-understudy.lab=somebody-else", &stranger]);
     let label = label(&one);
     assert_eq!(one.setup(&["--down"]).code, Some(0));
     assert_eq!(left(&label), "");
-    lab.is_whole("primary");
+    lab.is_whole("node1");
     assert_eq!(docker(&["volume", "rm", &stranger]).trim(), stranger, "it was still there");
 }
 
@@ -362,7 +362,7 @@ fn down_removes_what_a_killed_set_up_left_and_another_set_up_mends_it() {
             kill_process(Pid::from_child(&child), Signal::KILL).unwrap(); // not reaped yet: the pid is still its own
             said(child);
             if mend {
-                made(&home, &[]).is_whole("primary");
+                made(&home, &[]).is_whole("node1");
             }
             let label = home.lab().join("pg-understudy.lab").exists().then(|| label(&home));
             let down = home.setup(&["--down"]);
@@ -378,40 +378,41 @@ fn down_removes_what_a_killed_set_up_left_and_another_set_up_mends_it() {
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn a_container_that_dies_is_shown_by_its_log() {
     let home = Home::new();
-    let reasons = ["log of node primary ends with", "nothing_like_it"];
+    let reasons = ["log of node node1 ends with", "nothing_like_it"];
     home.refused(&[&COMPOSE[..], &["--set", "shared_preload_libraries=nothing_like_it"]].concat(), &reasons);
     // Taken back, the same lab comes up.
-    made(&home, &["--set", "shared_preload_libraries=default"]).is_whole("primary");
+    made(&home, &["--set", "shared_preload_libraries=default"]).is_whole("node1");
     home.refused(&["--backend", "compose", "--image", "nobody.invalid/no-such-image:1"], &["no-such-image"]);
     home.refused(&["--backend", "local"], &["--backend local"]);
 }
 
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
-fn a_full_disk_is_shown_by_the_log_of_the_container_that_died_of_it() {
+fn a_full_disk_is_shown_by_the_tool_that_failed_of_it() {
     let home = Home::new();
     made(&home, &[]);
-    let remove_containers = || docker(&["rm", "--force", &container(&home, "primary"), &container(&home, "standby_1")]);
-    // A primary that is to be made anew has no standby with data either.
-    for (volume, node, gone) in
-        [("primary", "primary", &["primary", "standby"][..]), ("standby", "standby_1", &["standby"])]
-    {
+    let remove_containers = || docker(&["rm", "--force", &container(&home, "node1"), &container(&home, "node2")]);
+    // No data directory fits into the first; into the second, one does.
+    for (mb, why) in [(8, "node node1: initdb failed"), (ROOM_FOR_ONE_MB, "node node2: pg_basebackup failed")] {
         remove_containers();
-        gone.iter().for_each(|volume| empty(&volume_of(&home, volume), &home));
-        let small = SmallVolume::instead_of(&home, volume);
+        empty(&volume_of(&home), &home);
+        let small = SmallVolume::instead_of(&home, mb);
         let begun = Instant::now();
-        home.refused(&COMPOSE, &[&format!("the log of node {node} ends with"), "No space left on device"]);
+        home.refused(&COMPOSE, &[why, "No space left on device"]);
         assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
         // With room, the same lab comes up.
         remove_containers();
         drop(small);
-        made(&home, &[]).is_whole("primary");
+        made(&home, &[]).is_whole("node1");
     }
 }
 
-/// The name of one of the lab's volumes.
-fn volume_of(home: &Home, volume: &str) -> String {
-    let name = docker(&["volume", "ls", "--quiet", "--filter", &label(home), "--filter", &format!("name={volume}")]);
+/// A new data directory takes 40 MB, its WAL another 16 or 32, and a base backup that again.
+const ROOM_FOR_ONE_MB: u32 = 85;
+
+/// The name of the lab's volume.
+fn volume_of(home: &Home) -> String {
+    let name = docker(&["volume", "ls", "--quiet", "--filter", &label(home)]);
     name.trim().to_owned()
 }
 
@@ -423,7 +424,7 @@ fn empty(volume: &str, home: &Home) {
     docker(&["run", "--rm", "--entrypoint", "sh", "--volume", &mount, image, "-c", "rm -rf /volume/*"]);
 }
 
-/// A volume that no data directory fits into, at the place of one of a lab's, whose containers are gone.
+/// A volume with little room at the place of a lab's, whose containers are gone.
 struct SmallVolume {
     name: String,
     /// Where it lies, if it is a mount over the lab's own volume.
@@ -431,25 +432,27 @@ struct SmallVolume {
 }
 
 impl SmallVolume {
-    fn instead_of(home: &Home, volume: &str) -> SmallVolume {
-        let name = volume_of(home, volume);
+    fn instead_of(home: &Home, mb: u32) -> SmallVolume {
+        let (name, size) = (volume_of(home), format!("size={mb}m"));
         if !composes().contains(&"docker compose") {
             // Compose 1.29 refuses a volume with options of its own.
             let path = docker(&["volume", "inspect", "--format", "{{.Mountpoint}}", &name]).trim().to_owned();
-            let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=0755", "tmpfs", &path]).status();
+            let mount = Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &format!("{size},mode=0755"), "tmpfs", &path])
+                .status();
             assert!(mount.is_ok_and(|mounted| mounted.success()), "this test needs compose 2, or root");
             return SmallVolume { name, mounted: Some(path) };
         }
         docker(&["volume", "rm", &name]);
         // With the labels that compose gave it.
-        let project = format!("com.docker.compose.project={}", name.trim_end_matches(&format!("_{volume}")));
+        let project = format!("com.docker.compose.project={}", name.trim_end_matches("_nodes"));
         let labels = [
             label(home).trim_start_matches("label=").to_owned(),
             project,
-            format!("com.docker.compose.volume={volume}"),
+            "com.docker.compose.volume=nodes".to_owned(),
         ];
         let labels: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
-        let small = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=8m"];
+        let small = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", &format!("o={size}")];
         docker(&[&["volume", "create"], &labels[..], &small, &[&name]].concat());
         SmallVolume { name, mounted: None }
     }
@@ -477,11 +480,11 @@ fn a_wrong_password_is_told_at_once() {
     let wrong = right.replace(password, "not_the_one");
     std::fs::write(&passfile, &wrong).unwrap();
     let begun = Instant::now();
-    let said = home.refused(&COMPOSE, &["primary", "password authentication failed", "log of node"]);
+    let said = home.refused(&COMPOSE, &["node1", "password authentication failed", "log of node"]);
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert!(!said.contains("not_the_one") && !said.contains(password), "{said}");
     std::fs::write(&passfile, &right).unwrap();
-    made(&home, &[]).is_whole("primary");
+    made(&home, &[]).is_whole("node1");
 }
 
 #[test]
@@ -490,7 +493,7 @@ fn a_umask_does_not_shut_the_servers_out() {
     let home = Home::new();
     let said = said(home.private_command(&COMPOSE).spawn().unwrap());
     assert_eq!(said.code, Some(0), "{said:?}");
-    made(&home, &["--standbys", "2"]).is_whole("primary");
+    made(&home, &["--standbys", "2"]).is_whole("node1");
 }
 
 #[test]
@@ -507,11 +510,11 @@ fn passwords_are_nowhere_but_in_the_password_file() {
     assert_eq!(passwords.len(), 5);
     let mut places = vec![("cluster.toml".to_owned(), lab.file().render().unwrap())];
     for file in
-        ["compose/compose.yaml", "compose/.env", "compose/node.sh", "lab.toml", "compose/nodes/standby_1/follow.conf"]
+        ["compose/compose.yaml", "compose/.env", "compose/node.sh", "lab.toml", "compose/nodes/node2/follow.conf"]
     {
         places.push((file.to_owned(), std::fs::read_to_string(home.lab().join(file)).unwrap()));
     }
-    for node in ["primary", "standby_1"] {
+    for node in ["node1", "node2"] {
         let id = container(&home, node);
         for order in [vec!["inspect", &id], vec!["logs", &id], vec!["top", &id, "-eo", "pid,args"]] {
             places.push((format!("docker {order:?}"), docker(&order)));
@@ -521,7 +524,7 @@ fn passwords_are_nowhere_but_in_the_password_file() {
         let own = docker(&["exec", &id, "cat", &format!("/var/lib/postgresql/{node}/passfile")]);
         assert!(own.contains("understudy_rewind") && !own.contains("understudy_admin"), "{node}");
         // And none for whatever address: by the names and the port that nodes have among themselves.
-        let of_node = |line: &str| line.starts_with("primary") || line.starts_with("standby_");
+        let of_node = |line: &str| line.starts_with("node");
         assert!(own.lines().all(|line| of_node(line) && line.contains(":5432:*:understudy_re")), "{node}");
         let mode = docker(&["exec", &id, "stat", "-c", "%a %U", &format!("/var/lib/postgresql/{node}/passfile")]);
         assert_eq!(mode.trim(), "600 postgres");

@@ -22,8 +22,9 @@ fn an_overtaken_primary_is_fenced_and_comes_back_as_a_standby() {
     wait_for("the old primary to be fenced", || docker(&["logs", &hand.container("primary")]).contains("FENCED"));
     assert!(!hand.answers("primary"), "two writable servers");
     // A rewind that did not come to its end leaves blocks of two servers, which nobody may start.
-    let in_vain = ["run", "--rm", "--no-deps", "-T", "primary", "rewind", "host=nowhere.invalid dbname=postgres"];
-    assert!(!hand.run(&in_vain).status.success());
+    let in_vain = ["run", "--rm", "--no-deps", "-T", "primary", "tool", "pg_rewind"];
+    let nowhere = ["--target-pgdata=/var/lib/postgresql/primary/data", "--source-server=host=nowhere.invalid"];
+    assert!(!hand.run(&[&in_vain[..], &nowhere].concat()).status.success());
     docker(&["restart", &hand.container("primary")]);
     wait_for("it to be fenced", || docker(&["logs", &hand.container("primary")]).contains("a rewind was begun"));
     assert!(!hand.answers("primary"), "a half-rewound server runs");

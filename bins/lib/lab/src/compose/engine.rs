@@ -134,7 +134,17 @@ impl Engine {
     /// # Errors
     /// If it cannot be run or takes too long.
     pub fn output(&self, args: &[&str], deadline: Duration) -> Result<Output> {
-        tool::output(self.docker(args)?, deadline).with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
+        self.output_with_stdin(args, Stdio::null(), deadline)
+    }
+
+    /// The same with something on stdin.
+    ///
+    /// # Errors
+    /// As [`Engine::output`].
+    pub(super) fn output_with_stdin(&self, args: &[&str], stdin: Stdio, deadline: Duration) -> Result<Output> {
+        let mut command = self.docker(args)?;
+        tool::output_with_stdin(&mut command, stdin, deadline)
+            .with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
     }
 
     /// Runs compose on the file in its directory.

@@ -1,10 +1,9 @@
-//! The files of a lab of containers: `compose.yaml`, `node.sh`, and the settings of each node.
+//! The files of a lab of containers: `compose.yaml`, `node.sh`, and the configuration of each node.
 //!
 //! ```text
 //! HOME/LAB/                        pg-understudy.lab (marker), lab.toml, cluster.toml, lock, passfile (0600)
-//! HOME/LAB/compose/                compose.yaml, node.sh, by-hand.sh, postgresql.base.conf, .env; passfile, verifiers (0600,
-//!                                  for use in containers)
-//! HOME/LAB/compose/nodes/NODE/     node.toml; follow.conf, settings.conf, sync.conf (no secret in them)
+//! HOME/LAB/compose/                compose.yaml, node.sh, .env; passfile (0600, for use in containers)
+//! HOME/LAB/compose/nodes/NODE/     node.toml; postgresql.conf, pg_hba.conf, follow.conf, sync.conf (no secret in them)
 //! ```
 
 use std::fmt::Write as _;
@@ -12,41 +11,48 @@ use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use program::trust;
 
-use crate::conf;
+use super::DIR;
 use crate::files::remove_file;
 
 /// The file for people, from which a lab's is made.
 const BY_HAND: &str = include_str!("../../../../../compose/compose.yaml");
 
-/// What runs in every container, last, and what it reads: each file with its name.
-pub(super) const RUN_THERE: [(&str, &str); 3] = [
-    ("postgresql.base.conf", conf::BASE),
-    ("by-hand.sh", include_str!("../../../../../compose/by-hand.sh")),
-    ("node.sh", include_str!("../../../../../compose/node.sh")),
-];
+/// What runs in every container.
+pub(super) const NODE_SH: (&str, &str) = ("node.sh", include_str!("../../../../../compose/node.sh"));
 
-/// The containers' password file, and what their roles are made with.
+/// The containers' password file.
 pub(super) const PASSFILE: &str = "passfile";
-pub(super) const VERIFIERS: &str = "verifiers";
 
-/// The name of the node that is primary in a new lab.
-pub(super) const PRIMARY: &str = "primary";
+/// Files that former versions wrote for a lab and for a node: they go with it.
+const FORMER: [&str; 3] = ["postgresql.base.conf", "by-hand.sh", "verifiers"];
+const FORMER_OF_NODE: [&str; 1] = ["settings.conf"];
 
-/// How the names of the other nodes begin; a number follows.
-pub(super) const STANDBY: &str = "standby_";
+/// Who may connect to a node: everybody on the lab's own networks, with a password. Ports are published on 127.0.0.1 only.
+pub(super) const PG_HBA: &str = "\
+# Written by pg-understudy's setup.
+local  all          all           scram-sha-256
+host   replication  all     all   scram-sha-256
+host   all          all     all   scram-sha-256
+";
+
+/// The name of a node in a lab that was made before names stayed when roles change; the others were `standby_1`, ….
+const FORMER_NODE: &str = "primary";
 
 /// `compose.yaml` of a lab: one service for each node, with a port that stays. By hand, `--scale` gives standbys whatever
-/// port is free, and another one after a restart.
+/// port is free, and another one after a restart. One volume has a directory for each node, so that each sees who else was
+/// promoted, also one that came later than its container.
 pub(super) fn render(nodes: &[(String, u16)]) -> Result<String> {
     let (head, rest) = BY_HAND.split_once("\nservices:\n").context("compose.yaml has no services")?;
     let (_, tail) = rest.split_once("\nnetworks:\n").context("compose.yaml has no networks")?;
+    let (networks, volumes) = tail.split_once("\nvolumes:\n").context("compose.yaml has no volumes")?;
+    let labels = volumes.lines().next().and_then(|line| line.trim().strip_prefix("primary: "));
+    let labels = labels.context("compose.yaml has no volume primary")?;
     let (_, head) = head.split_once("\nx-node:").context("compose.yaml has no x-node")?;
     let mut text = format!("# Written by pg-understudy's setup, which writes it anew.\n\nx-node:{head}\nservices:\n");
     for (name, port) in nodes {
-        let (own, other) = volumes(name);
         write!(
             text,
             "  {name}:
@@ -58,21 +64,29 @@ pub(super) fn render(nodes: &[(String, u16)]) -> Result<String> {
       clients: {{}}
     ports: [\"127.0.0.1:{port}:5432\"]
     volumes:
-      - {own}:/var/lib/postgresql
-      - {other}:/peers:ro
+      - nodes:/var/lib/postgresql
       - .:/understudy:ro
       - ./passfile:/secrets/passfile:ro
-      - ./verifiers:/secrets/verifiers:ro
 
 "
         )?;
     }
-    Ok(format!("{text}networks:\n{tail}"))
+    Ok(format!("{text}networks:\n{networks}\nvolumes:\n  nodes: {labels}\n"))
 }
 
-/// The volume of a node, and the one that it only looks into: `primary` has one of its own, all standbys share one.
-fn volumes(node: &str) -> (&'static str, &'static str) {
-    if node == PRIMARY { ("primary", "standby") } else { ("standby", "primary") }
+/// Refuses a lab that a former version made, whose nodes have other names and lie elsewhere.
+///
+/// # Errors
+/// What to do.
+pub(super) fn check_names(dir: &Path) -> Result<()> {
+    let lab = dir.file_name().unwrap_or_default().display();
+    ensure!(
+        !dir.join(DIR).join("nodes").join(FORMER_NODE).exists(),
+        "{}: an older version made this lab, and called its containers primary and standby_1, not node1 and node2: take it \
+         down (`setup --down --name {lab}`), then set it up again",
+        dir.display()
+    );
+    Ok(())
 }
 
 /// Removes a node's directory with what was written there; what somebody else put there stays, and is named.
@@ -80,7 +94,8 @@ fn volumes(node: &str) -> (&'static str, &'static str) {
 /// # Errors
 /// If something else is in it.
 pub(super) fn remove_node(dir: &Path) -> Result<()> {
-    remove(dir, &["node.toml", "follow.conf", "settings.conf", "sync.conf", UNREAD])
+    let names = ["node.toml", "postgresql.conf", "pg_hba.conf", "follow.conf", "sync.conf", UNREAD];
+    remove(dir, &[&names[..], &FORMER_OF_NODE].concat())
 }
 
 /// The same for `HOME/LAB/compose`.
@@ -95,10 +110,7 @@ pub(super) fn remove_all(compose: &Path) -> Result<()> {
         remove_node(&node?.path())?;
     }
     let _ = fs::remove_dir(compose.join("nodes"));
-    for (name, _) in RUN_THERE {
-        remove_with_new(&compose.join(name))?;
-    }
-    remove(compose, &["compose.yaml", ".env", PASSFILE, VERIFIERS])
+    remove(compose, &[&["compose.yaml", ".env", NODE_SH.0, PASSFILE], &FORMER[..]].concat())
 }
 
 fn remove(dir: &Path, names: &[&str]) -> Result<()> {
@@ -129,7 +141,7 @@ pub(super) fn holds(path: &Path, text: &str) -> bool {
 /// What somebody else could have written.
 pub(super) fn check_trusted(compose: &Path) -> Result<()> {
     if trust::check_dir(compose)? {
-        for name in ["compose.yaml", ".env"].into_iter().chain(RUN_THERE.map(|(name, _)| name)) {
+        for name in ["compose.yaml", ".env", NODE_SH.0] {
             trust::read_if_there(&compose.join(name))?;
         }
     }
@@ -177,12 +189,23 @@ mod tests {
 
     #[test]
     fn whatever_the_file_is_ports_are_published_on_loopback_only_and_nothing_comes_back_by_itself() {
-        let of_lab = render(&[("primary".to_owned(), 15432), ("standby_1".to_owned(), 15433)]).unwrap();
+        let of_lab = render(&[("node1".to_owned(), 15432), ("node2".to_owned(), 15433)]).unwrap();
         for text in [BY_HAND, &of_lab] {
             let ports: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("ports: ")).collect();
             assert!(ports.len() == 2 && ports.iter().all(|at| at.starts_with("[\"127.0.0.1:")), "{ports:?}");
             assert!(text.contains("\n  restart: \"no\"") && !text.contains("restart: a"));
         }
+    }
+
+    #[test]
+    fn a_lab_of_a_former_version_is_refused_with_the_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let lab = dir.path().join("old");
+        fs::create_dir_all(lab.join("compose/nodes/node1")).unwrap();
+        check_names(&lab).unwrap();
+        fs::create_dir_all(lab.join("compose/nodes/primary")).unwrap();
+        let said = check_names(&lab).unwrap_err().to_string();
+        assert!(said.contains("`setup --down --name old`"), "{said}");
     }
 
     #[test]
@@ -192,7 +215,7 @@ mod tests {
             fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         };
         mode(dir.path(), 0o755);
-        for name in ["compose.yaml", ".env"].into_iter().chain(RUN_THERE.map(|(name, _)| name)) {
+        for name in ["compose.yaml", ".env", NODE_SH.0] {
             let path = dir.path().join(name);
             fs::write(&path, "").unwrap();
             mode(&path, 0o644);
@@ -209,18 +232,25 @@ mod tests {
 
     #[test]
     fn a_node_of_a_lab_is_what_it_is_by_hand() {
-        let text = render(&[("primary".to_owned(), 15432), ("standby_1".to_owned(), 15433)]).unwrap();
+        let text = render(&[("node1".to_owned(), 15432), ("node2".to_owned(), 15433)]).unwrap();
         let of_hand = BY_HAND.split_once("\n  primary:\n").unwrap().1.split_once("\n\n").unwrap().0;
-        let of_lab = text.split_once("\n  primary:\n").unwrap().1.split_once("\n\n").unwrap().0;
-        let of_hand = of_hand.replace("${UNDERSTUDY_PORT:-15432}", "15432");
-        assert_eq!(
-            of_hand.replace(
-                "- secrets:/secrets",
-                "- ./passfile:/secrets/passfile:ro\n      - ./verifiers:/secrets/verifiers:ro"
-            ),
-            of_lab
-        );
-        assert!(text.contains("aliases: [standby_1.replication]") && text.contains("127.0.0.1:15433:5432"));
+        let of_lab = text.split_once("\n  node1:\n").unwrap().1.split_once("\n\n").unwrap().0;
+        let mut of_hand = of_hand.to_owned();
+        for (by_hand, in_lab) in [
+            ("${UNDERSTUDY_PORT:-15432}", "15432"),
+            ("- secrets:/secrets", "- ./passfile:/secrets/passfile:ro"),
+            ("      - standby:/peers:ro\n", ""),
+            ("- primary:/var", "- nodes:/var"),
+            ("NODE: primary", "NODE: node1"),
+            ("[primary.replication]", "[node1.replication]"),
+        ] {
+            assert!(of_hand.contains(by_hand), "{by_hand}");
+            of_hand = of_hand.replace(by_hand, in_lab);
+        }
+        assert_eq!(of_hand, of_lab);
+        let volumes = |text: &str| text.split_once("\nvolumes:\n").unwrap().1.lines().next().unwrap().to_owned();
+        assert_eq!(volumes(BY_HAND).replace("primary:", "nodes:"), volumes(&text));
+        assert!(text.contains("aliases: [node2.replication]") && text.contains("127.0.0.1:15433:5432"));
         assert!(text.contains("x-node: &node\n") && text.contains("internal: true"));
     }
 }

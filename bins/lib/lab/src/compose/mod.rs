@@ -12,6 +12,7 @@ pub mod image;
 mod labels;
 mod power;
 mod process;
+mod site;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,9 +46,6 @@ pub const DIR: &str = "compose";
 
 /// Time for a server to take connections. A clean start takes 0.5 s; crash recovery replays up to `max_wal_size`.
 const START_DEADLINE: Duration = Duration::from_secs(120);
-
-/// Time for a base backup: it copies everything. An hour at 100 MB/s is 360 GB: more than a lab holds.
-const CLONE_DEADLINE: Duration = Duration::from_secs(3_600);
 
 /// How often something is looked at. Each look starts a program.
 const LOOK: Duration = Duration::from_millis(20);
@@ -86,6 +84,7 @@ impl ComposeLab {
     /// If there is no lab of ours, or no engine answers.
     pub fn open(dir: &Path, image: &str, engine: Engine) -> Result<ComposeLab> {
         let id = lost_marker::read(dir)?;
+        file::check_names(dir)?;
         file::check_trusted(&dir.join(DIR))?;
         let (labels, project) = (Labels::of(dir, &id)?, project(dir, &id)?);
         let secrets = Secrets::of_lab(dir)?;
@@ -254,7 +253,7 @@ impl Backend for ComposeLab {
 
     fn upstream(&self, primary: &NodeSection, standby: &str) -> Upstream {
         let within = NodeSection { host: host(&primary.name), port: PORT, ..primary.clone() };
-        standby::upstream(&within, standby, &Path::new("/var/lib/postgresql").join(standby).join("passfile"))
+        standby::upstream(&within, standby, &Path::new(data_dir::VOLUME).join(standby).join("passfile"))
     }
 
     fn log_tail(&self, node: &str) -> String {

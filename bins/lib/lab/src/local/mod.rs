@@ -13,37 +13,36 @@
 pub mod converge;
 mod data;
 pub mod down;
-mod make;
 mod memory;
 mod node;
 mod ours;
 pub mod postmaster;
-mod primary;
 mod remove;
+mod site;
 mod tools;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use cluster::file::{BackendName, NodeSection};
 use cluster::wait::until_true;
-use program::tool;
-use report::lsn::Lsn;
+use program::tool::{self, Output};
+use program::trust;
 
 use crate::account::Account;
 use crate::backend::Backend;
 use crate::binaries::Binaries;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Tool};
 use crate::link::{Cut, Link};
 use crate::local::node::NodeDir;
 use crate::lost_marker;
 use crate::marker::{self, LabId};
 use crate::power::{FirstAct, Power, State};
-use crate::secrets::REWIND;
 use crate::standby::Upstream;
 use crate::state::{LabState, NodeState};
-use crate::{conf, lock, ports, standby};
+use crate::{conf, files, lock, ports, standby};
 use ours::Ours;
 use postmaster::Postmaster;
 
@@ -52,9 +51,6 @@ const START_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Time for a fast shutdown: it writes a checkpoint and waits until standbys have received it.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
-
-/// Time for `pg_rewind` and `pg_waldump`: they read the WAL since the last checkpoint before the fork.
-const TOOL_DEADLINE: Duration = Duration::from_secs(300);
 
 /// How often a server is looked at that starts or stops.
 const LOOK: Duration = Duration::from_millis(10);
@@ -117,16 +113,24 @@ impl LocalLab {
         Ok(node)
     }
 
-    /// The command for one of PostgreSQL's programs, run as the servers' user from the node's directory: that is how
-    /// `down` finds one that was left over.
-    fn command(&self, node: &NodeDir, command: xshell::Cmd<'_>) -> std::process::Command {
-        let mut command = std::process::Command::from(command);
-        command.current_dir(&node.dir);
-        self.account.apply(command)
-    }
-
-    fn run(&self, node: &NodeDir, command: xshell::Cmd<'_>, deadline: Duration) -> Result<String> {
-        tool::run(self.command(node, command), deadline).with_context(|| format!("node {}", node.name))
+    /// Runs one of PostgreSQL's tools as the servers' user from the node's directory: that is how `down` finds one that was
+    /// left over.
+    fn run(&self, node: &NodeDir, tool: &Tool<'_>) -> Result<Output> {
+        let mut command = Command::new(self.binaries.path(tool.program));
+        command.args(&tool.args).current_dir(&node.dir);
+        let mut command = self.account.apply(command);
+        let said = match tool.input {
+            None => tool::output(command, tool.deadline),
+            Some(text) => {
+                let input = node.dir.join("input");
+                self.account.write_private(&input, text)?;
+                let stdin = trust::open_plain(&input)?;
+                let said = tool::output_with_stdin(&mut command, stdin.into(), tool.deadline);
+                files::remove_file(&input)?;
+                said
+            }
+        };
+        said.with_context(|| format!("node {}: {}", node.name, tool.program))
     }
 
     /// Writes one of a node's configuration files, readable by its server.
@@ -137,6 +141,11 @@ impl LocalLab {
     /// A node's living server.
     fn postmaster(&self, node: &NodeDir) -> Result<Option<Postmaster>> {
         Postmaster::of(&node.data(), &self.ours)
+    }
+
+    fn check_stopped(&self, node: &NodeDir) -> Result<()> {
+        ensure!(self.postmaster(node)?.is_none(), "node {} runs", node.name);
+        Ok(())
     }
 
     fn running(&self, node: &NodeDir) -> Result<Postmaster> {
@@ -179,11 +188,12 @@ impl Power for LocalLab {
             ports::check_free(&node.name, port)?;
             postmaster::clear_stale_socket(&node.socket())?;
         }
-        let sh = xshell::Shell::new()?;
-        let (pg_ctl, data, log) = (self.binaries.path("pg_ctl"), node.data(), node.log());
+        let (data, log) = (self.path(&node.name, "data")?, self.path(&node.name, "log/postgresql.log")?);
         let seconds = START_DEADLINE.as_secs().to_string();
-        let start = cmd_start(&sh, &pg_ctl, &data, &log, &seconds);
-        match self.run(&node, start, START_DEADLINE + Duration::from_secs(5)) {
+        // The log as a file: else the postmaster would keep our pipe open.
+        let args = ["start", "--silent", "--wait", "--timeout", &seconds, "--pgdata", &data, "--log", &log];
+        let start = Tool::new("pg_ctl", &args, START_DEADLINE + Duration::from_secs(5));
+        match self.run(&node, &start).and_then(|said| start.done(&node.name, said)) {
             Ok(_) => Ok(()),
             // Somebody who was killed meanwhile had begun to start it, and that server came first.
             Err(_) if self.postmaster(&node)?.is_some() => self.wait_settled(&node),
@@ -232,62 +242,34 @@ impl Link for LocalLab {
 }
 
 impl DataDir for LocalLab {
-    fn make_standby(&self, node: &str) -> Result<()> {
-        let node = self.node(node)?;
-        ensure!(self.postmaster(&node)?.is_none(), "node {} runs", node.name);
-        self.make_standby_dir(&node.data())
+    fn place(&self, node: &str) -> Result<PathBuf> {
+        Ok(NodeDir::at(&self.dir, node)?.dir)
     }
 
-    fn clone_from(&self, node: &str, upstream: &Upstream) -> Result<()> {
+    fn tool(&self, node: &str, tool: &Tool<'_>) -> Result<Output> {
         let node = self.node(node)?;
-        ensure!(self.postmaster(&node)?.is_none(), "node {} runs", node.name);
-        self.clone_data(&node, upstream)
+        if !tool.beside_server {
+            self.check_stopped(&node)?;
+            postmaster::clear_stale_pid_file(&node.data(), &self.ours)?;
+        }
+        self.run(&node, tool)
+    }
+
+    fn make_data(&self, node: &str, tool: &Tool<'_>, standby: bool) -> Result<()> {
+        let node = self.node(node)?;
+        self.check_stopped(&node)?;
+        self.make_data_dir(&node, tool, standby)
+    }
+
+    fn make_standby(&self, node: &str) -> Result<()> {
+        let node = self.node(node)?;
+        self.check_stopped(&node)?;
+        self.make_standby_dir(&node.data())
     }
 
     fn discard_old(&self, node: &str) -> Result<()> {
         let node = self.node(node)?;
         self.remove_data(&node.data_old())
-    }
-
-    fn rewind(&self, node: &str, upstream: &Upstream) -> Result<()> {
-        let node = self.node(node)?;
-        postmaster::clear_stale_pid_file(&node.data(), &self.ours)?;
-        let sh = xshell::Shell::new()?;
-        let (rewind, data, source) = (self.binaries.path("pg_rewind"), node.data(), upstream.conninfo_as(REWIND));
-        let command = xshell::cmd!(sh, "{rewind} --target-pgdata {data} --source-server {source}");
-        let said = tool::output(self.command(&node, command), TOOL_DEADLINE)?;
-        ensure!(said.status.success(), "node {}: pg_rewind failed: {}", node.name, said.why());
-        // Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint, and calls their timelines one: it
-        // would be a server with rows of its own that follows all the same. After a clean switchover it is so.
-        let said = said.stdout + &said.stderr;
-        let wrongly = said.contains("no rewind required") && said.contains("same timeline");
-        ensure!(!wrongly, "node {}: pg_rewind says that no rewind is required", node.name);
-        Ok(())
-    }
-
-    fn waldump(&self, node: &str, timeline: u32, start: Lsn) -> Result<(String, String)> {
-        let node = self.node(node)?;
-        let sh = xshell::Shell::new()?;
-        let (waldump, wal) = (self.binaries.path("pg_waldump"), node.data().join("pg_wal"));
-        let (timeline, start) = (timeline.to_string(), start.to_string());
-        let command = xshell::cmd!(sh, "{waldump} --path {wal} --timeline {timeline} --start {start}");
-        // It ends with an error where the WAL ends: that is what it is run for.
-        let said = tool::output(self.command(&node, command), TOOL_DEADLINE)?;
-        ensure!(said.status.code().is_some(), "pg_waldump: {}", said.status);
-        Ok((said.stdout, said.stderr))
-    }
-
-    fn query_alone(&self, node: &str, dbname: &str, query: &str) -> Result<String> {
-        let node = self.node(node)?;
-        self.query_single(&node, dbname, query)
-    }
-
-    fn pg_ctl_promote(&self, node: &str, limit: Duration) -> Result<()> {
-        let node = self.node(node)?;
-        let sh = xshell::Shell::new()?;
-        let (pg_ctl, data, seconds) = (self.binaries.path("pg_ctl"), node.data(), limit.as_secs().to_string());
-        let promote = xshell::cmd!(sh, "{pg_ctl} promote --silent --wait --timeout {seconds} --pgdata {data}");
-        self.run(&node, promote, limit).map(drop)
     }
 }
 
@@ -315,9 +297,4 @@ impl Backend for LocalLab {
             Err(error) => format!("{error:#}"),
         }
     }
-}
-
-/// `pg_ctl start`, with the log as a file: else the postmaster would keep our pipe open.
-fn cmd_start<'a>(sh: &'a xshell::Shell, pg_ctl: &Path, data: &Path, log: &Path, seconds: &str) -> xshell::Cmd<'a> {
-    xshell::cmd!(sh, "{pg_ctl} start --silent --wait --timeout {seconds} --pgdata {data} --log {log}")
 }
