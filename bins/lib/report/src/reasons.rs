@@ -111,9 +111,10 @@ fn lost_when_nothing_may_be(evidence: &Evidence, takeover: &Takeover, fates: Opt
     Some(format!("{count} acknowledged writes are lost, and {who} loses none, whatever --max-lost says"))
 }
 
-/// Without a fault, a promotion or a load that lived, a missing ack says nothing about the cluster.
+/// Without a fault, a promotion, an ack before it or a load that lived, a missing ack says nothing about the cluster.
 fn never_acked_again(takeover: &Takeover) -> Option<String> {
-    let should = takeover.answered() && takeover.fault_proven_us.is_some();
+    let known = takeover.fault_proven_us.is_some() && takeover.marks.old_timeline.is_some();
+    let should = takeover.answered() && known;
     let where_to = match takeover.fault.has_takeover() {
         true => "on the new timeline by the deadline",
         false => "after the primary went on",
@@ -263,6 +264,18 @@ mod tests {
         assert_eq!(silent_after(SyncMode::Async).0, Unknown);
         is(Unknown, "between the cut and the fault", cut(SyncMode::Async, 490_500, 495_000));
         assert_eq!(after(cut(SyncMode::Async, 450_000, 460_000)).0, Verdict::Held);
+    }
+
+    /// Which acks are new is not known then, and whoever acknowledges now did perhaps so all the time.
+    #[test]
+    fn without_an_ack_before_the_fault_nothing_is_said_of_those_after_it() {
+        let (verdict, reasons) = after(|e| e.ledger.acks.retain(|ack| ack.at_us > 500_000));
+        assert_eq!((verdict, reasons.len()), (Unknown, 1), "{reasons:?}");
+        assert!(reasons[0].contains("nothing was acknowledged before the fault"), "{reasons:?}");
+        let mut evidence = Files::of_a_drill_that_held().read().unwrap();
+        evidence.ledger.acks.retain(|ack| ack.at_us > 500_000);
+        let row = judge(&evidence).unwrap().rows.remove(0);
+        assert_eq!((row.outage_us, row.outage_kind, row.outage_before_us), (None, None, None));
     }
 
     #[test]
