@@ -185,7 +185,8 @@ impl Live<'_> {
     /// What state the drill leaves, and what to type next.
     pub(crate) fn left_behind(&self) -> String {
         let (old, name) = (&self.old_primary, self.cluster.file.as_ref().map_or("", |file| file.name.as_str()));
-        let done = self.asked.injection.done;
+        let fenced = if self.events.has(Mark::Fenced) { " and then ended" } else { "" };
+        let done = format!("{}{fenced}", self.asked.injection.done);
         let state = match (self.events.has(Mark::T0), &self.new_primary) {
             (true, Some(new)) => format!("{old} {done} and {new} was to take over"),
             (true, None) if self.events.has(Mark::Thawed) => format!("{old} {done} and goes on"),

@@ -18,7 +18,7 @@ use crate::support::{Done, Drill, LOOK, Lab, programs_of, states_below};
 const LOAD_ENDS: Duration = Duration::from_secs(12);
 
 /// Interrupts a drill and waits for its end, and for that of what it started.
-fn interrupt(drill: Drill<'_>, signal: Signal) -> Done {
+pub(crate) fn interrupt(drill: Drill<'_>, signal: Signal) -> Done {
     drill.signal(signal);
     let done = drill.end();
     let ended = until("the programs of the run to end", LOAD_ENDS, LOOK, || {
