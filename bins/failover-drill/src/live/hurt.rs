@@ -30,6 +30,7 @@ impl Hurt for Live<'_> {
         self.progress.step("cutting the standbys off");
         for standby in self.others() {
             self.events.now(Mark::CutBegun, Some(&standby), "");
+            self.keep_last_words();
             let cut = self.lab.backend.cut(&standby)?;
             self.wait_cut(&standby, cut)?;
             self.events.now(Mark::Cut, Some(&standby), "it receives no more WAL");
@@ -45,11 +46,13 @@ impl Hurt for Live<'_> {
         self.wait_still_fit(&node)?;
         program::stop::check()?; // the last moment at which a signal finds the cluster whole
         self.progress.step(format!("{} {node}", injection.doing));
+        self.keep_last_words_of(&format!("{} {node}", injection.doing));
         let (clock, mut t0_us) = (self.run.clock, None);
         let fired = (injection.act)(self.lab.backend.as_ref(), &node, &mut || t0_us = Some(clock.now_us()));
         if let Some(at_us) = t0_us {
             self.events.at(at_us, Mark::T0, Some(&node), injection.fault.as_str());
         }
+        self.keep_last_words();
         fired?;
         self.events.now(Mark::FaultProven, Some(&node), injection.proof);
         self.sessions.remove(&node);
@@ -65,6 +68,7 @@ impl Hurt for Live<'_> {
         let at_us = self.run.clock.now_us();
         self.lab.backend.thaw(&node).with_context(|| format!("{node} is still frozen"))?;
         self.events.at(at_us, Mark::Thawed, Some(&node), "");
+        self.keep_last_words();
         self.count_anew();
         loaded
     }
@@ -74,6 +78,7 @@ impl Hurt for Live<'_> {
         self.progress.step(format!("fencing {node}"));
         fence(self.lab.backend.as_ref(), &node).context("the old primary may still serve whoever talks to it")?;
         self.events.now(Mark::Fenced, Some(&node), "it was ended before it could go on");
+        self.keep_last_words();
         Ok(())
     }
 }
