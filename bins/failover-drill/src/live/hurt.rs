@@ -55,6 +55,7 @@ impl Hurt for Live<'_> {
         self.keep_last_words();
         fired?;
         self.events.now(Mark::FaultProven, Some(&node), injection.proof);
+        self.keep_last_words();
         self.sessions.remove(&node);
         Ok(())
     }
@@ -66,7 +67,7 @@ impl Hurt for Live<'_> {
         let loaded = self.load_for(Duration::from_micros(end_us.saturating_sub(self.run.clock.now_us())));
         // Before it: what is acknowledged from here on may be a new ack.
         let at_us = self.run.clock.now_us();
-        self.lab.backend.thaw(&node).with_context(|| format!("{node} is still frozen"))?;
+        self.lab.backend.thaw(&node).with_context(|| format!("{node} was not seen to go on"))?;
         self.events.at(at_us, Mark::Thawed, Some(&node), "");
         self.keep_last_words();
         self.count_anew();
@@ -76,7 +77,8 @@ impl Hurt for Live<'_> {
     fn fence(&mut self, injection: &Injection) -> Result<()> {
         let (Some(fence), node) = (injection.fence, self.old_primary.clone()) else { return Ok(()) };
         self.progress.step(format!("fencing {node}"));
-        fence(self.lab.backend.as_ref(), &node).context("the old primary may still serve whoever talks to it")?;
+        fence(self.lab.backend.as_ref(), &node)
+            .with_context(|| format!("{node} was not seen to be ended, and may still serve whoever talks to it"))?;
         self.events.now(Mark::Fenced, Some(&node), "it was ended before it could go on");
         self.keep_last_words();
         Ok(())

@@ -191,6 +191,9 @@ impl Live<'_> {
         let fenced = if self.events.has(Mark::Fenced) { " and then ended" } else { "" };
         let done = format!("{}{fenced}", self.asked.injection.done);
         let state = match (self.events.has(Mark::T0), &self.new_primary) {
+            (true, _) if !self.events.has(Mark::FaultProven) => {
+                format!("{} {old} had begun, and it was not seen to be done", self.asked.injection.doing)
+            }
             (true, Some(new)) if self.events.has(Mark::FloorKilled) => {
                 format!("after the drill {new} was killed for the raw floor, and {old} was to take over")
             }
