@@ -99,6 +99,19 @@ fn each_takeover_under_a_slow_load_has_an_outage_of_its_own() {
     }
 }
 
+/// With next to no load before a fault, it waits for an ack of its own.
+#[test]
+fn each_takeover_waits_for_an_ack_of_its_own_before_its_fault() {
+    let lab = Lab::new(1, SyncMode::On);
+    let done = lab.drill(&["--rounds", "2", "--rate", "5", "--clients", "2", "--before", "1ms", "--after", "1ms"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let (events, ledger) = (done.events(), done.ledger());
+    let at = |mark: &str| number(events.all(mark)[1], "at_us").unwrap();
+    let (begun, t0) = (at("step_begun"), at("t0"));
+    assert!(ledger.acks.iter().any(|ack| (begun..t0).contains(&ack.at_us)), "none from {begun} to {t0}");
+    assert!(rows_of(&done.stdout).iter().all(|row| row["outage_kind"] == "exact" && row["verdict"] == "held"));
+}
+
 #[test]
 fn twenty_drills_in_a_row() {
     soak(&Lab::new(1, SyncMode::On), 20, 8);
