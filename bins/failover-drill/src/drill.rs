@@ -48,13 +48,16 @@ pub(crate) fn play(stage: &mut dyn Stage, injection: &Injection, plan: Plan) -> 
 fn play_round(stage: &mut dyn Stage, injection: &Injection, plan: Plan, round: u32) -> Result<()> {
     if round > 1 {
         stage.check_again().with_context(|| format!("takeover {round} of {} could not begin", plan.rounds))?;
+    }
+    stage.begin_step()?;
+    if round > 1 {
+        // In the step: what came before a fault, and who was there then, is read from the takeover's own part of the run.
         stage.load_for(plan.before)?;
     }
     cut_and_take_over(stage, injection, plan)
 }
 
 fn cut_and_take_over(stage: &mut dyn Stage, injection: &Injection, plan: Plan) -> Result<()> {
-    stage.begin_step()?;
     stage.wait_flowing()?;
     if let Some(time) = plan.cut {
         stage.cut_standbys()?;

@@ -257,6 +257,9 @@ fn rounds_are_played_in_one_run_each_from_a_cluster_that_is_well() {
     }
     assert_eq!((count(&done, "end_load"), count(&done, "final_read")), (1, 1));
     assert!(place(&done, "rejoin") < place(&done, "check_again"));
+    // What a takeover is compared with, the load before its fault, is of its own step.
+    let again = place(&done, "check_again");
+    assert_eq!(done[again + 1..again + 4], ["begin_step", "load_for", "wait_flowing"]);
     let done = three(Some("check_again"));
     assert_eq!((count(&done, "begin_step"), count(&done, "check_again"), count(&done, "end_load")), (1, 1, 1));
     assert!(done.contains(&"could_not: takeover 2 of 3 could not begin".to_owned()), "{done:?}");

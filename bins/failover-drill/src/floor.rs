@@ -29,7 +29,10 @@ pub(crate) fn measure(live: &mut Live<'_>) {
     live.progress.step("measuring the raw floor on the same nodes");
     live.events.now(Mark::FloorBegun, None, "");
     match try_measure(live) {
-        Ok(()) => _ = live.events.now(Mark::FloorDone, None, ""),
+        Ok(()) => {
+            live.events.now(Mark::FloorDone, None, "");
+            live.keep_last_words();
+        }
         Err(error) => live.progress.warn(&format!("the raw floor was not measured: {error:#}")),
     }
 }
@@ -62,10 +65,14 @@ fn try_measure(live: &mut Live<'_>) -> Result<()> {
         }
         false
     });
-    backend.kill(&primary, &mut || killed_us = Some(clock.now_us()))?;
+    let killed = backend.kill(&primary, &mut || killed_us = Some(clock.now_us()));
+    if let Some(at_us) = killed_us {
+        live.events.at(at_us, Mark::FloorKilled, Some(&primary), "");
+        live.keep_last_words();
+    }
+    killed?;
     backend.pg_ctl_promote(&standby, DEADLINE)?;
     let written_us = first_write.recv_timeout(DEADLINE).map_err(|_| anyhow!("no write came through"))?;
-    live.events.at(killed_us.context("the kill was not timed")?, Mark::FloorKilled, Some(&primary), "");
     live.events.at(written_us, Mark::FloorAcked, Some(&standby), "");
     let _ = waiting.join();
     let on_new = open(&standby)?;

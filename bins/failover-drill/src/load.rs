@@ -139,12 +139,12 @@ impl Load {
         })
     }
 
-    /// Waits until a write was acknowledged within the last half of `allowed_us` microseconds: the other half is for
-    /// what comes next.
-    pub(crate) fn wait_flowing(&mut self, clock: Clock, allowed_us: u64, dir: &Path) -> Result<()> {
+    /// Waits until a write was acknowledged since `since_us`, and within the last half of `allowed_us` microseconds: the other
+    /// half is for what comes next.
+    pub(crate) fn wait_flowing(&mut self, clock: Clock, since_us: u64, allowed_us: u64, dir: &Path) -> Result<()> {
         let limit = FLOW_DEADLINE + Duration::from_micros(allowed_us);
         self.wait("the load to flow (is its table locked?)", limit, dir, |seen| {
-            clock.now_us().saturating_sub(seen.last_ack_us) <= allowed_us / 2
+            seen.last_ack_us >= since_us && clock.now_us().saturating_sub(seen.last_ack_us) <= allowed_us / 2
         })
     }
 

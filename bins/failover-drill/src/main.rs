@@ -281,14 +281,20 @@ fn say_plan(lab: &str, fit: &check::Fit, plan: drill::Plan, args: &Args) {
         [only] => format!("promote {only}"),
         _ => format!("promote the one of {standbys} with the most WAL and point the others at it"),
     };
+    let fence = if args.fault.fence.is_some() { format!("kill {primary}; ") } else { String::new() };
     let then = match plan.stall {
         Some(time) => format!("let it go on after {time:?}"),
-        None => format!("{decide}{promote}; bring {primary} back by pg_rewind, else by a base backup"),
+        None => format!("{decide}{promote}; {fence}bring {primary} back by pg_rewind, else by a base backup"),
     };
+    let again = match plan.rounds {
+        1 => String::new(),
+        rounds => format!(" (all of this {rounds} times, each time to whoever is primary then)"),
+    };
+    let stream = if fit.standbys.len() == 1 { "streams" } else { "stream" };
     eprintln!(
-        "the drill could begin on lab {lab}: {primary} is the primary (PostgreSQL {}), {standbys} streams from it.\n\
+        "the drill could begin on lab {lab}: {primary} is the primary (PostgreSQL {}), {standbys} {stream} from it.\n\
          It would write at {rate} per second with {clients} clients for {:?}; {cut}{does} {primary}; \
-         {then}; write for {:?} more; read everything back and judge it. Nothing was done.",
+         {then}; write for {:?} more{again}; read everything back and judge it. Nothing was done.",
         fit.server_version, plan.before, plan.after
     );
 }

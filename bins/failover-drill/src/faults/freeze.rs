@@ -2,8 +2,8 @@
 //!
 //! Its sockets stay open, so clients notice nothing but silence, and give up after their `--op-timeout`. Whoever promotes
 //! a standby then does not know whether the old primary will go on one day. It must not: it would serve whoever still talks
-//! to it. So it is killed while it is stopped, once the clients are well again, and only then brought back. If the drill is
-//! interrupted, a local server is killed at once; a container stays paused until `setup` or `setup --down` ends it.
+//! to it. So it is killed while it is stopped, once the clients are well again, and only then brought back; or at once, if the
+//! drill is interrupted.
 
 use report::words::Fault;
 

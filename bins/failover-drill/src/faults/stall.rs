@@ -2,8 +2,7 @@
 //! or is moved.
 //!
 //! Nobody takes over: that is what a time-out of a failover manager is for. The primary goes on where it was, so nothing
-//! may be lost, and the outage is the time that it was stopped. Interrupted, a local server goes on at once; a container
-//! stays paused until `setup` starts it again.
+//! may be lost, and the outage is the time that it was stopped. If the drill is interrupted, it goes on at once.
 
 use report::words::Fault;
 

@@ -29,7 +29,9 @@ impl Clients for Live<'_> {
     fn wait_flowing(&mut self) -> Result<()> {
         self.progress.step("seeing that the load flows");
         let (dir, clock, rate) = (self.dir.clone(), self.run.clock, self.rate_per_s());
-        self.load()?.wait_flowing(clock, silence_allowed_us(rate), &dir)
+        // A later takeover is judged by acks of its own part of the run.
+        let since_us = self.events.first_us(Mark::StepBegun).filter(|_| self.events.step() > Some(1)).unwrap_or(0);
+        self.load()?.wait_flowing(clock, since_us, silence_allowed_us(rate), &dir)
     }
 
     fn wait_for_ack(&mut self) -> Result<()> {

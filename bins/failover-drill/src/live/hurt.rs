@@ -30,6 +30,7 @@ impl Hurt for Live<'_> {
         self.progress.step("cutting the standbys off");
         for standby in self.others() {
             self.events.now(Mark::CutBegun, Some(&standby), "");
+            self.keep_last_words();
             let cut = self.lab.backend.cut(&standby)?;
             self.wait_cut(&standby, cut)?;
             self.events.now(Mark::Cut, Some(&standby), "it receives no more WAL");
@@ -45,13 +46,16 @@ impl Hurt for Live<'_> {
         self.wait_still_fit(&node)?;
         program::stop::check()?; // the last moment at which a signal finds the cluster whole
         self.progress.step(format!("{} {node}", injection.doing));
+        self.keep_last_words_of(&format!("{} {node}", injection.doing));
         let (clock, mut t0_us) = (self.run.clock, None);
         let fired = (injection.act)(self.lab.backend.as_ref(), &node, &mut || t0_us = Some(clock.now_us()));
         if let Some(at_us) = t0_us {
             self.events.at(at_us, Mark::T0, Some(&node), injection.fault.as_str());
         }
+        self.keep_last_words();
         fired?;
         self.events.now(Mark::FaultProven, Some(&node), injection.proof);
+        self.keep_last_words();
         self.sessions.remove(&node);
         Ok(())
     }
@@ -63,8 +67,9 @@ impl Hurt for Live<'_> {
         let loaded = self.load_for(Duration::from_micros(end_us.saturating_sub(self.run.clock.now_us())));
         // Before it: what is acknowledged from here on may be a new ack.
         let at_us = self.run.clock.now_us();
-        self.lab.backend.thaw(&node).with_context(|| format!("{node} is still frozen"))?;
+        self.lab.backend.thaw(&node).with_context(|| format!("{node} was not seen to go on"))?;
         self.events.at(at_us, Mark::Thawed, Some(&node), "");
+        self.keep_last_words();
         self.count_anew();
         loaded
     }
@@ -72,8 +77,10 @@ impl Hurt for Live<'_> {
     fn fence(&mut self, injection: &Injection) -> Result<()> {
         let (Some(fence), node) = (injection.fence, self.old_primary.clone()) else { return Ok(()) };
         self.progress.step(format!("fencing {node}"));
-        fence(self.lab.backend.as_ref(), &node).context("the old primary may still serve whoever talks to it")?;
+        fence(self.lab.backend.as_ref(), &node)
+            .with_context(|| format!("{node} was not seen to be ended, and may still serve whoever talks to it"))?;
         self.events.now(Mark::Fenced, Some(&node), "it was ended before it could go on");
+        self.keep_last_words();
         Ok(())
     }
 }

@@ -176,6 +176,9 @@ impl Live<'_> {
 
     /// Whether the lab is as it was before: nobody was hurt, or whoever was is a standby now, or goes on.
     pub(crate) fn is_whole(&self) -> bool {
+        if self.events.has(Mark::FloorKilled) {
+            return self.events.has(Mark::FloorDone);
+        }
         match self.events.has(Mark::T0) {
             true => self.events.has(Mark::Rejoined) || self.events.has(Mark::Thawed),
             false => !self.events.has(Mark::CutBegun),
@@ -185,16 +188,50 @@ impl Live<'_> {
     /// What state the drill leaves, and what to type next.
     pub(crate) fn left_behind(&self) -> String {
         let (old, name) = (&self.old_primary, self.cluster.file.as_ref().map_or("", |file| file.name.as_str()));
-        let done = self.asked.injection.done;
+        let fenced = if self.events.has(Mark::Fenced) { " and then ended" } else { "" };
+        let done = format!("{}{fenced}", self.asked.injection.done);
         let state = match (self.events.has(Mark::T0), &self.new_primary) {
+            (true, _) if !self.events.has(Mark::FaultProven) => {
+                format!("{} {old} had begun, and it was not seen to be done", self.asked.injection.doing)
+            }
+            (true, Some(new)) if self.events.has(Mark::FloorKilled) => {
+                format!("after the drill {new} was killed for the raw floor, and {old} was to take over")
+            }
             (true, Some(new)) => format!("{old} {done} and {new} was to take over"),
             (true, None) if self.events.has(Mark::Thawed) => format!("{old} {done} and goes on"),
             (true, None) => format!("{old} {done} and nobody was promoted"),
             (false, _) if self.events.has(Mark::CutBegun) => "the standbys were cut off".to_owned(),
-            (false, _) => return format!("nothing was done to lab {name} yet"),
+            (false, _) => return self.not_touched(name),
         };
+        self.mended_by_setup(&state)
+    }
+
+    fn mended_by_setup(&self, state: &str) -> String {
+        let name = self.cluster.file.as_ref().map_or("", |file| file.name.as_str());
         format!(
             "lab {name} is left as it is: {state}; `setup --name {name}` mends it, `setup --name {name} --down` removes it"
         )
+    }
+
+    /// What a second signal will say, which ends the drill at once.
+    pub(crate) fn keep_last_words(&self) {
+        program::stop::set_last_words((!self.is_whole()).then(|| self.left_behind()));
+    }
+
+    /// The same while something is being done, of which nobody knows yet how far it came.
+    pub(super) fn keep_last_words_of(&self, doing: &str) {
+        program::stop::set_last_words(Some(self.mended_by_setup(&format!("{doing} had begun"))));
+    }
+
+    /// Before the fault of a takeover.
+    fn not_touched(&self, name: &str) -> String {
+        match self.events.step() {
+            Some(step) if step > 1 => format!(
+                "nothing was done to lab {name} since takeover {} was over: {} is the primary, and its standbys stream",
+                step - 1,
+                self.old_primary
+            ),
+            _ => format!("nothing was done to lab {name} yet"),
+        }
     }
 }

@@ -53,6 +53,7 @@ impl Manager for Live<'_> {
         let (has, chosen) = best.context("there is no standby to promote")?;
         self.put_lsn(Mark::Chosen, &chosen, has, &format!("it has WAL up to {has}"));
         self.new_primary = Some(chosen);
+        self.keep_last_words();
         Ok(())
     }
 
@@ -121,6 +122,7 @@ impl Manager for Live<'_> {
                     detail += &format!(": {because}");
                 }
                 self.put_rejoin(Mark::Rejoined, how.word(), &detail);
+                self.keep_last_words();
             }
             Err(error) => {
                 program::stop::check()?;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::thread;
 
 use lab::conf::SyncMode;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::held::check_held;
 use crate::independent::number;
@@ -125,6 +126,25 @@ fn a_primary_that_stalls_is_out_for_as_long_as_it_was_frozen_and_loses_nothing()
         lab.check_redundant(&old);
         done.check_nothing_runs(&lab);
     }
+}
+
+/// Somebody else has frozen the postmaster, while its sessions go on: it cannot be shut down, and nobody says that it was.
+#[test]
+fn a_fault_that_did_not_come_about_is_not_said_to_have() {
+    let lab = Lab::new(1, SyncMode::Async);
+    let old = lab.primary();
+    let mut drill = lab.start(&["--fault", "stop"]);
+    drill.wait_for("steady");
+    let pid = std::fs::read_to_string(lab.dir.join(&old).join("data/postmaster.pid")).unwrap();
+    let postmaster = Pid::from_raw(pid.lines().next().unwrap().parse().unwrap()).unwrap();
+    kill_process(postmaster, Signal::STOP).unwrap();
+    let done = drill.end();
+    kill_process(postmaster, Signal::CONT).unwrap();
+    assert_eq!((done.code, done.row()["verdict"].as_str()), (Some(2), "unknown"), "{}", done.stderr);
+    assert!(done.stderr.contains("is frozen: it would not shut down"), "{}", done.stderr);
+    let said = format!("shutting down {old} had begun, and it was not seen to be done");
+    assert!(done.stderr.contains(&said) && !done.stderr.contains("was shut down"), "{}", done.stderr);
+    assert_eq!(lab.primary(), old);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::support::{Done, Drill, LOOK, Lab, programs_of, states_below};
 const LOAD_ENDS: Duration = Duration::from_secs(12);
 
 /// Interrupts a drill and waits for its end, and for that of what it started.
-fn interrupt(drill: Drill<'_>, signal: Signal) -> Done {
+pub(crate) fn interrupt(drill: Drill<'_>, signal: Signal) -> Done {
     drill.signal(signal);
     let done = drill.end();
     let ended = until("the programs of the run to end", LOAD_ENDS, LOOK, || {
@@ -166,5 +166,59 @@ fn interrupted_by_the_keyboard_it_leaves_the_lab_as_it_was() {
     assert_eq!((done.code, done.signal), (Some(130), None), "{}", done.stderr);
     assert!(check_files(&done).complete, "children are ended, rows are kept");
     done.check_nothing_runs(&lab);
+    check_whole(&lab, &primary);
+}
+
+#[test]
+fn interrupted_before_a_later_fault_it_says_what_was_done_and_that_all_is_well() {
+    let lab = Lab::new(1, SyncMode::On);
+    let second = lab.names().into_iter().find(|name| *name != lab.primary()).unwrap();
+    let mut drill = lab.start(&["--before", "2s", "--rounds", "2"]);
+    drill.wait_for("sync_restored");
+    let begun = until("the second step", LOAD_ENDS, LOOK, || {
+        let begun = Events::read(&drill.out.join("events.csv")).all("step_begun").len();
+        Ok(if begun == 2 { Look::Done(()) } else { Look::NotYet(format!("{begun} have begun")) })
+    });
+    begun.unwrap();
+    let done = interrupt(drill, Signal::INT);
+    assert_eq!(done.code, Some(130), "{}", done.stderr);
+    let said = format!("since takeover 1 was over: {second} is the primary");
+    assert!(done.stderr.contains(&said), "{}", done.stderr);
+    check_whole(&lab, &second);
+}
+
+/// The floor is a second takeover: what is left of it is said as it is of the drill itself.
+#[test]
+fn interrupted_while_the_raw_floor_is_measured_it_says_who_is_down() {
+    let lab = Lab::new(1, SyncMode::On);
+    let (first, second) = (lab.primary(), lab.names().into_iter().find(|name| *name != lab.primary()).unwrap());
+    let mut drill = lab.start(&["--before", "1s", "--floor"]);
+    drill.wait_for("floor_killed");
+    let done = interrupt(drill, Signal::INT);
+    assert_eq!(done.code, Some(130), "{}", done.stderr);
+    let said = format!("{second} was killed for the raw floor, and {first} was to take over");
+    assert!(done.stderr.contains(&said) && done.stderr.contains("mends it"), "{}", done.stderr);
+    set_up_again(&lab);
+    done.wait_no_backends(&lab);
+    assert_eq!(lab.primaries().len(), 1);
+}
+
+/// It ends at once then, and whoever was impatient is told what that leaves.
+#[test]
+fn interrupted_twice_it_still_says_what_it_leaves() {
+    let lab = Lab::new(1, SyncMode::On);
+    let primary = lab.primary();
+    let mut drill = lab.start(&["--before", "1s", "--decide", "60s"]);
+    drill.wait_for("fault_proven");
+    // Both are there when it looks: else it might have ended of the first one.
+    for signal in [Signal::STOP, Signal::INT, Signal::TERM] {
+        drill.signal(signal);
+    }
+    let done = interrupt(drill, Signal::CONT);
+    assert!(matches!(done.code, Some(130 | 143)), "{:?}", done.code);
+    let said = format!("{primary} was killed and nobody was promoted");
+    assert!(done.stderr.contains(&said) && done.stderr.contains("mends it"), "{}", done.stderr);
+    set_up_again(&lab);
+    done.wait_no_backends(&lab);
     check_whole(&lab, &primary);
 }

@@ -32,7 +32,9 @@ pub(crate) fn judged_again(out: &Path, code: Option<i32>) {
     let (of_evidence, beside) = then.split_at(judged.reasons.len().min(then.len()));
     assert_eq!(of_evidence, judged.reasons);
     assert!(beside.iter().all(|why| why.contains("fates.csv")), "{beside:?}");
-    assert_eq!(code, Some(i32::from(judged.verdict.exit_code())), "{:?}", judged.reasons);
+    // Interrupted after the load had ended (the raw floor is measured then), it was judged all the same.
+    let interrupted = matches!(code, Some(130 | 143));
+    assert!(interrupted || code == Some(i32::from(judged.verdict.exit_code())), "{code:?}: {:?}", judged.reasons);
     without_an_ack_nothing_is_said(out);
 }
 

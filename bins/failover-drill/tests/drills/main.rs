@@ -11,6 +11,7 @@ mod another_user;
 mod blind;
 mod compose;
 mod faults;
+mod frozen_containers;
 mod held;
 mod independent;
 mod interrupted;

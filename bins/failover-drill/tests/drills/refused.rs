@@ -24,6 +24,10 @@ fn what_must_not_begin_touches_nothing() {
         assert!(dry.stderr.contains(words), "{words:?}: {}", dry.stderr);
     }
     assert_eq!((dry.code, dry.out.exists()), (Some(0), false), "the drill could begin: {}", dry.stderr);
+    let dry = lab.drill(&["--dry-run", "--fault", "freeze", "--rounds", "3"]);
+    for words in ["SIGSTOP all processes of node1", "kill node1; bring node1 back", "all of this 3 times"] {
+        assert!(dry.stderr.contains(words), "{words:?}: {}", dry.stderr);
+    }
     let strange = tempfile::tempdir().unwrap();
     std::fs::write(strange.path().join("thesis.tex"), "somebody's").unwrap();
     for more in [&[][..], &["--dry-run"]] {

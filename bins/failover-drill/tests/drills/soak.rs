@@ -76,6 +76,42 @@ fn three_takeovers_back_and_forth_in_one_run() {
     lab.check_redundant(second);
 }
 
+/// Slower than a look at the cluster takes: no ack falls between that and the fault, in no round.
+#[test]
+fn each_takeover_under_a_slow_load_has_an_outage_of_its_own() {
+    let lab = Lab::new(1, SyncMode::On);
+    let done = lab.drill(&["--rounds", "2", "--rate", "5", "--clients", "2", "--before", "2s", "--after", "1s"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let (drills, ledger, events) = (rows_of(&done.stdout), done.ledger(), done.events());
+    assert_eq!(drills.len(), 2);
+    let t0s: Vec<u64> = events.all("t0").iter().map(|row| number(row, "at_us").unwrap()).collect();
+    for (index, row) in drills.iter().enumerate() {
+        // By hand, from the acks of the whole run.
+        let (old, end) = (index as u64 + 1, t0s.get(index + 1).copied().unwrap_or(u64::MAX));
+        let acks = || ledger.acks.iter().filter(|ack| ack.at_us < end);
+        let new = acks().filter(|ack| ack.timeline > old).map(|ack| ack.at_us).min().unwrap();
+        let last = acks().filter(|ack| ack.timeline <= old && ack.at_us < new).map(|ack| ack.at_us).max().unwrap();
+        assert_eq!((number(row, "outage_us"), row["outage_kind"].as_str()), (Some(new - last), "exact"), "{row:?}");
+        // Ten writes were due before each fault.
+        let gap = number(row, "longest_gap_before_us").unwrap();
+        assert!((150_000..600_000).contains(&gap), "an ack every 200 ms: {gap}");
+        assert_eq!((number(row, "stranded"), row["verdict"].as_str()), (Some(0), "held"), "{row:?}");
+    }
+}
+
+/// With next to no load before a fault, it waits for an ack of its own.
+#[test]
+fn each_takeover_waits_for_an_ack_of_its_own_before_its_fault() {
+    let lab = Lab::new(1, SyncMode::On);
+    let done = lab.drill(&["--rounds", "2", "--rate", "5", "--clients", "2", "--before", "1ms", "--after", "1ms"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let (events, ledger) = (done.events(), done.ledger());
+    let at = |mark: &str| number(events.all(mark)[1], "at_us").unwrap();
+    let (begun, t0) = (at("step_begun"), at("t0"));
+    assert!(ledger.acks.iter().any(|ack| (begun..t0).contains(&ack.at_us)), "none from {begun} to {t0}");
+    assert!(rows_of(&done.stdout).iter().all(|row| row["outage_kind"] == "exact" && row["verdict"] == "held"));
+}
+
 #[test]
 fn twenty_drills_in_a_row() {
     soak(&Lab::new(1, SyncMode::On), 20, 8);

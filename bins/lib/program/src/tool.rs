@@ -70,7 +70,11 @@ impl std::error::Error for TimedOut {}
 /// As [`output`], or if it fails; the error shows the end of its stderr.
 pub fn run(command: Command, deadline: Duration) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let Output { stdout, stderr, status } = output(command, deadline)?;
+    said(&name, output(command, deadline)?)
+}
+
+/// The stdout of a tool that did not fail.
+fn said(name: &str, Output { stdout, stderr, status }: Output) -> Result<String> {
     if !status.success() {
         bail!("{name} failed ({status}): {}", foreign::quoted(tail(if stderr.is_empty() { &stdout } else { &stderr })));
     }
@@ -93,6 +97,26 @@ pub fn output(mut command: Command, deadline: Duration) -> Result<Output> {
 /// # Errors
 /// As [`output`].
 pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration) -> Result<Output> {
+    output_pausing(command, stdin, deadline, stop::pause)
+}
+
+/// As [`run`], and no signal ends it before its deadline: for what takes back a deed, which a signal asks for the more.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in_any_case(mut command: Command, deadline: Duration) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    said(&name, output_pausing(&mut command, Stdio::null(), deadline, pause_in_any_case)?)
+}
+
+fn pause_in_any_case(time: Duration) -> Result<()> {
+    std::thread::sleep(time);
+    Ok(())
+}
+
+type Pause = fn(Duration) -> Result<()>;
+
+fn output_pausing(command: &mut Command, stdin: Stdio, deadline: Duration, pause: Pause) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     if command.get_program() != SETSID {
@@ -101,7 +125,7 @@ pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration
     let mut child = command.spawn().with_context(|| format!("cannot run {name}"))?;
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
-    let status = wait(&mut child, deadline);
+    let status = wait_pausing(&mut child, deadline, pause);
     if !matches!(status, Ok(Some(_))) {
         end(&mut child);
     }
@@ -136,6 +160,18 @@ fn end(child: &mut Child) {
 /// # Errors
 /// [`stop::Interrupted`], or what the system says.
 pub fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>> {
+    wait_pausing(child, deadline, stop::pause)
+}
+
+/// As [`wait`], also after a signal.
+///
+/// # Errors
+/// What the system says.
+pub fn wait_in_any_case(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>> {
+    wait_pausing(child, deadline, pause_in_any_case)
+}
+
+fn wait_pausing(child: &mut Child, deadline: Duration, pause: Pause) -> Result<Option<ExitStatus>> {
     let end = Instant::now() + deadline;
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for a child")? {
@@ -144,7 +180,7 @@ pub fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>>
         if Instant::now() >= end {
             return Ok(None);
         }
-        stop::pause(POLL_EVERY)?;
+        pause(POLL_EVERY)?;
     }
 }
 

@@ -120,7 +120,8 @@ pub fn marks(load: &Stretch, seen: Seen) -> Marks {
     Marks {
         t0_us: seen.t0_us,
         old_timeline: old,
-        t1_us: acks.iter().filter(before_t4).map(|ack| ack.at_us).max(),
+        // Without an ack before the fault nobody knows which are old.
+        t1_us: old.and_then(|_| acks.iter().filter(before_t4).map(|ack| ack.at_us).max()),
         t2_us: load.failures.iter().map(|failure| failure.at_us).filter(|at| *at >= t0_us).min(),
         t3_us,
         t4_us,

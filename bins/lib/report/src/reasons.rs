@@ -10,6 +10,7 @@ use crate::ledger::{Key, Ledger};
 use crate::show::us;
 use crate::takeovers::Takeover;
 use crate::verdict::Verdict::{self, Broken, Unknown};
+use crate::words::Fault;
 
 /// A client reads an ack within this time, in microseconds, or it was held up itself.
 const READ_LATE_US: u64 = 50_000;
@@ -51,7 +52,8 @@ pub fn reasons(evidence: &Evidence, takeovers: &[Takeover], fates: Option<&Fates
         say(Some(takeover.step), Broken, failed.then(|| "the old primary could not rejoin".to_owned()));
         say(Some(takeover.step), Broken, lost_when_nothing_may_be(evidence, takeover, fates));
         for standby in &takeover.not_streaming {
-            let why = format!("{standby} does not stream from the new primary on its timeline");
+            let which = if takeover.fault.has_takeover() { "the new primary on its timeline" } else { "the primary" };
+            let why = format!("{standby} does not stream from {which}");
             say(Some(takeover.step), Broken, Some(why));
         }
     }
@@ -111,9 +113,10 @@ fn lost_when_nothing_may_be(evidence: &Evidence, takeover: &Takeover, fates: Opt
     Some(format!("{count} acknowledged writes are lost, and {who} loses none, whatever --max-lost says"))
 }
 
-/// Without a fault, a promotion or a load that lived, a missing ack says nothing about the cluster.
+/// Without a fault, a promotion, an ack before it or a load that lived, a missing ack says nothing about the cluster.
 fn never_acked_again(takeover: &Takeover) -> Option<String> {
-    let should = takeover.answered() && takeover.fault_proven_us.is_some();
+    let known = takeover.fault_proven_us.is_some() && takeover.marks.old_timeline.is_some();
+    let should = takeover.answered() && known;
     let where_to = match takeover.fault.has_takeover() {
         true => "on the new timeline by the deadline",
         false => "after the primary went on",
@@ -128,7 +131,9 @@ fn read_late(ledger: &Ledger, takeover: &Takeover) -> Option<String> {
     let moments = takeover.moments.start..takeover.thawed_us.unwrap_or(takeover.moments.end);
     let acks = ledger.acks.iter().filter(|ack| ack.timeline <= old && moments.contains(&ack.at_us));
     let late_us = acks.map(|ack| ack.at_us).max()?.saturating_sub(proven_us);
-    let why = "the load itself was held up: it read an acknowledgement of the old primary";
+    // Who is only frozen may be let go on by anybody.
+    let or = if takeover.fault == Fault::Freeze { ", or somebody let the old primary go on" } else { "" };
+    let why = format!("the load itself was held up{or}: it read an acknowledgement of the old primary");
     let (late, left_it) = (us(late_us), takeover.fault.left_it());
     (late_us > READ_LATE_US)
         .then(|| format!("{why} {late} after that one was {left_it}, and the outage is longer than it says"))
@@ -142,7 +147,7 @@ mod tests {
     use crate::judge::judge;
     use crate::ledger::Outcome;
     use crate::reads::ReadRow;
-    use crate::words::{Fault, Rejoin, SyncMode};
+    use crate::words::{Rejoin, SyncMode};
 
     fn after(change: impl FnOnce(&mut Evidence)) -> (Verdict, Vec<String>) {
         let mut evidence = Files::of_a_drill_that_held().read().unwrap();
@@ -265,6 +270,18 @@ mod tests {
         assert_eq!(after(cut(SyncMode::Async, 450_000, 460_000)).0, Verdict::Held);
     }
 
+    /// Which acks are new is not known then, and whoever acknowledges now did perhaps so all the time.
+    #[test]
+    fn without_an_ack_before_the_fault_nothing_is_said_of_those_after_it() {
+        let (verdict, reasons) = after(|e| e.ledger.acks.retain(|ack| ack.at_us > 500_000));
+        assert_eq!((verdict, reasons.len()), (Unknown, 1), "{reasons:?}");
+        assert!(reasons[0].contains("nothing was acknowledged before the fault"), "{reasons:?}");
+        let mut evidence = Files::of_a_drill_that_held().read().unwrap();
+        evidence.ledger.acks.retain(|ack| ack.at_us > 500_000);
+        let row = judge(&evidence).unwrap().rows.remove(0);
+        assert_eq!((row.outage_us, row.outage_kind, row.outage_before_us), (None, None, None));
+    }
+
     #[test]
     fn a_load_that_was_held_up_itself_knows_no_outage() {
         let read_at = |at_us: u64| {
@@ -274,6 +291,14 @@ mod tests {
             }
         };
         assert_eq!(after(read_at(555_000)).0, Verdict::Held);
+        let went_on = |fault| {
+            let (_, reasons) = after(|e| {
+                read_at(555_001)(e);
+                of(e, Mark::StepBegun).fault = Some(fault);
+            });
+            reasons[0].contains("or somebody let the old primary go on")
+        };
+        assert_eq!((went_on(Fault::Freeze), went_on(Fault::Kill)), (true, false));
         is(Unknown, "held up", read_at(555_001));
     }
 
@@ -325,6 +350,10 @@ mod tests {
     #[test]
     fn where_nobody_is_to_take_over_the_primary_has_to_go_on() {
         assert_eq!(after(stalled), (Verdict::Held, vec![]));
+        is(Broken, "node3 does not stream from the primary", |e| {
+            stalled(e);
+            add(e, Mark::Defect).rejoin = None;
+        });
         is(Unknown, "was not let go on", |e| {
             stalled(e);
             without(Mark::Thawed)(e);

@@ -11,17 +11,19 @@ use crate::words::{OutageKind, Rejoin};
 /// How many lost writes are named; the rest is in `fates.csv`.
 const NAMED: usize = 5;
 
-/// A drill that was judged: each of its takeovers.
+/// A drill that was judged: each of its takeovers, and what is said of the whole run once, below them all.
 #[must_use]
 pub fn drills(judged: &Judged) -> String {
-    // What is said of the whole run is said once, below its last takeover.
-    let Some((last, others)) = judged.rows.split_last() else { return String::new() };
-    let mut drills: Vec<String> = others.iter().map(|row| drill(row, &[], &[])).collect();
-    drills.push(drill(last, &judged.fates, &judged.reasons));
-    if !others.is_empty() {
-        drills.push(format!("run       {} over {} takeovers", judged.verdict, judged.rows.len()));
+    if let [only] = &judged.rows[..] {
+        return drill(only, &judged.fates, &judged.reasons);
     }
-    drills.join("\n")
+    let mut said: Vec<String> = judged.rows.iter().map(|row| drill(row, &[], &[])).collect();
+    if !said.is_empty() {
+        said.push(format!("run       {} over {} takeovers", judged.verdict, judged.rows.len()));
+        said.extend(lost_by_name(&judged.fates));
+    }
+    said.extend(judged.reasons.iter().map(|reason| reason_line(reason)));
+    said.join("\n")
 }
 
 /// A drill: outage, writes, loss, rejoin, verdict and its reasons.
@@ -51,8 +53,12 @@ pub fn drill(row: &DrillRow, fates: &[FateRow], reasons: &[String]) -> String {
         });
     }
     lines.push(format!("verdict   {}", row.verdict));
-    lines.extend(reasons.iter().map(|reason| format!("          {reason}")));
+    lines.extend(reasons.iter().map(|reason| reason_line(reason)));
     lines.join("\n")
+}
+
+fn reason_line(reason: &str) -> String {
+    format!("          {reason}")
 }
 
 /// A text that is there, between two others; nothing if it is empty.
@@ -215,6 +221,32 @@ fn seen(time: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Below the last takeover they would pass for its own.
+    #[test]
+    fn what_was_lost_in_a_run_of_several_takeovers_is_named_below_the_run() {
+        let mut evidence = crate::evidence::tests::Files::of_a_drill_that_held().read().unwrap();
+        let (done, read) = (crate::event::Mark::FinalReadDone, evidence.reads.last_mut().unwrap());
+        read.last_seq = 98;
+        evidence.events.iter_mut().filter(|event| event.mark == done).for_each(|event| event.count = Some(98));
+        let mut judged = crate::judge::judge(&evidence).unwrap();
+        let one = drills(&judged);
+        assert!(one.contains("lost (worker/seq): 0/99") && one.contains("1 acknowledged writes are lost"), "{one}");
+        judged.rows.push(judged.rows[0].clone());
+        let two = drills(&judged);
+        let (takeovers, run) = two.split_once("\nrun       broken over 2 takeovers\n").unwrap();
+        assert!(run.contains("lost (worker/seq): 0/99") && run.contains("1 acknowledged writes are lost"), "{two}");
+        assert!(!takeovers.contains("worker/seq") && !takeovers.contains("are lost"), "{two}");
+    }
+
+    /// What was refused or could not begin has no row, and its reasons are said all the same.
+    #[test]
+    fn reasons_without_a_takeover_are_said() {
+        let mut evidence = crate::evidence::tests::Files::of_a_drill_that_held().read().unwrap();
+        evidence.events.retain(|event| event.mark != crate::event::Mark::StepBegun);
+        let said = drills(&crate::judge::judge(&evidence).unwrap());
+        assert!(said.contains("no step of the drill had begun"), "{said:?}");
+    }
 
     #[test]
     fn a_gap_after_the_takeover_is_told_if_it_is_longer_than_the_outage() {

@@ -51,8 +51,9 @@ pub struct Takeover {
     pub moments: Range<u64>,
     /// The last moment of that in the ledger.
     pub last_us: u64,
-    /// The timelines whose writes this takeover puts to the test.
+    /// The timelines whose writes this takeover puts to the test, and when the outcome of these became known.
     timelines: Range<u32>,
+    known: Range<u64>,
 }
 
 impl Takeover {
@@ -63,10 +64,12 @@ impl Takeover {
     }
 
     /// Whether this is the takeover that could lose a write: the one that ended its timeline. What is newer than the last
-    /// takeover, or not known, belongs to the last.
+    /// takeover, or not known, belongs to the last; or of several faults in a row after which nobody took over, to the one in
+    /// whose part of the run its outcome became known.
     #[must_use]
     pub fn tests(&self, write: Option<&Write>) -> bool {
-        self.timelines.contains(&write.and_then(|write| write.timeline).unwrap_or(u32::MAX - 1))
+        let timeline = write.and_then(|write| write.timeline).unwrap_or(u32::MAX - 1);
+        self.timelines.contains(&timeline) && self.known.contains(&write.map_or(u64::MAX - 1, |write| write.at_us))
     }
 }
 
@@ -83,14 +86,31 @@ pub fn takeovers(ledger: &Ledger, events: &[EventRow]) -> Result<Vec<Takeover>> 
         let from_us = if step == 1 { 0 } else { begins.at_us };
         let to_us = begun.get(index + 1).map_or(u64::MAX, |next| next.at_us);
         let own = Own(events.iter().filter(|event| event.step == Some(step)).collect());
-        let mut takeover = own.takeover(step, begins, ledger, from_us..to_us)?;
-        let older = takeovers.last().map_or(0, |last: &Takeover| last.timelines.end);
-        let is_last = index + 1 == begun.len();
-        let end = if is_last { u32::MAX } else { takeover.marks.old_timeline.map_or(older, |old| old + 1) };
-        takeover.timelines = older..end.max(older);
-        takeovers.push(takeover);
+        takeovers.push(own.takeover(step, begins, ledger, from_us..to_us)?);
     }
+    divide_writes(&mut takeovers);
     Ok(takeovers)
+}
+
+/// Says of each takeover which writes it puts to the test.
+fn divide_writes(takeovers: &mut [Takeover]) {
+    let count = takeovers.len();
+    let ended = takeovers.iter().rposition(|takeover| takeover.fault.has_takeover()).map_or(0, |last| last + 1);
+    // From this one on they share what is left: the last one, or those at the end after which nobody took over.
+    let rest = ended.min(count.saturating_sub(1));
+    let mut older = 0;
+    for (index, takeover) in takeovers.iter_mut().enumerate() {
+        if index >= rest {
+            let from_us = if index == rest { 0 } else { takeover.moments.start };
+            let to_us = if index + 1 == count { u64::MAX } else { takeover.moments.end };
+            (takeover.timelines, takeover.known) = (older..u32::MAX, from_us..to_us);
+        } else {
+            let end =
+                takeover.marks.old_timeline.filter(|_| takeover.fault.has_takeover()).map_or(older, |old| old + 1);
+            (takeover.timelines, takeover.known) = (older..end.max(older), 0..u64::MAX);
+            older = takeover.timelines.end;
+        }
+    }
 }
 
 /// The events of one step.
@@ -148,6 +168,7 @@ impl Own<'_> {
             last_us: load.last_us,
             moments,
             timelines: 0..0,
+            known: 0..0,
         })
     }
 }
@@ -217,6 +238,32 @@ mod tests {
         }
         let unsent: Vec<u32> = takeovers.iter().filter(|t| t.tests(None)).map(|t| t.step).collect();
         assert_eq!(unsent, [3]);
+    }
+
+    /// Nobody took over, so all writes are of one timeline: each counts where it became known, as its outcome does.
+    #[test]
+    fn after_stalls_each_write_counts_in_the_step_in_which_it_became_known() {
+        let (mut ledger, mut events) = three();
+        ledger.writes.values_mut().for_each(|write| write.timeline = Some(1));
+        events.iter_mut().for_each(|event| event.fault = event.fault.and(Some(Fault::Stall)));
+        let takeovers = takeovers(&ledger, &events).unwrap();
+        for write in ledger.writes.values() {
+            let of: Vec<u32> = takeovers.iter().filter(|t| t.tests(Some(write))).map(|t| t.step).collect();
+            let within = takeovers.iter().find(|t| t.moments.contains(&write.at_us)).unwrap();
+            assert_eq!(of, [within.step]);
+        }
+        assert!(takeovers[2].tests(None) && !takeovers[0].tests(None));
+    }
+
+    /// What a takeover ended, it puts to the test, whoever stalled before.
+    #[test]
+    fn a_stall_before_a_takeover_puts_nothing_to_the_test() {
+        let (ledger, mut events) = three();
+        events[0].fault = Some(Fault::Stall);
+        let of_first = ledger.writes.values().next().unwrap();
+        let takeovers = takeovers(&ledger, &events).unwrap();
+        let of: Vec<u32> = takeovers.iter().filter(|t| t.tests(Some(of_first))).map(|t| t.step).collect();
+        assert_eq!(of, [2]);
     }
 
     #[test]

@@ -18,8 +18,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// Time for one order to the engine: milliseconds, and seconds where a disk is slow.
 pub(super) const ORDER_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Time for the engine to remove a container on the way out, and how often that is looked at.
-const REMOVE_DEADLINE: Duration = Duration::from_secs(10);
+/// Time for the engine to carry out an order on the way out, and how often one is looked at that nobody waits for.
+const LAST_DEADLINE: Duration = Duration::from_secs(10);
 const REMOVE_LOOK: Duration = Duration::from_millis(10);
 
 /// Time for an image to come over the network.
@@ -59,12 +59,12 @@ pub struct Order {
 }
 
 impl Order {
-    /// Waits until the engine has carried it out.
+    /// Waits until the engine has carried it out, also after a signal: what was begun is not left half done.
     ///
     /// # Errors
     /// If it has not in time, or refuses.
     pub fn finish(mut self) -> Result<()> {
-        let ended = tool::wait(&mut self.child, ORDER_DEADLINE)?;
+        let ended = tool::wait_in_any_case(&mut self.child, ORDER_DEADLINE)?;
         let ended = ended.with_context(|| format!("docker {} took longer than {ORDER_DEADLINE:?}", self.name))?;
         ensure!(ended.success(), "docker {} failed ({ended})", self.name);
         Ok(())
@@ -119,6 +119,15 @@ impl Engine {
         tool::run(self.docker(args)?, ORDER_DEADLINE).with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
     }
 
+    /// As [`Engine::order`], also after a signal: for what must not be left as it is, such as a container that is paused.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(super) fn order_in_any_case(&self, args: &[&str]) -> Result<String> {
+        tool::run_in_any_case(self.docker(args)?, LAST_DEADLINE)
+            .with_context(|| format!("docker {}", args.first().unwrap_or(&"")))
+    }
+
     /// Begins an order that somebody else can see the effect of before the engine says so.
     ///
     /// # Errors
@@ -162,7 +171,7 @@ impl Engine {
     /// Removes a container, also after a signal. Whatever goes wrong, `down` finds it by its label.
     pub fn remove_now(&self, name: &str) {
         let Ok(mut order) = self.begin(&["rm", "--force", "--volumes", name]) else { return };
-        let end = Instant::now() + REMOVE_DEADLINE;
+        let end = Instant::now() + LAST_DEADLINE;
         while matches!(order.child.try_wait(), Ok(None)) && Instant::now() < end {
             std::thread::sleep(REMOVE_LOOK); // not `stop::pause`: it is a signal that may have brought us here
         }

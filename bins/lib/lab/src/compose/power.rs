@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use cluster::wait::until_true;
 
 use super::{ComposeLab, LOOK, process};
@@ -50,7 +50,9 @@ impl Power for ComposeLab {
 
     fn kill(&self, node: &str, first_act: FirstAct<'_>) -> Result<()> {
         let id = self.container(node)?;
-        let said = self.engine.order(&["inspect", "--format", "{{.State.Running}} {{.State.Pid}}", &id])?;
+        // Also after a signal: a drill that is interrupted ends what it has frozen.
+        let asked = ["inspect", "--format", "{{.State.Running}} {{.State.Pid}}", &id];
+        let said = self.engine.order_in_any_case(&asked)?;
         let pid = said.strip_prefix("true ");
         let pid = pid.with_context(|| format!("node {node} does not run: there is nothing to kill"))?;
         let first = process::first_of_container(pid, &id)?;
@@ -71,17 +73,20 @@ impl Power for ComposeLab {
         let id = self.container(node)?;
         ensure!(self.runs(node)?, "node {node} does not run: there is nothing to freeze");
         first_act();
-        let paused = self.engine.order(&["pause", &id]);
-        if paused.is_err() || !self.is_paused(&id)? {
-            let _ = self.engine.order(&["unpause", &id]); // whatever was stopped goes on
-            return paused
-                .and_then(|_| bail!("the engine does not say that it is paused"))
-                .context(format!("node {node}"));
+        // A signal must not come between the order and the knowledge of what became of it.
+        let paused = self.engine.order_in_any_case(&["pause", &id]).and_then(|_| {
+            let paused = self.engine.order_in_any_case(&["inspect", "--format", "{{.State.Paused}}", &id])?;
+            ensure!(paused == "true", "the engine does not say that it is paused");
+            Ok(())
+        });
+        if paused.is_err() {
+            let _ = self.thaw(node); // whatever was stopped goes on
         }
-        Ok(())
+        paused.with_context(|| format!("node {node}"))
     }
 
     fn thaw(&self, node: &str) -> Result<()> {
-        self.engine.order(&["unpause", &self.container(node)?]).map(drop)
+        // Also after a signal: else a drill that is interrupted would leave it frozen.
+        self.engine.order_in_any_case(&["unpause", &self.container(node)?]).map(drop)
     }
 }

@@ -1,0 +1,91 @@
+//! Drills that are interrupted while a container is frozen: it is ended, or goes on, before the drill ends.
+
+use std::process::Command;
+use std::time::Duration;
+
+use cluster::wait::{Look, until};
+use lab::conf::SyncMode;
+use rustix::process::Signal;
+
+use crate::interrupted::interrupt;
+use crate::support::{LOOK, Lab, SOON};
+
+/// What the engine says of a node's container: `running`, `paused`, `exited`.
+fn state(lab: &Lab, node: &str) -> String {
+    let (dir, service) = (lab.dir.display(), format!("label=com.docker.compose.service={node}"));
+    let mut docker = Command::new("docker");
+    docker.args(["ps", "--all", "--format", "{{.State}}", "--filter", &service]);
+    let said = docker.args(["--filter", &format!("label=pg-understudy.dir={dir}")]).output().unwrap();
+    String::from_utf8(said.stdout).unwrap().trim().to_owned()
+}
+
+/// Interrupts a drill once `mark` is set, and returns what it said.
+fn interrupted_at(lab: &Lab, mark: &str, signal: Signal, more: &[&str]) -> String {
+    let node = lab.primary();
+    let mut drill = lab.start(&[&["--before", "1s", "--op-timeout", "500ms"], more].concat());
+    drill.wait_for(mark);
+    if mark == "fault_proven" {
+        assert_eq!(state(lab, &node), "paused");
+    }
+    let done = interrupt(drill, signal);
+    assert_eq!((done.code, done.signal), (Some(128 + signal.as_raw()), None), "{}", done.stderr);
+    done.stderr
+}
+
+/// The engine puts a killed container away a moment after its processes are gone.
+fn wait_ended(lab: &Lab, node: &str) {
+    let ended = until("the container to have ended", SOON, Duration::from_millis(50), || {
+        let state = state(lab, node);
+        Ok(if state == "exited" { Look::Done(()) } else { Look::NotYet(state) })
+    });
+    ended.unwrap();
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn interrupted_while_the_primary_is_frozen_the_container_is_ended() {
+    let lab = Lab::of_containers(1, SyncMode::On);
+    let primary = lab.primary();
+    // Nobody is promoted yet, so it stays the only primary.
+    let said = interrupted_at(&lab, "fault_proven", Signal::INT, &["--fault", "freeze", "--decide", "60s"]);
+    wait_ended(&lab, &primary);
+    assert!(said.contains("was frozen and then ended") && !said.contains("may still serve"), "{said}");
+}
+
+/// At once after the order to freeze: what the engine was still at is not left behind either.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn interrupted_while_it_is_being_frozen_the_container_does_not_stay_frozen() {
+    let lab = Lab::of_containers(1, SyncMode::Async);
+    let primary = lab.primary();
+    let mut drill = lab.start(&["--before", "1s", "--fault", "freeze", "--decide", "60s"]);
+    drill.wait_for("step_begun");
+    let paused = until("the container to be frozen", SOON, LOOK, || {
+        let state = state(&lab, &primary);
+        Ok(if state == "paused" { Look::Done(()) } else { Look::NotYet(state) })
+    });
+    paused.unwrap();
+    let done = interrupt(drill, Signal::TERM);
+    assert_eq!(done.code, Some(143), "{}", done.stderr);
+    wait_ended(&lab, &primary);
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn interrupted_while_the_primary_stalls_the_container_goes_on() {
+    let lab = Lab::of_containers(1, SyncMode::On);
+    let primary = lab.primary();
+    let said = interrupted_at(&lab, "fault_proven", Signal::TERM, &["--fault", "stall", "--stall", "60s"]);
+    assert_eq!(state(&lab, &primary), "running");
+    assert!(said.contains("was frozen and goes on"), "{said}");
+    // It is the same server, and its standby follows.
+    assert_eq!(lab.primary(), primary);
+    let streams = until("the standby to stream", SOON, LOOK, || {
+        let sql = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+        Ok(match lab.session(&primary).value::<i64>(sql, &[])? {
+            1 => Look::Done(()),
+            other => Look::NotYet(format!("{other} stream")),
+        })
+    });
+    streams.unwrap();
+}
