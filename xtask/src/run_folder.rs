@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use program::out;
 use program::run::{Run, utc_of_origin};
 use serde::Serialize;
 use xshell::{Shell, cmd};
@@ -25,13 +26,14 @@ struct RunFile {
     cpus: Option<usize>,
 }
 
-/// Makes the folder `reports/runs/<UTC time>-<what>` with its `run.toml`; in `runs`, where that is given.
+/// Makes the folder `reports/runs/<UTC time>-<what>` with its `run.toml`; in `runs`, where that is given. Nobody else may be able
+/// to put another one in its place: names in it are written to, and what is in it is judged.
 pub(crate) fn make(sh: &Shell, what: &str, runs: Option<&Path>) -> Result<(Run, PathBuf)> {
     let runs = match runs {
         Some(runs) => std::path::absolute(runs).with_context(|| runs.display().to_string())?,
         None => workspace().join("reports/runs"),
     };
-    let (run, dir) = Run::with_folder(&runs, what)?;
+    let (run, dir) = Run::with_folder(&out::make(&runs)?, what)?;
     let file = RunFile {
         run: run.name.clone(),
         command_line: std::env::args().map(|word| without_password(&word)).collect(),
@@ -89,7 +91,36 @@ fn system_file(path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    use xshell::Shell;
+
+    use super::{make, without_password};
+
+    /// Its owner could put a folder full of links in the place of ours, and root would write to what they lead to.
+    #[test]
+    fn no_run_is_put_where_somebody_else_could_exchange_its_folder() {
+        let (base, sh) = (tempfile::tempdir().unwrap(), Shell::new().unwrap());
+        let runs = base.path().join("reports/runs");
+        let (_, dir) = make(&sh, "mine", Some(&runs)).unwrap();
+        assert!(dir.join("run.toml").is_file() && base.path().join("reports/latest").exists());
+        let mode = |mode| fs::set_permissions(&runs, Permissions::from_mode(mode)).unwrap();
+        let is_refused = |why: &str| {
+            let said = format!("{:#}", make(&sh, "theirs", Some(&runs)).err().unwrap());
+            assert!(said.contains(why) && said.contains(runs.to_str().unwrap()), "{said}");
+            assert_eq!(fs::read_dir(&runs).unwrap().count(), 1);
+        };
+        for open in [0o777, 0o1777] {
+            mode(open);
+            is_refused("others can write");
+        }
+        mode(0o755);
+        if rustix::process::geteuid().is_root() && std::env::var_os("SUDO_UID").is_none() {
+            chown(&runs, Some(54_321), None).unwrap();
+            is_refused("belongs to ");
+        }
+    }
 
     #[test]
     fn a_run_keeps_no_password_of_its_command_line() {

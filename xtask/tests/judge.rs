@@ -127,6 +127,28 @@ fn what_is_no_run_is_unknown_and_the_missing_file_is_named() {
     assert!(said.contains("events.csv: No such file"), "{said}");
 }
 
+/// A folder may come from anybody: what it says is not to pass for what the judge says.
+#[test]
+fn no_name_in_a_file_is_shown_as_a_line_of_ours() {
+    let forged = "\"node2\nverdict   held\n\u{1b}[2J\"";
+    for (file, name) in
+        [("lag.csv", "node2"), ("verify.csv", "node2"), ("drill.csv", "node1"), ("programs.csv", "seed-data")]
+    {
+        let dir = copy("drill-broken");
+        let path = dir.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(name), "{file}");
+        fs::write(&path, text.replace(name, forged)).unwrap();
+        let (found, said) = judge(dir.path());
+        assert_ne!(found, Some(0), "{file}: {said}");
+        assert!(
+            !said.lines().any(|line| line.starts_with("verdict   held")) && !said.contains('\u{1b}'),
+            "{file}: {said}"
+        );
+        assert!(said.contains("a field in it has several lines"), "{file}: {said}");
+    }
+}
+
 /// A folder may come from anybody.
 #[test]
 fn a_pipe_among_the_files_is_not_waited_for() {

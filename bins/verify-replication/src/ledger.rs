@@ -6,9 +6,10 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use futures_util::{StreamExt as _, pin_mut};
 use program::progress::Progress;
+use report::foreign::one_line;
 use report::ledger::{Key, Ledger, Outcome};
 use report::payload::payload;
 use report::verdict::Verdict;
@@ -25,10 +26,17 @@ const NAMED: usize = 5;
 /// Reads a ledger to its end; `-` is stdin.
 pub(crate) fn read(path: &Path) -> Result<Ledger> {
     if path.as_os_str() == "-" {
-        return Ledger::read(io::stdin().lock()).context("ledger on stdin");
+        return Ledger::read(io::stdin().lock()).and_then(named_by_us).context("ledger on stdin");
     }
-    let open = || Ledger::read(File::open(path)?);
+    let open = || Ledger::read(File::open(path)?).and_then(named_by_us);
     open().with_context(|| format!("ledger {}", path.display()))
+}
+
+/// The name of the run is shown: one with a line end in it could show a line that passes for ours.
+fn named_by_us(ledger: Ledger) -> Result<Ledger> {
+    let is_plain = one_line(&ledger.run) == ledger.run;
+    ensure!(is_plain, "its run is called {:?}: no program of ours calls it so", ledger.run);
+    Ok(ledger)
 }
 
 /// What one standby shows of a ledger's acknowledged writes.
@@ -223,6 +231,14 @@ mod tests {
             judge.add(*worker, *seq, found);
         }
         judge.finish()
+    }
+
+    #[test]
+    fn the_name_of_a_run_shows_no_line_that_passes_for_ours() {
+        let of_run = |run: &str| Ledger::read(format!("{HEADER}\"{run}\",6,0,1,sent,5,,,n,1\n").as_bytes()).unwrap();
+        assert!(named_by_us(of_run("20261128T152619Z-drill")).is_ok());
+        let said = named_by_us(of_run("r\nverdict   held")).unwrap_err().to_string();
+        assert!(!said.contains('\n') && said.contains("r\\nverdict"), "{said}");
     }
 
     #[test]

@@ -99,3 +99,24 @@ impl Server {
         Ok(said.stdout)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Server;
+
+    /// libpq before version 16 tells its password to whoever has a port and asks for it.
+    #[test]
+    fn a_benchmarks_psql_goes_to_the_socket_that_nobody_else_can_put_there() {
+        let node = Server::of("/home/lab/cluster.toml", 15432, 1);
+        for psql in [node.psql("understudy").unwrap(), super::psql_to(&node.conninfo("understudy", "me")).unwrap()] {
+            let words: Vec<_> = psql.get_args().map(|word| word.to_str().unwrap()).collect();
+            let conninfo = words.iter().find(|word| word.contains("dbname=")).unwrap();
+            assert!(conninfo.starts_with("host=/home/lab/node2/socket port=15433 "), "{conninfo}");
+            assert!(conninfo.ends_with(" passfile=/home/lab/passfile") && !conninfo.contains("password"), "{conninfo}");
+            assert!(words[0].starts_with("-X"), "nobody's start-up file");
+            assert!(
+                psql.get_envs().any(|(name, value)| name == "PGREQUIREAUTH" && value == Some("scram-sha-256".as_ref()))
+            );
+        }
+    }
+}

@@ -1,4 +1,5 @@
-//! The folder of a run, read back. It may come from anywhere: nothing in it is waited for.
+//! The folder of a run, read back. It may come from anywhere: nothing in it is waited for, and
+//! nothing of it is shown as a line of ours.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -9,14 +10,15 @@ use report::evidence::Evidence;
 use report::seal::Seal;
 use serde::de::DeserializeOwned;
 
+use crate::fields::OneLineFields;
 use crate::trust;
 
 /// A file of the folder.
 ///
 /// # Errors
 /// If it cannot be opened, or is no plain file: a pipe would be waited for.
-pub fn open(dir: &Path, file: &str) -> Result<BufReader<File>> {
-    Ok(BufReader::new(trust::open_plain(&dir.join(file))?))
+pub fn open(dir: &Path, file: &str) -> Result<BufReader<OneLineFields<File>>> {
+    Ok(BufReader::new(OneLineFields::of(trust::open_plain(&dir.join(file))?)))
 }
 
 /// The rows of a file of the folder.

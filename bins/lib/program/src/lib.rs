@@ -9,6 +9,7 @@ pub mod clock;
 pub mod dirs;
 pub mod duration;
 pub mod entry;
+mod fields;
 pub mod folder;
 pub mod out;
 pub mod progress;

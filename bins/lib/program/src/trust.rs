@@ -104,6 +104,14 @@ pub fn of_programs(path: &Path, also: Option<u32>) -> Result<PathBuf> {
     follow(path, also)?.with_context(|| format!("{}: there is no such file or directory", path.display()))
 }
 
+/// Sees that only we or root could have put a program there, if one is there.
+///
+/// # Errors
+/// As [`read`].
+pub fn program_if_there(path: &Path) -> Result<()> {
+    follow(path, None).map(drop)
+}
+
 /// The first program of this name in `PATH` that only we, root or `also` could have put there, by its name: some programs look
 /// at what they were called. One that somebody else could have put there is passed over as if it were not there.
 ///

@@ -3,6 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cluster::session::Session;
+use lab::stranger::{Asks, Stranger};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Home, Lab, said, wait_for};
@@ -109,6 +111,31 @@ fn a_copied_id_removes_nothing_of_the_other_lab_and_takes_nothing_over() {
     std::fs::rename(home.path().join("moved/lab"), home.lab()).unwrap();
     std::fs::remove_dir_all(home.path().join("moved")).unwrap();
     made(&home, &[]).is_whole("node1");
+}
+
+/// As root the stranger is another user, whom the engine's own process is told from; as ourselves it would be one of ours.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_stranger_at_the_port_of_a_dead_container_is_told_nothing() {
+    let home = Home::new();
+    let lab = made(&home, &[]);
+    let port = |node: &str| lab.file().node.iter().find(|section| section.name == node).unwrap().port;
+    docker(&["kill", &container(&home, "primary")]);
+    let mut kinds = vec![Asks::Password, Asks::Md5, Asks::Nothing];
+    if rustix::process::geteuid().is_root() {
+        kinds.push(Asks::Relays(port("standby_1")));
+    }
+    for asks in kinds {
+        let mut stranger = None;
+        wait_for("the port to be free", || {
+            stranger = Stranger::at(port("primary"), asks).ok();
+            stranger.is_some()
+        });
+        let stranger = stranger.unwrap();
+        let error = Session::open("primary", &lab.admin_info("primary"), "test").err().unwrap();
+        assert!(cluster::guard::Stranger::is_in(&error), "{asks:?}: {error:#}");
+        assert!(stranger.came() > 0 && stranger.heard().is_empty(), "{asks:?}: {:?}", stranger.heard());
+    }
 }
 
 fn started_only(lab: &Lab) -> String {

@@ -1,8 +1,11 @@
 //! What the server's own user can do in a container to whoever comes after it as root: nothing. `cargo xtask test` runs
 //! these where a Docker engine answers.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::compose::{container, docker};
-use crate::support::Home;
+use crate::support::{Home, said};
 
 /// The container's own `/etc/passwd`: its owner, its modes, its sum.
 const TARGET: &str = "stat -c '%U %a' /etc/passwd; cksum /etc/passwd";
@@ -59,7 +62,7 @@ fn a_link_of_the_servers_user_leads_root_nowhere() {
 fn a_container_holds_the_passwords_that_it_needs_and_no_others() {
     let home = Home::new();
     home.made(&["--backend", "compose"]);
-    let all = std::fs::read_to_string(home.lab().join("passfile")).unwrap();
+    let all = fs::read_to_string(home.lab().join("passfile")).unwrap();
     let held =
         docker(&["exec", &container(&home, "node1"), "sh", "-c", "cat /secrets/* /understudy/* 2>/dev/null; true"]);
     for line in all.lines() {
@@ -88,4 +91,30 @@ fn a_container_keeps_the_capabilities_that_it_needs_and_its_server_none() {
     assert_eq!(of("1"), (five.clone(), five.clone(), "1".to_owned()));
     let postmaster = "$(head -n 1 /var/lib/postgresql/node2/data/postmaster.pid)";
     assert_eq!(of(postmaster), (five, "0000000000000000".to_owned(), "1".to_owned()));
+}
+
+/// A step lives for a moment, so it is looked at by the words that the engine is given.
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_step_in_a_container_of_its_own_is_confined_and_bears_the_labs_labels() {
+    let (home, base) = (Home::new(), Home::new());
+    home.made(&["--backend", "compose"]);
+    let (docker, trace) = (base.path().join("docker"), base.path().join("trace"));
+    let script = format!("#!/bin/sh\necho \"$*\" >> {}\nPATH=${{PATH#*:}} exec docker \"$@\"\n", trace.display());
+    fs::write(&docker, script).unwrap();
+    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = home.command(&["--backend", "compose"]);
+    let made = said(
+        command.env("PATH", format!("{}:{}", base.path().display(), std::env::var("PATH").unwrap())).spawn().unwrap(),
+    );
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let orders = fs::read_to_string(&trace).unwrap();
+    let steps: Vec<&str> = orders.lines().filter(|order| order.starts_with("run ")).collect();
+    assert!(!steps.is_empty(), "{orders}");
+    let dir = format!("--label pg-understudy.dir={}", home.lab().canonicalize().unwrap().display());
+    for words in ["--cap-drop ALL", "--security-opt no-new-privileges:true", "--label pg-understudy.lab=", &dir] {
+        assert!(steps.iter().all(|step| step.contains(words)), "{words}: {steps:?}");
+    }
+    let added = |step: &&str| step.matches("--cap-add").count();
+    assert!(steps.iter().all(|step| added(step) == 5 && !step.contains("--privileged")), "{steps:?}");
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use lab::account::Account;
 
-use crate::support::{Home, Lab};
+use crate::support::{Home, Lab, said};
 
 /// A file of root's that nobody else can read.
 struct Target {
@@ -49,6 +49,59 @@ fn as_server(lab: &Lab, node: &str, script: &str) -> String {
 fn plant(lab: &Lab, node: &str, target: &Target, names: &str) {
     let target = target.path.display();
     as_server(lab, node, &format!("for name in {names}; do rm -f $name; ln -s {target} $name; done"));
+}
+
+/// Puts a script before a program in the path of a command.
+fn wrap(command: &mut Command, dir: &Path, name: &str, script: &str) {
+    let path = dir.join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    command.env("PATH", format!("{}:{}", dir.display(), std::env::var("PATH").unwrap()));
+}
+
+/// It could have put anything there, and may still be at it: a mount, a directory that is moved while it is gone through.
+#[test]
+#[ignore = "plays another user: `cargo xtask test` runs it as root"]
+fn as_root_what_the_servers_user_may_have_filled_is_removed_as_that_user() {
+    let (home, base) = (Home::new(), Home::new());
+    home.made(&[]);
+    let trace = base.path().join("trace");
+    fs::write(&trace, "").unwrap();
+    fs::set_permissions(&trace, fs::Permissions::from_mode(0o666)).unwrap(); // whoever it is
+    let mut command = home.command(&["--down"]);
+    let script = format!("echo $(id -u) \"$@\" >> {}\nPATH=/usr/bin:/bin exec rm \"$@\"", trace.display());
+    wrap(&mut command, base.path(), "rm", &script);
+    let down = said(command.spawn().unwrap());
+    assert_eq!((down.code, home.names()), (Some(0), vec![]), "{down:?}");
+    let (removed, servers) = (fs::read_to_string(&trace).unwrap(), Account::for_servers().unwrap().uid());
+    for name in ["node1/data", "node1/log", "node1/socket", "node2/data"] {
+        assert!(removed.lines().any(|line| line.ends_with(&format!("/{name}"))), "{name}: {removed}");
+    }
+    let is_roots = |line: &&str| !line.starts_with(&format!("{servers} "));
+    assert!(removed.lines().filter(is_roots).all(|line| line.ends_with("/conf")), "{removed}"); // that one is root's own
+}
+
+/// `id` says that there is a user of the labs' own, `nobody` by its number: no machine is changed for this.
+#[test]
+#[ignore = "plays another user: `cargo xtask test` runs it as root"]
+fn as_root_a_lab_runs_as_the_labs_own_user_where_there_is_one_and_stays_with_it() {
+    const NOBODY: u32 = 65_534;
+    let (home, base) = (Home::new(), Home::new());
+    let mut command = home.command(&[]);
+    let script = "case $* in *pg-understudy*) echo 65534;; *) PATH=/usr/bin:/bin exec id \"$@\";; esac";
+    wrap(&mut command, base.path(), "id", script);
+    let made = said(command.spawn().unwrap());
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let is_nobodys = |lab: &Lab| {
+        for (node, pid) in lab.pids() {
+            let [data, process] = [lab.dir().join(&node).join("data"), PathBuf::from(format!("/proc/{pid}"))];
+            assert_eq!([data, process].map(|path| fs::metadata(path).unwrap().uid()), [NOBODY; 2], "{node}");
+        }
+        lab.is_whole("node1");
+    };
+    is_nobodys(&home.lab_made());
+    assert_eq!(home.lab_made().file().server_uid, Some(NOBODY), "whoever else listens there is a stranger");
+    is_nobodys(&home.made(&["--standbys", "2"])); // also when there is none any more
 }
 
 fn is_plain(path: &Path) -> bool {

@@ -153,6 +153,40 @@ fn as_root_a_docker_of_another_user_is_not_run() {
     assert!(!trace.exists(), "it was run");
 }
 
+/// `docker` runs what it finds in its user's home, and `sudo -E` leaves somebody else's there. The script stands for both.
+#[test]
+#[ignore = "plays another user: `cargo xtask test` runs it as root"]
+fn as_root_nothing_is_run_that_docker_finds_in_another_users_home() {
+    let (home, base) = (Home::new(), Home::new());
+    let [bin, theirs] = ["bin", "theirs"].map(|name| base.path().join(name));
+    let (trace, config) = (base.path().join("trace"), theirs.join(".docker"));
+    fs::create_dir(&bin).unwrap();
+    let docker = "#!/bin/sh\n\"${DOCKER_CONFIG:-$HOME/.docker}\"/cli-plugins/docker-compose\nexit 1\n";
+    fs::create_dir_all(config.join("cli-plugins")).unwrap();
+    let plugin = format!("#!/bin/sh\nid -u >> {}\n", trace.display());
+    for (path, text) in [(bin.join("docker"), docker), (config.join("cli-plugins/docker-compose"), &plugin)] {
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let asked = |variable: &str, value: &Path, reason: &str| {
+        let mut command = home.command(&["--backend", "compose"]);
+        command.env("PATH", &path).env(variable, value).env_remove("DOCKER_HOST");
+        refused(command, &[reason]);
+    };
+    asked("HOME", &theirs, "no Docker engine answers");
+    assert_eq!(fs::read_to_string(&trace).unwrap(), "0\n", "root's own is");
+    fs::remove_file(&trace).unwrap();
+    give_away(&theirs);
+    for (variable, value) in [("HOME", &theirs), ("DOCKER_CONFIG", &config)] {
+        asked(variable, value, "belongs to nobody");
+        // Nor what they have laid into a home of root's, or into a directory of root's there.
+        chown(value, Some(0), Some(0)).unwrap();
+        asked(variable, value, "belongs to nobody");
+    }
+    assert!(!trace.exists(), "it was run");
+}
+
 /// Even what may be trusted is asked as the user whom servers run as: it need not be root to say its version.
 #[test]
 #[ignore = "plays another user: `cargo xtask test` runs it as root"]

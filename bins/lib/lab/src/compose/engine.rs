@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use program::tool::{self, Output, TimedOut};
 use program::trust;
 
+use super::client;
 use super::labels::Labels;
 use crate::marker::LabId;
 
@@ -84,9 +85,11 @@ impl Engine {
     /// The engine of this machine.
     ///
     /// # Errors
-    /// If there is none, or compose is missing; the error says what to do. With [`TimedOut`] below, it is not known
+    /// If there is none, or compose is missing, or somebody else could have a say in what its client does; the error says what
+    /// to do. With [`TimedOut`] below, it is not known
     /// whether they are there: they did not answer in time.
     pub fn find() -> Result<Engine> {
+        client::check()?;
         let asked = docker(&["version", "--format", "{{.Server.Version}}"])
             .and_then(|command| tool::run(command, ANSWER_DEADLINE));
         let version = asked.map_err(|error| {

@@ -180,6 +180,7 @@ mod tests {
 
     #[test]
     fn a_step_may_do_what_a_node_may_and_no_more() {
+        assert!(super::super::data_dir::CONFINED.contains(&("--cap-drop", "ALL")));
         let added: Vec<_> = super::super::data_dir::CONFINED.iter().filter(|(name, _)| *name == "--cap-add").collect();
         let list = added.iter().map(|(_, capability)| *capability).collect::<Vec<_>>().join(", ");
         let option = super::super::data_dir::CONFINED.last().unwrap().1;

@@ -3,6 +3,7 @@
 //! `compose/node.sh` runs in every container and does what needs PostgreSQL's programs; what is here gives orders to the
 //! engine. `file.rs` tells what lies where.
 
+mod client;
 pub mod converge;
 mod data_dir;
 pub(crate) mod down;
