@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cluster::args::Cluster;
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::session::Session;
 use cluster::topology;
 use cluster::wait::until_true;
@@ -37,7 +37,7 @@ pub(crate) struct Fit {
 /// # Errors
 /// If it is not so, with the node's name.
 pub(crate) fn check(lab: &OpenLab, cluster: &Cluster) -> Result<Fit> {
-    let asked = topology::ask(cluster, Role::Admin, "understudy failover-drill")?;
+    let asked = topology::ask(cluster, LoginKind::Admin, "understudy failover-drill")?;
     if let Some((_, error)) = asked.unreachable.first() {
         bail!("a node does not answer: {error:#}; `setup` brings it back");
     }

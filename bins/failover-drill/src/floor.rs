@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::session::Session;
 use lab::rejoin::rejoin;
 use lab::standby::streams_from;
@@ -41,7 +41,7 @@ fn try_measure(live: &mut Live<'_>) -> Result<()> {
     let primary = live.new_primary.clone().context("nobody was promoted")?;
     let standby = live.old_primary.clone();
     let open = |name: &str| -> Result<Session> {
-        Session::open(name, &live.cluster.info(live.cluster.node(name)?, Role::Admin)?, "understudy floor")
+        Session::open(name, &live.cluster.info(live.cluster.node(name)?, LoginKind::Admin)?, "understudy floor")
     };
     anyhow::ensure!(
         streams_from(&open(&primary)?, &open(&standby)?, &live.lab.upstream(&primary, &standby)?, None)?,

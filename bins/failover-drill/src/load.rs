@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use cluster::wait::{Look, until};
+use cluster::wait::{Attempt, until};
 use program::child::Program;
 use program::clock::Clock;
 use program::run::Run;
@@ -87,9 +87,9 @@ impl Load {
         let mut program = Program::start("write-load", args, run, stdout, log)?;
         let file = until("write-load to make its ledger", BEGIN_DEADLINE, LOOK, || {
             Ok(match (File::open(&ledger), ended(&mut program, dir)?) {
-                (Ok(file), _) => Look::Done(file),
-                (Err(_), Some(why)) => Look::Never(anyhow!(why)),
-                (Err(error), None) => Look::NotYet(error.to_string()),
+                (Ok(file), _) => Attempt::Done(file),
+                (Err(_), Some(why)) => Attempt::Never(anyhow!(why)),
+                (Err(error), None) => Attempt::NotYet(error.to_string()),
             })
         })?;
         let (reader, op_timeout) = (BufReader::new(file), plan.op_timeout);
@@ -166,9 +166,9 @@ impl Load {
             self.follow()?;
             let seen = || format!("{} acks, newest timeline {}", self.seen.acks, self.seen.newest_timeline);
             Ok(match (so(&self.seen), ended(&mut self.program, dir)?) {
-                (true, _) => Look::Done(()),
-                (false, Some(why)) => Look::Never(anyhow!(why)),
-                (false, None) => Look::NotYet(seen()),
+                (true, _) => Attempt::Done(()),
+                (false, Some(why)) => Attempt::Never(anyhow!(why)),
+                (false, None) => Attempt::NotYet(seen()),
             })
         })
     }

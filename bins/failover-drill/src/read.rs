@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use cluster::args::Cluster;
 use cluster::connect::describe;
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::ident::literal;
 use cluster::session::Session;
 use futures_util::TryStreamExt as _;
@@ -39,7 +39,7 @@ pub(crate) fn present(session: &Session, run: &Run) -> Result<Present> {
 
 /// The rows of the run in the data directory of a node that is down.
 pub(crate) fn alone(backend: &dyn DataDir, node: &str, cluster: &Cluster, run: &Run) -> Result<Present> {
-    let dbname = cluster.info(cluster.node(node)?, Role::Admin)?.dbname;
+    let dbname = cluster.info(cluster.node(node)?, LoginKind::Admin)?.dbname;
     let query = format!("SELECT worker, seq, payload FROM understudy.ledger WHERE run = {}", literal(&run.name));
     let text = backend.query_alone(node, &dbname, &query)?;
     let mut present = Present::default();

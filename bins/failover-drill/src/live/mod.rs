@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cluster::args::{Cluster, Node};
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::session::Session;
 use cluster::wait::until_true;
 use lab::open::OpenLab;
@@ -97,7 +97,7 @@ impl<'a> Live<'a> {
 
 impl Live<'_> {
     pub(super) fn open(&self, node: &Node) -> Result<Session> {
-        Session::open(&node.name, &self.cluster.info(node, Role::Admin)?, "understudy failover-drill")
+        Session::open(&node.name, &self.cluster.info(node, LoginKind::Admin)?, "understudy failover-drill")
     }
 
     /// The session on a node; a new one if the old one is gone.

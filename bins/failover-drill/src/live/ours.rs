@@ -69,8 +69,8 @@ impl Manager for Live<'_> {
         let session = self.session(&chosen)?;
         until(&format!("{chosen} to be promoted"), limit, ASK_PROMOTED, || {
             Ok(match is_primary(session)? {
-                true => cluster::wait::Look::Done(()),
-                false => cluster::wait::Look::NotYet("in recovery".to_owned()),
+                true => cluster::wait::Attempt::Done(()),
+                false => cluster::wait::Attempt::NotYet("in recovery".to_owned()),
             })
         })?;
         self.events.now(Mark::T3, Some(&chosen), "");
@@ -179,7 +179,7 @@ impl Live<'_> {
     fn open_when_back(&self, name: &str) -> Result<Session> {
         let node = self.cluster.node(name)?;
         until(&format!("{name} to take sessions"), RESTART_DEADLINE, LOOK, || {
-            Ok(cluster::wait::Look::Done(self.open(node)?))
+            Ok(cluster::wait::Attempt::Done(self.open(node)?))
         })
     }
 

@@ -1,9 +1,9 @@
 //! What a drill writes down of a lab: what it began on, what the old primary had, and what is there in the end.
 
 use anyhow::{Context as _, Result};
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::topology::{self, is_primary};
-use cluster::wait::{Look, until, until_true};
+use cluster::wait::{Attempt, until, until_true};
 use lab::old_timeline;
 use lab::power::State;
 use lab::standby::timeline_of;
@@ -37,7 +37,8 @@ impl Evidence for Live<'_> {
     fn check_again(&mut self) -> Result<()> {
         self.progress.step("waiting until all is well again");
         let what = "the cluster to be fit for the next takeover";
-        let fit = until(what, STREAM_DEADLINE, LOOK_AGAIN, || Ok(Look::Done(check::check(self.lab, self.cluster)?)))?;
+        let fit =
+            until(what, STREAM_DEADLINE, LOOK_AGAIN, || Ok(Attempt::Done(check::check(self.lab, self.cluster)?)))?;
         self.begin_on(fit);
         Ok(())
     }
@@ -71,7 +72,7 @@ impl Evidence for Live<'_> {
 
     fn final_read(&mut self) -> Result<()> {
         self.progress.step("reading back what is there");
-        let asked = topology::ask(self.cluster, Role::Admin, "understudy failover-drill");
+        let asked = topology::ask(self.cluster, LoginKind::Admin, "understudy failover-drill");
         let primaries = self.count_primaries();
         self.put_count(Mark::PrimariesCounted, None, primaries, "");
         let (primary, session) = asked?.primary;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster::wait::{Look, until};
+use cluster::wait::{Attempt, until};
 use lab::conf::SyncMode;
 use lab::local::converge::converge;
 use lab::scratch;
@@ -23,7 +23,7 @@ pub(crate) fn interrupt(drill: Drill<'_>, signal: Signal) -> Done {
     let done = drill.end();
     let ended = until("the programs of the run to end", LOAD_ENDS, LOOK, || {
         let left = programs_of(&done.run);
-        Ok(if left.is_empty() { Look::Done(()) } else { Look::NotYet(left.join(", ")) })
+        Ok(if left.is_empty() { Attempt::Done(()) } else { Attempt::NotYet(left.join(", ")) })
     });
     ended.unwrap();
     done

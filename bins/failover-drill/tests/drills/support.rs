@@ -11,9 +11,9 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cluster::args::Cluster;
-use cluster::file::{ClusterFile, Role};
+use cluster::file::{ClusterFile, LoginKind};
 use cluster::session::Session;
-use cluster::wait::{Look, until, until_true};
+use cluster::wait::{Attempt, until, until_true};
 use lab::conf::SyncMode;
 use lab::scratch::Scratch;
 use lab::scratch::memory::Witness;
@@ -118,7 +118,7 @@ impl Lab {
         let cluster = Cluster::from_file(self.file.clone());
         Session::open(
             node,
-            &cluster.info(cluster.node(node)?, Role::Admin)?.with_setting("search_path", "public"),
+            &cluster.info(cluster.node(node)?, LoginKind::Admin)?.with_setting("search_path", "public"),
             "test",
         )
     }
@@ -126,7 +126,7 @@ impl Lab {
     /// An administrator's session by the driver alone: what is counted there is counted by nothing of ours.
     pub(crate) fn plain(&self, node: &str) -> postgres::Client {
         let cluster = Cluster::from_file(self.file.clone());
-        let info = cluster.info(cluster.node(node).unwrap(), Role::Admin).unwrap();
+        let info = cluster.info(cluster.node(node).unwrap(), LoginKind::Admin).unwrap();
         let mut config = postgres::Config::new();
         config.host(&info.host).port(info.port).user(&info.user).dbname(&info.dbname).connect_timeout(SOON);
         config.password(info.password.unwrap().reveal()).connect(postgres::NoTls).unwrap()
@@ -330,7 +330,7 @@ impl Drop for Lab {
         // Killed processes are gone when `down` returns; tools of theirs may need a moment.
         let gone = until("the lab's processes to be gone", SOON, LOOK, || {
             let left = working_below(&self.dir);
-            Ok(if left.is_empty() { Look::Done(()) } else { Look::NotYet(left.join(", ")) })
+            Ok(if left.is_empty() { Attempt::Done(()) } else { Attempt::NotYet(left.join(", ")) })
         });
         gone.unwrap();
         assert!(!self.home.exists(), "{} is still there", self.home.display());
@@ -414,12 +414,12 @@ impl Drill<'_> {
         let waited = until(&format!("the mark {mark}"), DRILL, LOOK, || {
             let events = self.events();
             if events.iter().any(|row| row["mark"] == mark) {
-                return Ok(Look::Done(Ok(())));
+                return Ok(Attempt::Done(Ok(())));
             }
             if let Some(status) = self.child.try_wait()? {
-                return Ok(Look::Done(Err(status)));
+                return Ok(Attempt::Done(Err(status)));
             }
-            Ok(Look::NotYet(format!("{:?}", events.last())))
+            Ok(Attempt::NotYet(format!("{:?}", events.last())))
         });
         if let Err(status) = waited.unwrap() {
             panic!("it ended ({status}) before {mark}: {}", std::fs::read_to_string(&self.stderr).unwrap());

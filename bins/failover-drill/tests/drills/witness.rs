@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cluster::args::Cluster;
-use cluster::file::Role;
+use cluster::file::LoginKind;
 use cluster::session::Session;
 use lab::conf::SyncMode;
 use program::clock::Clock;
@@ -42,7 +42,7 @@ fn primary(cluster: &Cluster) -> Option<Session> {
     let open = |node| {
         let session = Session::open(
             "witness",
-            &cluster.info(node, Role::Admin).ok()?.with_setting("search_path", "public"),
+            &cluster.info(node, LoginKind::Admin).ok()?.with_setting("search_path", "public"),
             "witness",
         )
         .ok()?;

@@ -99,8 +99,6 @@ pub struct Login {
     pub passfile: PathBuf,
 }
 
-pub use self::{LoginKind as Role, Logins as Roles}; // in lab and failover-drill, until they are renamed, too
-
 /// Which of the logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginKind {

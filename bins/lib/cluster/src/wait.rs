@@ -4,8 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, anyhow};
 
-pub use self::Attempt as Look; // in lab and failover-drill, until they are renamed, too
-
 /// What one attempt showed.
 pub enum Attempt<T> {
     /// The condition holds.

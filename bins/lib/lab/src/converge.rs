@@ -189,6 +189,8 @@ impl Job<'_> {
     fn start_primary(&self, primary: &str, has_data: bool, writes: bool) -> Result<()> {
         if !has_data {
             self.progress.step(format!("initdb for {primary}"));
+            self.site.follow(primary, None)?;
+            self.site.sync_names(primary, "")?;
             self.site.init(primary, &self.secrets.verifier(ADMIN)?)?;
         }
         if !writes || self.site.power(primary)? == State::Off {
@@ -254,10 +256,14 @@ impl Job<'_> {
         }
         self.progress.step(format!("starting {name}"));
         match self.site.start(name) {
+            Ok(()) => Ok(true),
             Err(error) if error.is::<Taken>() => Err(error),
-            started => {
+            Err(error) => {
                 program::stop::check()?;
-                Ok(started.is_ok())
+                let why = format!("{error:#}");
+                self.progress
+                    .say(&format!("{name} cannot be started as it is: {}", why.lines().next().unwrap_or_default()));
+                Ok(false)
             }
         }
     }

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use cluster::file::{Login, Roles};
+use cluster::file::{Login, Logins};
 use cluster::passfile::{self, Entry};
 use cluster::secret::Secret;
 use program::trust;
@@ -47,9 +47,9 @@ pub struct Secrets {
 
 /// The roles of the lab in `dir`, as its cluster file names them.
 #[must_use]
-pub fn roles(dir: &Path) -> Roles {
+pub fn roles(dir: &Path) -> Logins {
     let login = |role: &str| Login { user: role.to_owned(), passfile: dir.join(PASSFILE) };
-    Roles {
+    Logins {
         admin: login(ADMIN),
         application: login(APPLICATION),
         monitor: login(MONITOR),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cluster::session::Session;
-use cluster::wait::{Look, until};
+use cluster::wait::{Attempt, until};
 
 /// Time for a server to read its configuration after it was told to: it takes the next turn of a loop.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ pub fn taken(session: &Session, name: &str) -> Result<Vec<String>> {
     // A server reads its configuration a moment after it is told to, and only then says what has to wait.
     let taken = until(&format!("{name} to take its settings"), DEADLINE, LOOK, || {
         let refused = refused(session)?;
-        Ok(if refused.is_empty() { Look::Done(()) } else { Look::NotYet(refused.join("; ")) })
+        Ok(if refused.is_empty() { Attempt::Done(()) } else { Attempt::NotYet(refused.join("; ")) })
     });
     taken.with_context(|| format!("node {name}: a setting is refused"))?;
     pending(session)

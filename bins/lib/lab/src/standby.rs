@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use cluster::file::NodeSection;
 use cluster::session::Session;
-use cluster::wait::{Look, until};
+use cluster::wait::{Attempt, until};
 
 use crate::secrets::REPLICATION;
 
@@ -156,21 +156,22 @@ pub fn wait_streaming(
         let streams = match streams_from(primary, &current, upstream, Some(timeline)) {
             // The server may be back, this session never is.
             Err(error) if primary.is_closed() => {
-                return Ok(Look::Never(error.context(format!("the session on {} has ended", upstream.node))));
+                return Ok(Attempt::Never(error.context(format!("the session on {} has ended", upstream.node))));
             }
             streams => streams?,
         };
         let now = if streams { None } else { receiver(&current)? };
         session = Some(current);
         Ok(match now {
-            _ if streams => Look::Done(()),
-            Some(r) if r.is_of(upstream) => {
-                Look::NotYet(format!("it receives on timeline {:?}, and its upstream is not seen to send", r.timeline))
-            }
+            _ if streams => Attempt::Done(()),
+            Some(r) if r.is_of(upstream) => Attempt::NotYet(format!(
+                "it receives on timeline {:?}, and its upstream is not seen to send",
+                r.timeline
+            )),
             Some(r) => {
-                Look::NotYet(format!("its receiver is {} from {:?}:{:?}", r.status, r.sender_host, r.sender_port))
+                Attempt::NotYet(format!("its receiver is {} from {:?}:{:?}", r.status, r.sender_host, r.sender_port))
             }
-            None => Look::NotYet("it has no receiver".to_owned()),
+            None => Attempt::NotYet("it has no receiver".to_owned()),
         })
     })
 }

@@ -45,10 +45,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// The end of its stderr, as an error can show it.
+    /// The end of its stderr, or of its stdout where that is empty (`pg_ctl`), as an error can show it.
     #[must_use]
     pub fn why(&self) -> String {
-        foreign::quoted(tail(&self.stderr))
+        foreign::quoted(tail(if self.stderr.is_empty() { &self.stdout } else { &self.stderr }))
     }
 }
 
@@ -74,11 +74,11 @@ pub fn run(command: Command, deadline: Duration) -> Result<String> {
 }
 
 /// The stdout of a tool that did not fail.
-fn said(name: &str, Output { stdout, stderr, status }: Output) -> Result<String> {
-    if !status.success() {
-        bail!("{name} failed ({status}): {}", foreign::quoted(tail(if stderr.is_empty() { &stdout } else { &stderr })));
+fn said(name: &str, said: Output) -> Result<String> {
+    if !said.status.success() {
+        bail!("{name} failed ({}): {}", said.status, said.why());
     }
-    Ok(stdout.trim_end_matches('\n').to_owned())
+    Ok(said.stdout.trim_end_matches('\n').to_owned())
 }
 
 /// Runs a tool to its end, however it ends.

@@ -9,12 +9,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Home, Lab, said, wait_for};
 
-const COMPOSE: [&str; 2] = ["--backend", "compose"];
+pub(crate) const COMPOSE: [&str; 2] = ["--backend", "compose"];
 
 /// What is told at once comes long before the deadlines of `setup`, which are minutes.
-const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-fn made(home: &Home, more: &[&str]) -> Lab {
+pub(crate) fn made(home: &Home, more: &[&str]) -> Lab {
     home.made(&[&COMPOSE[..], more].concat())
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn docker(args: &[&str]) -> String {
 }
 
 /// The label of a lab.
-fn label(home: &Home) -> String {
+pub(crate) fn label(home: &Home) -> String {
     let id = std::fs::read_to_string(home.lab().join("pg-understudy.lab")).unwrap();
     format!("label=pg-understudy.lab={}", id.trim())
 }
@@ -172,10 +172,12 @@ fn a_container_whose_port_was_taken_gets_another_one() {
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn a_refused_setting_is_taken_back_from_containers_and_a_new_lab_leaves_nothing() {
-    let (home, before) = (Home::new(), left("label=pg-understudy.lab"));
+    let home = Home::new();
+    let of_home = format!("label=pg-understudy.dir={}/lab", home.path().canonicalize().unwrap().display());
     home.refused(&[&COMPOSE[..], &["--set", "nosuch=1"]].concat(), &["nosuch", "Nothing of the new lab is left"]);
-    assert_eq!((home.names(), left("label=pg-understudy.lab")), (vec![], before));
+    assert_eq!((home.names(), left(&of_home)), (vec![], String::new()));
     let lab = made(&home, &[]);
+    assert!(!left(&of_home).is_empty());
     let files = || {
         ["node1", "node2"].map(|node| {
             std::fs::read_to_string(home.lab().join("compose/nodes").join(node).join("postgresql.conf")).unwrap()
@@ -232,44 +234,6 @@ fn of_two_that_were_promoted_the_one_that_was_stopped_never_runs_as_a_second_pri
     assert_eq!(starts(), before, "it was a second primary for a while");
 }
 
-/// Up, scale, restart, kill, promote, rewind, down.
-#[test]
-#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
-fn a_whole_life_with_every_image_and_every_compose_that_is_here() {
-    let composes = composes();
-    assert!(!composes.is_empty(), "neither `docker compose` nor `docker-compose`");
-    for image in images() {
-        for compose in &composes {
-            let home = Home::new();
-            let life = |more: &[&str]| {
-                let mut command = home.command(&[&COMPOSE[..], &["--image", &image], more].concat());
-                let said = said(command.env("UNDERSTUDY_COMPOSE", compose).spawn().unwrap());
-                assert_eq!(said.code, Some(0), "{image}, {compose}: {said:?}");
-                home.lab_made()
-            };
-            life(&[]).is_whole("node1");
-            let lab = life(&["--standbys", "2"]);
-            lab.is_whole("node1");
-            docker(&["restart", &container(&home, "node3")]);
-            life(&[]).is_whole("node1");
-            lab.admin("node1").script("CREATE TABLE before AS SELECT 1 AS id").unwrap();
-            let mark = cluster::catch_up::mark(&lab.admin("node1")).unwrap();
-            cluster::catch_up::wait(&lab.admin("node2"), mark, SOON).unwrap();
-            docker(&["kill", "--signal", "KILL", &container(&home, "node1")]);
-            let promoted = lab.admin("node2");
-            promoted.script("SELECT pg_promote()").unwrap();
-            promoted.script("CREATE TABLE after AS SELECT 1 AS id").unwrap();
-            let lab = life(&[]);
-            lab.is_whole("node2");
-            let rows = "SELECT (SELECT count(*) FROM before) || '+' || (SELECT count(*) FROM after)";
-            assert_eq!(lab.ask_all(rows), ["1+1"; 3]);
-            let label = label(&home);
-            assert_eq!(home.setup(&["--down"]).code, Some(0));
-            assert_eq!(left(&label), "");
-        }
-    }
-}
-
 /// The compose commands of this machine.
 pub(crate) fn composes() -> Vec<&'static str> {
     let runs = |words: &&str| {
@@ -290,76 +254,6 @@ pub(crate) fn images() -> Vec<String> {
     let images: Vec<String> = here.lines().filter(ours).map(str::to_owned).collect();
     assert!(!images.is_empty(), "no image of PostgreSQL: `cargo xtask image`");
     images
-}
-
-/// A name for an image, and another image that it is moved to; both go when they are dropped.
-struct Tag(String);
-
-impl Tag {
-    fn of(image: &str) -> Tag {
-        let tag = Tag(format!("understudy-test-{}:15", std::process::id()));
-        docker(&["tag", image, &tag.0]);
-        tag
-    }
-
-    fn id(&self) -> String {
-        docker(&["image", "inspect", "--format", "{{.Id}}", &self.0]).trim().to_owned()
-    }
-
-    /// Moves it, as a pull does where somebody has pushed a new one.
-    fn move_on(&self) {
-        let container = docker(&["create", &self.0, "true"]);
-        docker(&["commit", "--change", "LABEL understudy.test=newer", container.trim(), &self.0]);
-        docker(&["rm", container.trim()]);
-    }
-}
-
-impl Drop for Tag {
-    fn drop(&mut self) {
-        docker(&["rmi", &self.0]);
-    }
-}
-
-#[test]
-#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
-fn a_name_that_leads_to_another_image_by_now_changes_no_lab() {
-    let (home, tag) = (Home::new(), Tag::of(&images()[0]));
-    let (asked, made_of) = (["--backend", "compose", "--image", &tag.0], tag.id());
-    let lab = home.made(&asked);
-    let images = |home: &Home| {
-        let of = |node: &str| docker(&["inspect", "--format", "{{.Id}} {{.Image}}", &container(home, node)]);
-        ["node1", "node2"].map(of)
-    };
-    let before = images(&home);
-    assert!(before.iter().all(|shown| shown.contains(&made_of)), "{before:?}");
-    tag.move_on();
-    assert_ne!(tag.id(), made_of);
-    for args in [&asked[..], &COMPOSE] {
-        let said = home.setup(args);
-        assert_eq!(said.code, Some(0), "{said:?}");
-        assert!(said.stderr.contains(&format!("{} is another image by now; lab lab stays", tag.0)), "{said:?}");
-        assert_eq!(images(&home), before, "another container, or of another image");
-    }
-    lab.is_whole("node1");
-    // Nor are the steps run from the new one: this node is made, and that one rewound.
-    docker(&["kill", "--signal", "KILL", &container(&home, "node1")]);
-    lab.admin("node2").script("SELECT pg_promote()").unwrap();
-    made(&home, &["--standbys", "2"]).is_whole("node2");
-    let run_from = made_from(&home);
-    assert!(run_from.lines().count() > 4, "containers of three nodes, and of steps: {run_from}");
-    assert!(run_from.contains(&made_of) && !run_from.contains(&tag.id()), "{run_from}");
-    // A new lab is made of what the name leads to now.
-    let other = Home::new();
-    other.made(&asked);
-    assert!(images(&other).iter().all(|shown| shown.contains(&tag.id())));
-}
-
-/// The images that the lab's containers were made from in the last ten minutes, a line each, as the engine remembers.
-fn made_from(home: &Home) -> String {
-    let format = "{{index .Actor.Attributes \"image\"}}";
-    let times = ["--since", "10m", "--until", "0s"];
-    let filters = ["--filter", "event=create", "--filter", "type=container", "--filter", &label(home)];
-    docker(&[&["events"], &times[..], &filters, &["--format", format]].concat())
 }
 
 #[test]
@@ -411,88 +305,6 @@ fn a_container_that_dies_is_shown_by_its_log() {
     made(&home, &["--set", "shared_preload_libraries=default"]).is_whole("node1");
     home.refused(&["--backend", "compose", "--image", "nobody.invalid/no-such-image:1"], &["no-such-image"]);
     home.refused(&["--backend", "local"], &["--backend local"]);
-}
-
-#[test]
-#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
-fn a_full_disk_is_shown_by_the_tool_that_failed_of_it() {
-    let home = Home::new();
-    made(&home, &[]);
-    let remove_containers = || docker(&["rm", "--force", &container(&home, "node1"), &container(&home, "node2")]);
-    // No data directory fits into the first; into the second, one does.
-    for (mb, why) in [(8, "node node1: initdb failed"), (ROOM_FOR_ONE_MB, "node node2: pg_basebackup failed")] {
-        remove_containers();
-        empty(&volume_of(&home), &home);
-        let small = SmallVolume::instead_of(&home, mb);
-        let begun = Instant::now();
-        home.refused(&COMPOSE, &[why, "No space left on device"]);
-        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-        // With room, the same lab comes up.
-        remove_containers();
-        drop(small);
-        made(&home, &[]).is_whole("node1");
-    }
-}
-
-/// A new data directory takes 40 MB, its WAL another 16 or 32, and a base backup that again.
-const ROOM_FOR_ONE_MB: u32 = 85;
-
-/// The name of the lab's volume.
-fn volume_of(home: &Home) -> String {
-    let name = docker(&["volume", "ls", "--quiet", "--filter", &label(home)]);
-    name.trim().to_owned()
-}
-
-/// Removes all that is in a volume: whoever has it has no data directory.
-fn empty(volume: &str, home: &Home) {
-    let state = std::fs::read_to_string(home.lab().join("lab.toml")).unwrap();
-    let image = state.lines().find_map(|line| line.strip_prefix("image = ")).unwrap().trim_matches('"');
-    let mount = format!("{volume}:/volume");
-    docker(&["run", "--rm", "--entrypoint", "sh", "--volume", &mount, image, "-c", "rm -rf /volume/*"]);
-}
-
-/// A volume with little room at the place of a lab's, whose containers are gone.
-struct SmallVolume {
-    name: String,
-    /// Where it lies, if it is a mount over the lab's own volume.
-    mounted: Option<String>,
-}
-
-impl SmallVolume {
-    fn instead_of(home: &Home, mb: u32) -> SmallVolume {
-        let (name, size) = (volume_of(home), format!("size={mb}m"));
-        if !composes().contains(&"docker compose") {
-            // Compose 1.29 refuses a volume with options of its own.
-            let path = docker(&["volume", "inspect", "--format", "{{.Mountpoint}}", &name]).trim().to_owned();
-            let mount = Command::new("mount")
-                .args(["-t", "tmpfs", "-o", &format!("{size},mode=0755"), "tmpfs", &path])
-                .status();
-            assert!(mount.is_ok_and(|mounted| mounted.success()), "this test needs compose 2, or root");
-            return SmallVolume { name, mounted: Some(path) };
-        }
-        docker(&["volume", "rm", &name]);
-        // With the labels that compose gave it.
-        let project = format!("com.docker.compose.project={}", name.trim_end_matches("_nodes"));
-        let labels = [
-            label(home).trim_start_matches("label=").to_owned(),
-            project,
-            "com.docker.compose.volume=nodes".to_owned(),
-        ];
-        let labels: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
-        let small = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", &format!("o={size}")];
-        docker(&[&["volume", "create"], &labels[..], &small, &[&name]].concat());
-        SmallVolume { name, mounted: None }
-    }
-}
-
-impl Drop for SmallVolume {
-    fn drop(&mut self) {
-        let gone = match &self.mounted {
-            Some(path) => Command::new("umount").arg(path).status(),
-            None => Command::new("docker").args(["volume", "rm", &self.name]).stdout(Stdio::null()).status(),
-        };
-        assert!(std::thread::panicking() || gone.is_ok_and(|gone| gone.success()), "{} is still there", self.name);
-    }
 }
 
 #[test]

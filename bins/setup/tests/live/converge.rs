@@ -118,3 +118,18 @@ fn a_directory_of_somebody_else_where_a_node_would_be_is_left_as_it_is() {
     remove_dir_all(&theirs).unwrap();
     home.made(&["--standbys", "2"]).is_whole("node1");
 }
+
+#[test]
+fn a_standby_that_cannot_be_started_as_it_is_is_made_anew() {
+    let home = Home::new();
+    let lab = home.made(&[]);
+    lab::open::open(lab.file()).unwrap().backend.stop("node2").unwrap();
+    // Since PostgreSQL 12, no server starts with this file.
+    std::fs::write(lab.dir().join("node2/data/recovery.conf"), "").unwrap();
+    let said = home.setup(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(
+        said.stderr.contains("node2 cannot be started as it is: ") && said.stderr.contains("node2 was cloned anew")
+    );
+    home.lab_made().is_whole("node1");
+}

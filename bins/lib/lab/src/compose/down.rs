@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use cluster::wait::{Look, until};
+use cluster::wait::{Attempt, until};
 
 use super::engine::Engine;
 use super::labels::Labels;
@@ -36,13 +36,13 @@ pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
         if ids.is_empty() && networks.is_empty() && volumes.is_empty() {
             empty_looks += 1;
             // Twice: an order that a killed set-up had given may still be carried out.
-            return Ok(if empty_looks > 1 { Look::Done(()) } else { Look::NotYet("nothing".to_owned()) });
+            return Ok(if empty_looks > 1 { Attempt::Done(()) } else { Attempt::NotYet("nothing".to_owned()) });
         }
         empty_looks = 0;
         remove(&engine, &["rm", "--force", "--volumes"], &ids)?;
         remove(&engine, &["network", "rm"], &networks)?;
         remove(&engine, &["volume", "rm", "--force"], &volumes)?;
-        Ok(Look::NotYet("it was removed just now".to_owned()))
+        Ok(Attempt::NotYet("it was removed just now".to_owned()))
     })?;
     labels.check_not_moved(&engine)?;
     file::remove_all(&compose)?;

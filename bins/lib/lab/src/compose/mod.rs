@@ -28,7 +28,7 @@ use cluster::ident::check_node_name;
 use cluster::peer::ServerUser;
 use cluster::protection::Protection;
 use cluster::session::Session;
-use cluster::wait::{Look, until};
+use cluster::wait::{Attempt, until};
 
 use crate::backend::Backend;
 use crate::files::remove_file;
@@ -191,7 +191,7 @@ impl ComposeLab {
     fn wait_accepts(&self, node: &str) -> Result<Session> {
         until(&format!("node {node} to take connections"), START_DEADLINE, LOOK, || {
             match self.session(node, "postgres") {
-                Ok(session) => Ok(Look::Done(session)),
+                Ok(session) => Ok(Attempt::Done(session)),
                 Err(error) => self.not_yet_or_never(node, error),
             }
         })
@@ -200,14 +200,14 @@ impl ComposeLab {
 
     /// What a look at a node has shown that did not answer: it never will if its container has ended, or if its server
     /// refuses the lab's administrator.
-    fn not_yet_or_never<T>(&self, node: &str, error: anyhow::Error) -> Result<Look<T>> {
+    fn not_yet_or_never<T>(&self, node: &str, error: anyhow::Error) -> Result<Attempt<T>> {
         if is_refused(&error) {
-            return Ok(Look::Never(error));
+            return Ok(Attempt::Never(error));
         }
         Ok(if self.runs(node)? {
-            Look::NotYet(format!("{error:#}"))
+            Attempt::NotYet(format!("{error:#}"))
         } else {
-            Look::Never(anyhow!("its container ended"))
+            Attempt::Never(anyhow!("its container ended"))
         })
     }
 
