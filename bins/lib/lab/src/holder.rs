@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use report::foreign::one_line;
+
 /// The state of a socket that listens, in `/proc/net/tcp`.
 const LISTENS: &str = "0A";
 
@@ -37,10 +39,12 @@ fn process_with(inode: &str) -> Option<String> {
     let mut processes = fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     let found = processes.find(|process| pid(process).is_some() && has_open(process, &link))?;
     let pid = pid(&found)?;
-    // A process names itself, with any bytes that it likes.
-    let name = fs::read(found.join("comm")).ok()?;
-    let name = String::from_utf8_lossy(&name).trim().replace(|c: char| c.is_control(), "?");
-    Some(format!("{name} (pid {pid})"))
+    Some(named(&fs::read(found.join("comm")).ok()?, pid))
+}
+
+/// A process names itself, with any bytes that it likes.
+fn named(comm: &[u8], pid: u32) -> String {
+    format!("{} (pid {pid})", one_line(String::from_utf8_lossy(comm).trim()))
 }
 
 /// The number of a process; `self` is none.
@@ -51,4 +55,15 @@ fn pid(process: &Path) -> Option<u32> {
 fn has_open(process: &Path, link: &Path) -> bool {
     let files = fs::read_dir(process.join("fd")).into_iter().flatten().filter_map(Result::ok);
     files.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|to| to == link))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_process_can_show_nothing_but_a_name() {
+        assert_eq!(super::named(b"postgres\n", 7), "postgres (pid 7)");
+        let said = super::named(b"\x1b[2J\rheld\n\xff\xe2\x80\xaex\n", 7);
+        assert!(!said.contains(|c: char| c.is_control() || c == '\u{202e}'), "{said:?}");
+        assert!(said.contains("u{1b}") && said.ends_with("(pid 7)"), "{said}");
+    }
 }
