@@ -76,7 +76,7 @@ fn a_fast_ledger_holds_nobody_up() {
     })
     .unwrap();
     let begun = std::time::Instant::now();
-    drill.signal(rustix::process::Signal::INT);
+    drill.signal(Signal::INT);
     let done = drill.end();
     assert_eq!(done.code, Some(130), "{}", done.stderr);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
@@ -238,8 +238,7 @@ fn crash_a_backend_at(mark: &str) {
     let session = lab.session(&new); // or the backend would be gone before it is killed
     let victim: i32 = session.value("SELECT pg_backend_pid()", &[]).unwrap();
     drill.wait_for(mark);
-    rustix::process::kill_process(rustix::process::Pid::from_raw(victim).unwrap(), rustix::process::Signal::KILL)
-        .unwrap();
+    kill_process(Pid::from_raw(victim).unwrap(), Signal::KILL).unwrap();
     until_true("the server to be back", SOON, LOOK, || lab.try_session(&new)?.value("SELECT true", &[])).unwrap();
     let done = drill.end();
     assert_eq!(done.code, Some(0), "{}{:#?}", done.stderr, done.events().all("rejoin_failed"));
