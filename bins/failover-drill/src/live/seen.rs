@@ -1,6 +1,6 @@
 //! What a drill writes down of a lab: what it began on, what the old primary had, and what is there in the end.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use cluster::file::LoginKind;
 use cluster::topology::{self, is_primary};
 use cluster::wait::{Attempt, until, until_true};
@@ -15,6 +15,7 @@ use report::reads::{Present, ReadKind};
 use std::time::Duration;
 
 use super::{LOOK, Live, STREAM_DEADLINE};
+use crate::load::Load;
 use crate::stage::Evidence;
 use crate::{check, read};
 
@@ -36,6 +37,7 @@ impl Evidence for Live<'_> {
 
     fn check_again(&mut self) -> Result<()> {
         self.progress.step("waiting until all is well again");
+        ensure!(self.load.as_mut().is_some_and(Load::lives), "the load has ended");
         let what = "the cluster to be fit for the next takeover";
         let fit =
             until(what, STREAM_DEADLINE, LOOK_AGAIN, || Ok(Attempt::Done(check::check(self.lab, self.cluster)?)))?;

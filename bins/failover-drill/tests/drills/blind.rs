@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use cluster::wait::until_true;
 use lab::conf::SyncMode;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::independent::number;
-use crate::support::{Done, LOOK, Lab, SOON};
+use crate::support::{Done, LOOK, Lab, SOON, programs_of};
 
 /// Locks the ledger's table until it is dropped, as somebody's migration would.
 struct Locked<'a>(&'a Lab, cluster::session::Session);
@@ -75,7 +76,7 @@ fn a_fast_ledger_holds_nobody_up() {
     })
     .unwrap();
     let begun = std::time::Instant::now();
-    drill.signal(rustix::process::Signal::INT);
+    drill.signal(Signal::INT);
     let done = drill.end();
     assert_eq!(done.code, Some(130), "{}", done.stderr);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
@@ -237,8 +238,7 @@ fn crash_a_backend_at(mark: &str) {
     let session = lab.session(&new); // or the backend would be gone before it is killed
     let victim: i32 = session.value("SELECT pg_backend_pid()", &[]).unwrap();
     drill.wait_for(mark);
-    rustix::process::kill_process(rustix::process::Pid::from_raw(victim).unwrap(), rustix::process::Signal::KILL)
-        .unwrap();
+    kill_process(Pid::from_raw(victim).unwrap(), Signal::KILL).unwrap();
     until_true("the server to be back", SOON, LOOK, || lab.try_session(&new)?.value("SELECT true", &[])).unwrap();
     let done = drill.end();
     assert_eq!(done.code, Some(0), "{}{:#?}", done.stderr, done.events().all("rejoin_failed"));
@@ -254,4 +254,22 @@ fn the_reader_of_a_drill_sees_its_end() {
     let (row, ended) = lab.drill_piped(&["--after", "500ms"]);
     assert!(row.lines().count() == 2, "{row:?}");
     assert!(ended, "the pipe was still open after the drill had ended: a server holds it");
+}
+
+/// Nothing would be known of a second takeover, so it does not begin, and nobody is hurt for it.
+#[test]
+fn without_a_load_no_further_takeover_begins() {
+    let lab = Lab::new(1, SyncMode::On);
+    let mut drill = lab.start(&["--rounds", "2", "--after", "2s"]);
+    drill.wait_for("sync_restored");
+    let programs = programs_of(&drill.run);
+    let load = programs.iter().find(|program| program.ends_with("(write-load)")).expect("the load");
+    let pid = Pid::from_raw(load.split(' ').next().unwrap().parse().unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    let done = drill.end();
+    assert_eq!((done.code, done.row()["verdict"].as_str()), (Some(2), "unknown"), "{}", done.stderr);
+    assert!(reasons(&done).contains("takeover 2 of 2 could not begin: the load has ended"), "{}", reasons(&done));
+    assert_eq!((done.events().all("step_begun").len(), done.events().all("t0").len()), (1, 1));
+    done.wait_no_backends(&lab);
+    lab.check_redundant(&lab.primary());
 }

@@ -70,11 +70,11 @@ impl std::error::Error for TimedOut {}
 /// As [`output`], or if it fails; the error shows the end of its stderr.
 pub fn run(command: Command, deadline: Duration) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    said(&name, output(command, deadline)?)
+    said(&name, &output(command, deadline)?)
 }
 
 /// The stdout of a tool that did not fail.
-fn said(name: &str, said: Output) -> Result<String> {
+fn said(name: &str, said: &Output) -> Result<String> {
     if !said.status.success() {
         bail!("{name} failed ({}): {}", said.status, said.why());
     }
@@ -106,7 +106,7 @@ pub fn output_with_stdin(command: &mut Command, stdin: Stdio, deadline: Duration
 /// As [`run`].
 pub fn run_in_any_case(mut command: Command, deadline: Duration) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    said(&name, output_pausing(&mut command, Stdio::null(), deadline, pause_in_any_case)?)
+    said(&name, &output_pausing(&mut command, Stdio::null(), deadline, pause_in_any_case)?)
 }
 
 fn pause_in_any_case(time: Duration) -> Result<()> {

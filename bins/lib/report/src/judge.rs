@@ -161,7 +161,9 @@ impl Loss<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{EventRow, Mark};
     use crate::evidence::tests::Files;
+    use crate::reads::{ReadKind, ReadRow};
     use crate::words::Rejoin;
 
     #[test]
@@ -173,6 +175,42 @@ mod tests {
         assert_eq!((row.promotion_us, row.reroute_us, row.redundancy_us), (Some(60_000), Some(60_000), Some(400_000)));
         assert_eq!((row.rejoin, row.rejoin_us, row.floor_us), (Some(Rejoin::Rewind), Some(171_000), None));
         assert_eq!((&*row.old_primary, row.new_primary.as_deref()), ("a", Some("b")));
+    }
+
+    /// Three takeovers: the last write of the second timeline is lost, and that of the third.
+    #[test]
+    fn each_takeover_has_its_own_loss_and_the_run_has_them_all() {
+        let mut evidence = Files::of_a_drill_that_held().read().unwrap();
+        (evidence.ledger, evidence.events) = crate::takeovers::tests::three();
+        let stretch = |read, step, first_seq, last_seq| ReadRow {
+            read,
+            step: Some(step),
+            first_seq,
+            last_seq,
+            ..evidence.reads[0].clone()
+        };
+        let (last, old) = (ReadKind::Final, ReadKind::OldPrimary);
+        evidence.reads =
+            [(last, 3, 1, 99), (last, 3, 101, 149), (last, 3, 151, 200), (old, 1, 1, 50), (old, 2, 1, 100)]
+                .map(|(read, step, first, last)| stretch(read, step, first, last))
+                .to_vec();
+        for (mark, step, count) in
+            [(Mark::DivergentRead, 1, 50), (Mark::DivergentRead, 2, 100), (Mark::FinalReadDone, 3, 198)]
+        {
+            let like = evidence.events[0].clone();
+            evidence.events.push(EventRow { mark, step: Some(step), count: Some(count), fault: None, ..like });
+        }
+        let judged = judge(&evidence).unwrap();
+        let of = |figure: fn(&DrillRow) -> Option<u64>| judged.rows.iter().map(figure).collect::<Vec<_>>();
+        assert_eq!(of(|row| row.lost), [Some(0), Some(1), Some(1)]);
+        assert_eq!(of(|row| row.divergent), [Some(0), Some(1), None]);
+        assert_eq!(of(|row| row.rpo_span_us.map(|span| span.min(1))), [Some(0), Some(1), Some(1)]);
+        for (max_lost, broken) in [(0, true), (1, true), (2, false)] {
+            evidence.plan.max_lost = max_lost;
+            let reasons = judge(&evidence).unwrap().reasons;
+            let said = reasons.iter().any(|why| why.contains("2 acknowledged writes are lost"));
+            assert_eq!(said, broken, "{max_lost}: {reasons:?}");
+        }
     }
 
     #[test]

@@ -174,13 +174,13 @@ impl Own<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::event::tests::events;
     use crate::ledger::tests::ledger;
 
     /// Three takeovers back and forth, each with an outage of its own; one client, an ack every 10 ms.
-    fn three() -> (Ledger, Vec<EventRow>) {
+    pub(crate) fn three() -> (Ledger, Vec<EventRow>) {
         let mut rows = Vec::new();
         let (mut seq, mut at_us) = (0, 0);
         for (timeline, outage_us) in [(1_u32, 0_u64), (2, 100_000), (3, 200_000), (4, 300_000)] {
