@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use cluster::wait::{Look, until};
+use cluster::wait::{Attempt, until};
 use lab::conf::SyncMode;
 use rustix::process::Signal;
 
@@ -36,7 +36,7 @@ fn interrupted_at(lab: &Lab, mark: &str, signal: Signal, more: &[&str]) -> Strin
 fn wait_ended(lab: &Lab, node: &str) {
     let ended = until("the container to have ended", SOON, Duration::from_millis(50), || {
         let state = state(lab, node);
-        Ok(if state == "exited" { Look::Done(()) } else { Look::NotYet(state) })
+        Ok(if state == "exited" { Attempt::Done(()) } else { Attempt::NotYet(state) })
     });
     ended.unwrap();
 }
@@ -62,7 +62,7 @@ fn interrupted_while_it_is_being_frozen_the_container_does_not_stay_frozen() {
     drill.wait_for("step_begun");
     let paused = until("the container to be frozen", SOON, LOOK, || {
         let state = state(&lab, &primary);
-        Ok(if state == "paused" { Look::Done(()) } else { Look::NotYet(state) })
+        Ok(if state == "paused" { Attempt::Done(()) } else { Attempt::NotYet(state) })
     });
     paused.unwrap();
     let done = interrupt(drill, Signal::TERM);
@@ -83,8 +83,8 @@ fn interrupted_while_the_primary_stalls_the_container_goes_on() {
     let streams = until("the standby to stream", SOON, LOOK, || {
         let sql = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
         Ok(match lab.session(&primary).value::<i64>(sql, &[])? {
-            1 => Look::Done(()),
-            other => Look::NotYet(format!("{other} stream")),
+            1 => Attempt::Done(()),
+            other => Attempt::NotYet(format!("{other} stream")),
         })
     });
     streams.unwrap();

@@ -177,7 +177,7 @@ fn interrupted_before_a_later_fault_it_says_what_was_done_and_that_all_is_well()
     drill.wait_for("sync_restored");
     let begun = until("the second step", LOAD_ENDS, LOOK, || {
         let begun = Events::read(&drill.out.join("events.csv")).all("step_begun").len();
-        Ok(if begun == 2 { Look::Done(()) } else { Look::NotYet(format!("{begun} have begun")) })
+        Ok(if begun == 2 { Attempt::Done(()) } else { Attempt::NotYet(format!("{begun} have begun")) })
     });
     begun.unwrap();
     let done = interrupt(drill, Signal::INT);
