@@ -15,7 +15,7 @@ const IGNORED: [&str; 8] = ["test", "--release", "-p", "setup", "-p", "failover-
 
 /// What the names of those have in them, with that of their file, that need root; and of those that need a container engine.
 const AS_ROOT: [&str; 1] = ["as_root"];
-const OF_CONTAINERS: [&str; 2] = ["compose", "confined"];
+const OF_CONTAINERS: [&str; 3] = ["compose", "confined", "frozen_containers"];
 
 /// Arguments of `test`.
 #[derive(clap::Args)]
