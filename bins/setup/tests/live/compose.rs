@@ -120,19 +120,19 @@ fn a_stranger_at_the_port_of_a_dead_container_is_told_nothing() {
     let home = Home::new();
     let lab = made(&home, &[]);
     let port = |node: &str| lab.file().node.iter().find(|section| section.name == node).unwrap().port;
-    docker(&["kill", &container(&home, "primary")]);
+    docker(&["kill", &container(&home, "node1")]);
     let mut kinds = vec![Asks::Password, Asks::Md5, Asks::Nothing];
     if rustix::process::geteuid().is_root() {
-        kinds.push(Asks::Relays(port("standby_1")));
+        kinds.push(Asks::Relays(port("node2")));
     }
     for asks in kinds {
         let mut stranger = None;
         wait_for("the port to be free", || {
-            stranger = Stranger::at(port("primary"), asks).ok();
+            stranger = Stranger::at(port("node1"), asks).ok();
             stranger.is_some()
         });
         let stranger = stranger.unwrap();
-        let error = Session::open("primary", &lab.admin_info("primary"), "test").err().unwrap();
+        let error = Session::open("node1", &lab.admin_info("node1"), "test").err().unwrap();
         assert!(cluster::guard::Stranger::is_in(&error), "{asks:?}: {error:#}");
         assert!(stranger.came() > 0 && stranger.heard().is_empty(), "{asks:?}: {:?}", stranger.heard());
     }
@@ -142,7 +142,6 @@ fn started_only(lab: &Lab) -> String {
     lab.ask_all("SELECT pg_postmaster_start_time()::text").concat()
 }
 
-/// A server that a killed set-up did not tell of its new settings is told by the next one.
 #[test]
 #[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
 fn a_lab_of_containers_whose_marker_is_gone_has_a_way_out() {
