@@ -59,7 +59,8 @@ impl Reladiff {
         let elapsed_us = begun.elapsed().as_micros() as u64;
         let rows = said.stdout.lines().find_map(|line| line.strip_suffix(" rows unchanged")?.parse::<u64>().ok());
         let rows = rows.with_context(|| format!("reladiff did not come to an end: {}", said.why()))?;
-        let differs = said.stdout.lines().any(|line| line.contains(" exclusive ") && !line.starts_with("0 "));
+        let tells = |line: &str| line.contains(" rows exclusive ") || line.ends_with(" rows updated");
+        let differs = said.stdout.lines().any(|line| tells(line) && !line.starts_with("0 "));
         ensure!(!differs, "reladiff finds a difference: {}", said.stdout);
         Ok((rows, elapsed_us))
     }

@@ -19,7 +19,7 @@ pub(super) struct Relation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) relations: u64,
-    /// Counted on both nodes, and with a verdict.
+    /// Compared to an end: with a verdict.
     pub(super) compared: u64,
     /// Not compared to an end, and named.
     pub(super) named: u64,
@@ -58,7 +58,7 @@ pub(super) fn tally<'a>(relations: &'a [Relation], rows: &[VerifyRow], said: &st
         tally.relations += 1;
         match row {
             Some(row) if row.verdict == Verdict::Broken => tally.broken += 1,
-            Some(row) if row.rows_primary.is_some() && row.rows_standby.is_some() => tally.compared += 1,
+            Some(row) if row.verdict == Verdict::Held => tally.compared += 1,
             _ if tells_of(said, &relation.title) => tally.named += 1,
             _ => tally.silent += 1,
         }
@@ -68,7 +68,8 @@ pub(super) fn tally<'a>(relations: &'a [Relation], rows: &[VerifyRow], said: &st
         let there = relation.indexes.len() as u64;
         tally.relations += there;
         // Of a table that is named as not compared, or left out, the indexes are, too.
-        let with_their_table = if read == 0 && tells_of(said, &relation.title) { there - named } else { 0 };
+        let left_out = row.is_none_or(|row| row.verdict == Verdict::Unknown) && tells_of(said, &relation.title);
+        let with_their_table = if read == 0 && left_out { there - named } else { 0 };
         tally.compared += read;
         tally.named += named + with_their_table;
         tally.silent += there.saturating_sub(read + named + with_their_table);
@@ -103,6 +104,7 @@ mod tests {
             "table\x1fa.compared\x1fa.one\x1ea.two\x1ea.three",
             "table\x1fa.named\x1fa.four",
             "table\x1fa.silent\x1f",
+            "table\x1fa.unknown\x1f",
             "table\x1fa.broken\x1f",
             "sequence\x1fa.seq\x1f",
             "unlogged\x1fa.basket\x1fa.five",
@@ -110,6 +112,7 @@ mod tests {
         let relations: Vec<Relation> = lines.iter().map(|line| Relation::read(line).unwrap()).collect();
         let rows = "r,a.compared,n,2,2,0,0,0,0,1,0,1,1,held,streams,d,bytes,1,0\n\
                     r,a.named,n,,,,,,,0,0,1,0,unknown,streams,d,bytes,,\n\
+                    r,a.unknown,n,2,2,0,0,0,0,1,0,1,1,unknown,streams,d,bytes,,\n\
                     r,a.broken,n,2,2,0,0,1,0,1,0,1,1,broken,streams,d,bytes,,\n\
                     r,sequence a.seq,n,1,1,0,0,0,0,0,0,1,1,held,streams,d,bytes,,\n";
         let rows = report::rows::read(format!("{HEADER}{rows}").as_bytes()).unwrap();
@@ -117,7 +120,7 @@ mod tests {
             "warning: a.named on n: row security\n  indexes not read: a.two (why)\nnot compared: unlogged a.basket\n";
         let found = tally(&relations, &rows, said);
         let of = |relations, compared, named, silent, broken| Tally { relations, compared, named, silent, broken };
-        assert_eq!(found["table"], of(4, 1, 1, 1, 1));
+        assert_eq!(found["table"], of(5, 1, 1, 2, 1), "of a.unknown nobody says why");
         assert_eq!(found["sequence"], of(1, 1, 0, 0, 0));
         assert_eq!(found["unlogged"], of(1, 0, 1, 0, 0));
         assert_eq!(found["index"], of(5, 1, 3, 1, 0), "a.one or a.three was not read, and nobody says so");
