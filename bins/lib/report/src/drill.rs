@@ -112,6 +112,8 @@ pub struct DrillRow {
     pub outage_before_us: Option<u64>,
     /// The part of `reroute_us` in which the client with the first ack was connecting: the load's own share.
     pub connecting_us: Option<u64>,
+    /// The takeover's number in the run, from 1: `step` of its events. Files of older versions do not say.
+    pub step: Option<u32>,
 }
 
 /// Where a `drill.csv` says otherwise than these rows, by column: `lost: 0 there, 15 here`. Columns that it does not have

@@ -119,6 +119,7 @@ fn row(
         stranded: marks.t4_us.map(|_| marks.workers_stranded),
         outage_before_us: marks.outage_before_us().filter(|_| takeover.fault_proven_us.is_some()),
         connecting_us: marks.connecting_us,
+        step: Some(takeover.step),
     })
 }
 
@@ -201,6 +202,7 @@ mod tests {
             evidence.events.push(EventRow { mark, step: Some(step), count: Some(count), fault: None, ..like });
         }
         let judged = judge(&evidence).unwrap();
+        assert_eq!(judged.rows.iter().map(|row| row.step).collect::<Vec<_>>(), [1, 2, 3].map(Some));
         let of = |figure: fn(&DrillRow) -> Option<u64>| judged.rows.iter().map(figure).collect::<Vec<_>>();
         assert_eq!(of(|row| row.lost), [Some(0), Some(1), Some(1)]);
         assert_eq!(of(|row| row.divergent), [Some(0), Some(1), None]);
