@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use program::judged::{JudgedRun, PROGRAMS};
 use program::progress::Progress;
 use program::run::Run;
 use program::sink::{self, Sink};
@@ -16,7 +17,7 @@ use report::words::Fault;
 use xshell::Shell;
 
 use crate::cargo::explain_interrupt;
-use crate::{build, judge, run_folder, step};
+use crate::{build, run_folder, step};
 
 /// Time for `measure-lag` to finish: one last look at each standby.
 const LAG_GRACE: Duration = Duration::from_secs(10);
@@ -142,11 +143,12 @@ pub(crate) fn drill(sh: &Shell, args: &Args) -> Result<Verdict> {
     let verdict =
         held.inspect_err(|_| progress.warn(&format!("what there is of the run is in {}", run_folder::shown(&dir))))?;
     // What anybody will find who judges these files later.
-    let (again, said) = judge::judged(&dir);
-    progress.say(&said);
-    progress.say("\nthe run's folder (reports/latest points to it; reports/README.md explains each column):");
+    let again = JudgedRun::read(&dir);
+    progress.say(&again.said());
+    step::leave_report(&run, &dir, &again.said()).unwrap_or_else(|error| progress.warn(&format!("{error:#}")));
+    progress.say("\nthe run's folder (reports/latest points to it; report.html has the pictures, reports/README.md explains each column):");
     sink::print_line(&run_folder::shown(&dir))?;
-    Ok(verdict.join(again))
+    Ok(verdict.join(again.verdict()))
 }
 
 fn hold(args: &Args, lab: &str, run: &Run, dir: &Path, progress: &Progress) -> Result<Verdict> {
@@ -156,7 +158,7 @@ fn hold(args: &Args, lab: &str, run: &Run, dir: &Path, progress: &Progress) -> R
         [&["--cluster", &cluster, "--quiet"], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
 
-    let mut ended = Ended { sink: Sink::create_new(&dir.join(judge::PROGRAMS))?, run, dir };
+    let mut ended = Ended { sink: Sink::create_new(&dir.join(PROGRAMS))?, run, dir };
     progress.step("seeding data");
     let (rows, seed) = (args.rows.to_string(), args.seed.to_string());
     let seeded = step::run("seed-data", &on(&["--replace", "--rows", &rows, "--seed", &seed]), run, dir, "seed.csv")?;

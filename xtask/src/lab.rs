@@ -9,7 +9,8 @@ use program::{child, stop};
 use report::verdict::Verdict;
 
 /// The programs that can be called by their names.
-const PROGRAMS: [&str; 6] = ["setup", "seed-data", "write-load", "measure-lag", "verify-replication", "failover-drill"];
+const PROGRAMS: [&str; 7] =
+    ["setup", "seed-data", "write-load", "measure-lag", "verify-replication", "failover-drill", "draw-report"];
 
 /// Arguments for `setup`.
 #[derive(clap::Args)]

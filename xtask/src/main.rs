@@ -47,7 +47,7 @@ enum Command {
     Image(image::Args),
     /// All tests, with real servers
     Test(test::Args),
-    /// One of the programs: setup, seed-data, write-load, measure-lag, verify-replication, failover-drill
+    /// One of the programs: setup, seed-data, write-load, measure-lag, verify-replication, failover-drill, draw-report
     #[command(external_subcommand)]
     Program(Vec<OsString>),
 }
@@ -67,7 +67,7 @@ fn run(command: Command) -> Result<Verdict> {
     }
     match command {
         Command::Drill(args) => drill::drill(&sh, &args),
-        Command::Judge(args) => judge::judge(&args),
+        Command::Judge(args) => Ok(judge::judge(&args)),
         Command::Bench(bench) => bench::bench(&sh, &bench),
         Command::Up(args) => lab::up(&args),
         Command::Down(args) => lab::down(&args),

@@ -96,6 +96,19 @@ fn take_down(name: &str, run: &Run) -> Result<()> {
     Ok(())
 }
 
+/// Leaves in the folder what people look at: `summary.txt`, which is what the screen said, and `report.html`. No verdict hangs on
+/// them.
+pub(crate) fn leave_report(run: &Run, dir: &Path, said: &str) -> Result<()> {
+    std::fs::write(dir.join("summary.txt"), format!("{said}\n")).context("summary.txt could not be written")?;
+    let name = "draw-report";
+    let mut command = child::command(name, run)?;
+    command.arg(".").current_dir(dir).stdin(Stdio::null()).process_group(0);
+    command.stdout(create_new(&dir.join("report.html"))?).stderr(log(dir, name)?);
+    let status = command.status().with_context(|| format!("cannot run {name}"))?;
+    ensure!(status.success(), "report.html was not drawn: {}", log_tail(dir, name));
+    Ok(())
+}
+
 /// The log of a program: appended to, since a benchmark runs it more than once.
 fn log(dir: &Path, name: &str) -> Result<File> {
     let path = dir.join("log").join(format!("{name}.log"));

@@ -17,6 +17,10 @@ const IGNORED: [&str; 8] = ["test", "--release", "-p", "setup", "-p", "failover-
 const AS_ROOT: [&str; 1] = ["as_root"];
 const OF_CONTAINERS: [&str; 3] = ["compose", "confined", "frozen_containers"];
 
+/// The same of those that need a browser, and where they are.
+const IN_A_BROWSER: [&str; 1] = ["in_a_browser"];
+const BROWSER: [&str; 5] = ["test", "--release", "-p", "draw-report", "--test=browser"];
+
 /// Arguments of `test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -36,6 +40,7 @@ pub(crate) fn test(sh: &Shell, args: &Args) -> Result<Verdict> {
     if args.args.is_empty() {
         as_root()?;
         of_containers(sh)?;
+        in_a_browser(sh)?;
     }
     Ok(Verdict::Held)
 }
@@ -66,6 +71,17 @@ fn of_containers(sh: &Shell) -> Result<()> {
     Ok(())
 }
 
+/// The tests that look at a report in a browser. Where one is they run; where none is, that is said.
+fn in_a_browser(sh: &Shell) -> Result<()> {
+    let is_here = |browser: &str| cmd!(sh, "{browser} --version").quiet().ignore_stdout().ignore_stderr().run().is_ok();
+    if !["chromium", "chromium-browser", "google-chrome"].into_iter().any(is_here) {
+        eprintln!("\nWARNING: the tests of reports in a browser did NOT run: there is no chromium here");
+        return Ok(());
+    }
+    ensure!(cargo_test(&[&BROWSER[..], &["--", "--ignored"], &IN_A_BROWSER].concat())?, "tests in a browser failed");
+    Ok(())
+}
+
 /// `cargo test`, shown as it is typed; whether all tests passed.
 fn cargo_test(words: &[&str]) -> Result<bool> {
     eprintln!("$ cargo {}", words.join(" "));
@@ -81,7 +97,7 @@ fn cargo_test(words: &[&str]) -> Result<bool> {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{AS_ROOT, OF_CONTAINERS};
+    use super::{AS_ROOT, BROWSER, IN_A_BROWSER, OF_CONTAINERS};
     use crate::build::workspace;
 
     /// Where `IGNORED` looks.
@@ -112,12 +128,16 @@ mod tests {
         let mut count = 0;
         for file in &files {
             for test in ignored(file) {
-                let below = DIRS.iter().any(|dir| file.parent() == Some(&workspace().join(dir)));
-                let fitting = AS_ROOT.iter().chain(&OF_CONTAINERS).filter(|word| test.contains(**word)).count();
+                let of_browser = *file == workspace().join("bins/draw-report/tests/browser.rs");
+                assert_eq!(of_browser, test.contains(IN_A_BROWSER[0]), "{} {test}", file.display());
+                let below = of_browser || DIRS.iter().any(|dir| file.parent() == Some(&workspace().join(dir)));
+                let words = AS_ROOT.iter().chain(&OF_CONTAINERS).chain(&IN_A_BROWSER);
+                let fitting = words.filter(|word| test.contains(**word)).count();
                 assert_eq!((below, fitting), (true, 1), "{} {test}", file.display());
                 count += 1;
             }
         }
         assert!(count > 20, "{count} were found");
+        assert_eq!(BROWSER[3..], ["draw-report", "--test=browser"]);
     }
 }

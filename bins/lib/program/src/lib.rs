@@ -11,6 +11,7 @@ pub mod duration;
 pub mod entry;
 mod fields;
 pub mod folder;
+pub mod judged;
 pub mod out;
 pub mod progress;
 pub mod run;

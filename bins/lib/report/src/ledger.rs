@@ -125,6 +125,8 @@ pub struct Ack {
     pub worker: u32,
     /// The timeline that it was made on.
     pub timeline: u32,
+    /// Time from when the write was due (closed loop: sent), in microseconds; `None` in ledgers that do not say.
+    pub latency_us: Option<u64>,
 }
 
 /// A failure that a client saw: an outcome `failed` or `unknown`, or a connection that was refused or ended.
@@ -262,7 +264,7 @@ impl Ledger {
         match outcome {
             Outcome::Acked | Outcome::AckedLocal => {
                 let timeline = row.timeline.context("an ack has no timeline")?;
-                self.acks.push(Ack { at_us: row.at_us, worker, timeline });
+                self.acks.push(Ack { at_us: row.at_us, worker, timeline, latency_us: row.latency_us });
             }
             Outcome::Failed | Outcome::Unknown => self.failures.push(Failure { at_us: row.at_us, worker }),
             Outcome::Skipped => {}

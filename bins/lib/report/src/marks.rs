@@ -225,8 +225,8 @@ mod tests {
         let mut load = Stretch { last_us: 4_000_000, ..Stretch::default() };
         for at_ms in (0..1_000_u64).step_by(10).chain((1_200..4_000).step_by(10)) {
             let timeline = if at_ms < 1_000 { 1 } else { 2 };
-            load.acks.push(Ack { at_us: at_ms * 1_000, worker: 0, timeline });
-            load.acks.push(Ack { at_us: at_ms * 1_000 + 3_000, worker: 1, timeline });
+            load.acks.push(Ack { at_us: at_ms * 1_000, worker: 0, timeline, latency_us: None });
+            load.acks.push(Ack { at_us: at_ms * 1_000 + 3_000, worker: 1, timeline, latency_us: None });
         }
         load.failures.push(Failure { at_us: 1_001_000, worker: 0 });
         let seen = Seen {
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn an_ack_just_after_the_kill_belongs_to_the_old_timeline() {
         let (mut load, seen) = drill();
-        insert(&mut load, Ack { at_us: 1_001_500, worker: 1, timeline: 1 });
+        insert(&mut load, Ack { at_us: 1_001_500, worker: 1, timeline: 1, latency_us: None });
         let marks = marks(&load, seen);
         assert_eq!((marks.t1_us, marks.outage_us()), (Some(1_001_500), Some(198_500)));
     }
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn acks_of_the_old_timeline_after_t4_are_split_and_never_outage() {
         let (mut load, seen) = drill();
-        insert(&mut load, Ack { at_us: 1_300_000, worker: 1, timeline: 1 });
+        insert(&mut load, Ack { at_us: 1_300_000, worker: 1, timeline: 1, latency_us: None });
         let marks = marks(&load, seen);
         assert_eq!((marks.split_us, marks.split_acked), (100_000, 1));
         assert_eq!(marks.outage_us(), Some(207_000));
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!((stalled.outage_us(), stalled.worker_outage_us().map(|of| of.1)), (Some(207_000), Some(210_000)));
         assert_eq!((stalled.t5_us, stalled.workers_stranded, stalled.split_acked), (Some(1_243_000), 0, 0));
         // Read late, before it was thawed: an old one, and the outage begins there.
-        insert(&mut load, Ack { at_us: 1_100_000, worker: 1, timeline: 1 });
+        insert(&mut load, Ack { at_us: 1_100_000, worker: 1, timeline: 1, latency_us: None });
         assert_eq!(marks(&load, seen).outage_us(), Some(100_000));
     }
 

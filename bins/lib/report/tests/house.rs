@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each package and the packages of ours that it may depend on (`[dependencies]`).
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("bins/lib/report", &[]),
     ("bins/lib/program", &["report"]),
     ("bins/lib/cluster", &["program", "report"]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("bins/write-load", &["cluster", "program", "report"]),
     ("bins/measure-lag", &["cluster", "program", "report"]),
     ("bins/verify-replication", &["cluster", "program", "report"]),
+    ("bins/draw-report", &["program", "report"]),
     ("xtask", &["program", "report"]),
 ];
 

@@ -1,0 +1,77 @@
+//! Several runs beside each other, with the spread of their figures.
+
+use anyhow::Result;
+use report::drill::DrillRow;
+use report::percentiles::median;
+use report::show::us;
+
+use super::section;
+use crate::chart::spread;
+use crate::html;
+use crate::run::Run;
+
+/// How a figure is shown.
+type Shown = fn(u64) -> String;
+
+/// The figures that are compared.
+const FIGURES: [(&str, fn(&DrillRow) -> Option<u64>, Shown); 9] = [
+    ("outage", |row| row.outage_us, us),
+    ("lost", |row| row.lost, |lost| lost.to_string()),
+    ("longest gap before", |row| row.longest_gap_before_us, us),
+    ("noticed after", |row| row.detection_us, us),
+    ("promoted after", |row| row.promotion_us, us),
+    ("first ack after that", |row| row.reroute_us, us),
+    ("a standby again after", |row| row.redundancy_us, us),
+    ("rejoin", |row| row.rejoin_us, us),
+    ("raw floor", |row| row.floor_us, us),
+];
+
+/// # Errors
+/// If the picture cannot be painted.
+pub(crate) fn side_by_side(runs: &[Run]) -> Result<String> {
+    let rows: Vec<(&Run, &DrillRow)> = runs
+        .iter()
+        .flat_map(|run| {
+            run.drill().into_iter().flat_map(move |drill| drill.judged.rows.iter().map(move |row| (run, row)))
+        })
+        .collect();
+    let head = ["", "takeovers", "least", "median", "most"].map(str::to_owned);
+    let spread = FIGURES.iter().map(|(name, figure, shown)| {
+        let found: Vec<u64> = rows.iter().filter_map(|(_, row)| figure(row)).collect();
+        let cell = |value: Option<u64>| value.map_or("–".to_owned(), shown);
+        let (least, most) = (found.iter().min().copied(), found.iter().max().copied());
+        vec![(*name).to_owned(), found.len().to_string(), cell(least), cell(median(&found)), cell(most)]
+    });
+    let spread = html::table("figures", &head, &spread.collect::<Vec<_>>());
+    let outages: Vec<(String, Vec<u64>)> = runs
+        .iter()
+        .map(|run| {
+            let rows = run.drill().map(|drill| &drill.judged.rows[..]).unwrap_or_default();
+            (run.name(), rows.iter().filter_map(|row| row.outage_us).collect())
+        })
+        .collect();
+    let picture = spread::outages(&outages)?.unwrap_or_default();
+    Ok(section("Side by side", &format!("{}{spread}{picture}", each(runs))))
+}
+
+/// A row for each takeover of each run.
+fn each(runs: &[Run]) -> String {
+    let names = ["run", "verdict", "fault", "sync"].into_iter().chain(FIGURES.iter().map(|(name, _, _)| *name));
+    let head: Vec<String> = names.map(str::to_owned).collect();
+    let mut rows = Vec::new();
+    for (index, run) in runs.iter().enumerate() {
+        let link = format!("<a href=\"#run{}\">{}</a>", index + 1, html::text(&run.name()));
+        let Some(drill) = run.drill() else {
+            let blank = std::iter::repeat_n("–".to_owned(), FIGURES.len() + 2);
+            rows.push([link, "<span class=\"unknown\">unknown</span>".to_owned()].into_iter().chain(blank).collect());
+            continue;
+        };
+        for row in &drill.judged.rows {
+            let mut cells = vec![link.clone(), format!("<span class=\"{0}\">{0}</span>", row.verdict)];
+            cells.extend([row.fault.to_string(), row.sync.to_string()]);
+            cells.extend(FIGURES.iter().map(|(_, figure, shown)| figure(row).map_or("–".to_owned(), shown)));
+            rows.push(cells);
+        }
+    }
+    html::table("rows", &head, &rows)
+}

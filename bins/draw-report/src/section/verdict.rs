@@ -1,0 +1,85 @@
+//! The verdict, in words, with its reasons.
+
+use report::verdict::Verdict;
+use report::words::Fault;
+
+use crate::html;
+use crate::run::Run;
+
+/// What a verdict means for whoever asked.
+fn sentence(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Held => {
+            "Nothing that was acknowledged is missing beyond what was allowed, and the standbys hold the same data."
+        }
+        Verdict::Broken => "A promise was broken: see why.",
+        Verdict::Unknown => "It could not be found out: see why. This is not a pass.",
+    }
+}
+
+/// The verdict, the reasons, and what was drilled.
+pub(crate) fn verdict(run: &Run) -> String {
+    let verdict = run.judged.verdict();
+    let reasons: String = reasons(run).iter().map(|why| format!("<li>{}</li>\n", html::text(why))).collect();
+    let reasons = if reasons.is_empty() { reasons } else { format!("<ul class=\"reasons\">{reasons}</ul>\n") };
+    format!(
+        "<div class=\"verdict {verdict}\" data-verdict=\"{verdict}\"><strong>{verdict}</strong> {}</div>\n{reasons}{}",
+        sentence(verdict),
+        drilled(run)
+    )
+}
+
+/// Why it is not held, from every part that has a say.
+fn reasons(run: &Run) -> Vec<String> {
+    let judged = &run.judged;
+    let mut reasons = match &judged.drill {
+        Ok(drill) => drill.judged.reasons.clone(),
+        Err(error) => vec![format!("unknown: {error:#}")],
+    };
+    match &judged.standbys {
+        Some(Err(error)) => reasons.push(format!("unknown: the comparison of the standbys: {error:#}")),
+        Some(Ok(found)) if found.verdict != Verdict::Held => {
+            reasons.push(format!("{}: the comparison of the standbys with their primary, see below", found.verdict));
+        }
+        _ => {}
+    }
+    if let Some(Err(error)) = &judged.lag {
+        reasons.push(format!("unknown: the lag: {error:#}"));
+    }
+    reasons
+}
+
+/// What was done, in a sentence.
+fn drilled(run: &Run) -> String {
+    let Some(drill) = run.drill() else { return String::new() };
+    let plan = &drill.evidence.plan;
+    let rate =
+        plan.rate_per_s.map_or("as many writes as possible".to_owned(), |rate| format!("{rate} writes per second"));
+    let faults: Vec<String> = run
+        .takeovers
+        .iter()
+        .map(|takeover| match takeover.fault {
+            Fault::Kill => format!("{} was killed", takeover.old_primary),
+            Fault::Stop => format!("{} was shut down", takeover.old_primary),
+            Fault::Freeze => format!("{} was frozen", takeover.old_primary),
+            Fault::Stall => format!("{} was frozen for a while", takeover.old_primary),
+        })
+        .collect();
+    let shown = match faults.len() {
+        0 => "no fault was begun".to_owned(),
+        1..4 => faults.join(", then "),
+        more => format!("{}, and so on: {more} faults", faults[..2].join(", then ")),
+    };
+    html_paragraph(&format!(
+        "Under {rate} from {}, {shown}. Commits waited for standbys as in {}; {}, PostgreSQL {}, {}.",
+        report::show::count(plan.clients, "client"),
+        plan.sync,
+        report::show::count(plan.standbys, "standby"),
+        plan.pg_version,
+        plan.backend
+    ))
+}
+
+fn html_paragraph(said: &str) -> String {
+    format!("<p>{}</p>\n", html::text(said))
+}
