@@ -103,3 +103,28 @@ impl Events {
         self.kept.failure()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_has_its_number_and_its_own_events() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = Run { name: "r".to_owned(), clock: program::clock::Clock::starting_now() };
+        let mut events = Events::create(dir.path(), &run).unwrap();
+        events.now(Mark::Steady, None, "");
+        events.begin_step(Fault::Kill, "node1");
+        let first_us = events.now(Mark::T0, Some("node1"), "");
+        events.begin_step(Fault::Stop, "node2");
+        assert!(!events.has(Mark::T0) && !events.has(Mark::Steady));
+        events.at(first_us + 1, Mark::T0, Some("node2"), "");
+        events.at(first_us + 2, Mark::T0, Some("node2"), "");
+        assert_eq!(events.first_us(Mark::T0), Some(first_us + 1));
+        let steps: Vec<_> = events.rows().iter().map(|row| row.step).collect();
+        assert_eq!(steps, [None, Some(1), Some(1), Some(2), Some(2), Some(2)]);
+        assert_eq!((events.rows()[3].fault, events.rows()[3].node.as_deref()), (Some(Fault::Stop), Some("node2")));
+        let written = folder::rows::<EventRow>(dir.path(), EVENTS).unwrap();
+        assert_eq!(written, events.rows());
+    }
+}

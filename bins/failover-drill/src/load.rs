@@ -245,3 +245,38 @@ fn log_file(dir: &Path, name: &str) -> Result<File> {
 fn create_new(path: &Path) -> Result<File> {
     File::create_new(path).with_context(|| format!("cannot make {}: nothing is ever overwritten", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(rows: &[&str]) -> Seen {
+        let mut seen = Seen::default();
+        rows.iter().for_each(|row| seen.take(&format!("r,{row}\n")).unwrap());
+        seen
+    }
+
+    #[test]
+    fn acks_in_a_row_are_counted_on_the_newest_timeline_and_end_with_a_failure() {
+        let old = ["1,0,1,sent,,,,n,1", "2,0,1,acked,,,,n,1", "3,1,1,acked,,,,n,1", "4,0,2,acked,,,,n,1"];
+        assert_eq!(seen(&old).in_a_row, [(0, 2), (1, 1)].into());
+        let new = [&old[..], &["5,1,2,acked,,,,n,2"]].concat();
+        assert_eq!(seen(&new).in_a_row, [(0, 0), (1, 1)].into(), "each has to be well on the new one");
+        let late = [&new[..], &["6,1,3,acked,,,,n,1"]].concat();
+        assert_eq!(seen(&late).in_a_row, [(0, 0), (1, 0)].into(), "an ack of the old primary");
+        for failure in
+            ["7,1,3,failed,,,,n,2", "7,1,3,unknown,,,,n,2", "7,1,,connect_failed,,,,n,", "7,1,,disconnected,,,,n,"]
+        {
+            let failed = seen(&[&new[..], &[failure]].concat());
+            assert_eq!(failed.in_a_row, [(0, 0), (1, 0)].into(), "{failure}");
+            assert_eq!((failed.acks, failed.newest_timeline, failed.last_ack_us), (4, 2, 5));
+        }
+    }
+
+    /// Clients write their rows as they come.
+    #[test]
+    fn the_last_ack_is_the_latest_and_who_never_had_one_is_not_waited_for() {
+        let seen = seen(&["9,0,1,acked,,,,n,1", "8,1,1,acked_local,,,,n,1", "9,2,,connect_failed,,,,n,"]);
+        assert_eq!((seen.last_ack_us, seen.acks, seen.in_a_row), (9, 2, [(0, 1), (1, 1)].into()));
+    }
+}

@@ -7,6 +7,7 @@
 //! 1: commits were lost beyond `--max-lost`, or something else broke; 2: it could not be found out.
 
 mod check;
+mod choice;
 mod drill;
 mod events;
 mod faults;

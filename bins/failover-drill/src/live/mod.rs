@@ -2,6 +2,7 @@
 
 mod clients;
 mod hurt;
+mod on_node;
 mod ours;
 mod seen;
 
@@ -14,6 +15,7 @@ use cluster::args::{Cluster, Node};
 use cluster::file::LoginKind;
 use cluster::session::Session;
 use cluster::wait::until_true;
+use lab::at_once::at_once;
 use lab::open::OpenLab;
 use lab::standby::{streams_from, timeline_of};
 use program::progress::Progress;
@@ -27,6 +29,7 @@ use crate::events::Events;
 use crate::faults::Injection;
 use crate::kept::Kept;
 use crate::load::{Load, LoadPlan};
+use on_node::OnNode;
 
 /// How often other things are looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(2);
@@ -125,32 +128,37 @@ impl Live<'_> {
     }
 
     /// Waits until all `standbys` stream from the new primary on its timeline, and returns those that do not in time. The
-    /// first one is T6.
+    /// first one is T6. Each is looked at by itself: one that is silent keeps none of the others from being seen.
     pub(super) fn wait_redundant(&mut self, standbys: &[String]) -> Result<Vec<String>> {
         let new = self.new_primary()?;
         let timeline = timeline_of(self.session(&new)?)?;
-        let (mut missing, mut first) = (standbys.to_vec(), None);
-        let what = format!("{} to stream from {new} on timeline {timeline}", standbys.join(" and "));
-        let waited = until_true(&what, STREAM_DEADLINE, LOOK, || {
-            let mut looked = Ok(());
-            for standby in missing.clone() {
-                match self.streams_from(&new, &standby, timeline) {
-                    Ok(true) => {
-                        first.get_or_insert((self.run.clock.now_us(), standby.clone()));
-                        missing.retain(|other| *other != standby);
-                    }
-                    Ok(false) => {}
-                    Err(error) => looked = Err(error), // the others are looked at all the same
+        let (lab, cluster, sessions, clock) = (self.lab, self.cluster, &self.sessions, self.run.clock);
+        let waited = at_once(standbys, |standby| {
+            let upstream = lab.upstream(&new, standby)?;
+            let mut on_new = OnNode::new(cluster, &new, sessions);
+            let mut on_standby = OnNode::new(cluster, standby, sessions);
+            let what = format!("{standby} to stream from {new} on timeline {timeline}");
+            until_true(&what, STREAM_DEADLINE, LOOK, || {
+                streams_from(on_new.session()?, on_standby.session()?, &upstream, Some(timeline))
+            })?;
+            Ok((clock.now_us(), on_standby.opened()))
+        });
+        program::stop::check()?;
+        let (mut missing, mut first) = (Vec::new(), None::<(u64, &String)>);
+        for (standby, waited) in standbys.iter().zip(waited) {
+            match waited {
+                Ok((at_us, opened)) => {
+                    first = Some(first.map_or((at_us, standby), |first| first.min((at_us, standby))));
+                    self.sessions.extend(opened.map(|session| (standby.clone(), session)));
+                }
+                Err(error) => {
+                    self.events.now(Mark::Note, Some(standby), &format!("{error:#}"));
+                    missing.push(standby.clone());
                 }
             }
-            looked.map(|()| missing.is_empty())
-        });
-        if let (false, Some((at_us, standby))) = (self.events.has(Mark::T6), first) {
-            self.events.at(at_us, Mark::T6, Some(&standby), "");
         }
-        if let Err(error) = waited {
-            program::stop::check()?;
-            self.events.now(Mark::Note, None, &format!("{error:#}"));
+        if let (false, Some((at_us, standby))) = (self.events.has(Mark::T6), first) {
+            self.events.at(at_us, Mark::T6, Some(standby), "");
         }
         Ok(missing)
     }

@@ -3,10 +3,13 @@
 use std::slice;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
-use cluster::session::Session;
+use anyhow::{Context as _, Result, ensure};
+use cluster::args::Cluster;
+use cluster::file::LoginKind;
+use cluster::session::{ANSWER, Session};
 use cluster::topology::is_primary;
-use cluster::wait::{until, until_true};
+use cluster::wait::until;
+use lab::at_once::at_once;
 use lab::ports::Taken;
 use lab::rejoin::{Rejoined, rejoin};
 use lab::standby::{receiver, timeline_of};
@@ -17,6 +20,7 @@ use report::words::Rejoin;
 
 use super::{LOOK, Live};
 use crate::check;
+use crate::choice::{Asking, SILENT, choose};
 use crate::stage::{Evidence as _, Manager};
 
 /// How often a standby is asked whether it is promoted: T3 is known to within this.
@@ -30,27 +34,14 @@ const RESTART_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Manager for Live<'_> {
     fn choose(&mut self) -> Result<()> {
-        let (mut best, others): (Option<(Lsn, String)>, _) = (None, self.others());
-        let backend = self.lab.backend.as_ref();
-        // All at once: with containers each takes some 30 ms, and the clients are waiting.
-        let stopped: Vec<Result<()>> = std::thread::scope(|scope| {
-            let stopping: Vec<_> =
-                others.iter().map(|standby| scope.spawn(move || backend.follow(standby, None))).collect();
-            stopping.into_iter().map(|stopping| stopping.join().map_err(|_| anyhow!("a panic"))?).collect()
-        });
-        for (standby, stopped) in others.into_iter().zip(stopped) {
-            match stopped.and_then(|()| self.stopped_at(&standby)) {
-                Ok(has) if best.as_ref().is_none_or(|(most, _)| has > *most) => best = Some((has, standby)),
-                Ok(_) => {}
-                Err(error) => {
-                    program::stop::check()?;
-                    self.could_not(
-                        &error.context(format!("{standby} was left out when the standby to promote was chosen")),
-                    );
-                }
-            }
+        let others = self.others();
+        let told = self.stop_and_ask(&others);
+        program::stop::check()?;
+        let choice = choose(others.into_iter().zip(told));
+        for (standby, error) in choice.left_out {
+            self.could_not(&error.context(format!("{standby} was left out when the standby to promote was chosen")));
         }
-        let (has, chosen) = best.context("there is no standby to promote")?;
+        let (has, chosen) = choice.chosen.context("there is no standby to promote")?;
         self.put_lsn(Mark::Chosen, &chosen, has, &format!("it has WAL up to {has}"));
         self.new_primary = Some(chosen);
         self.keep_last_words();
@@ -188,16 +179,57 @@ impl Live<'_> {
         check::wait_quorum(lab, || self.session(primary)?.value(cluster::sql!("quorum"), &[]))
     }
 
-    /// Waits until a standby that was told to follow nobody receives no more, and asks how much WAL it has.
-    fn stopped_at(&mut self, standby: &str) -> Result<Lsn> {
-        let session = self.session(standby)?;
-        until_true(&format!("{standby} to stop receiving"), CUT_DEADLINE, ASK_PROMOTED, || {
-            Ok(receiver(session)?.is_none())
-        })?;
-        session.value::<String>(cluster::sql!("received"), &[])?.parse()
+    /// Has all `standbys` follow nobody, and asks each how much WAL it has once it receives no more.
+    fn stop_and_ask(&mut self, standbys: &[String]) -> Vec<Result<Lsn>> {
+        self.answer_within(standbys, SILENT);
+        let (backend, asking) = (self.lab.backend.as_ref(), Asking::new(CUT_DEADLINE));
+        let (cluster, sessions) = (self.cluster, &self.sessions);
+        let told = at_once(standbys, |standby| {
+            backend.follow(standby, None)?;
+            let mut anew = None;
+            asking.until_told(standby, || {
+                if let Some(session) = sessions.get(standby) {
+                    match has_if_stopped(session) {
+                        Err(_) if session.is_closed() => {} // the server may be there all the same
+                        told => return told,
+                    }
+                }
+                has_if_stopped(open_anew(&mut anew, cluster, standby)?)
+            })
+        });
+        self.answer_within(standbys, ANSWER);
+        told
+    }
+
+    fn answer_within(&mut self, nodes: &[String], limit: Duration) {
+        for (node, session) in &mut self.sessions {
+            if nodes.contains(node) {
+                session.answer_within(limit);
+            }
+        }
     }
 
     fn put_rejoin(&mut self, mark: Mark, rejoin: Rejoin, detail: &str) {
         self.events.put(EventRow { rejoin: Some(rejoin), ..self.events.row(mark, Some(&self.old_primary), detail) });
     }
+}
+
+/// How much WAL a standby has; `None`: it receives still.
+fn has_if_stopped(standby: &Session) -> Result<Option<Lsn>> {
+    match receiver(standby)? {
+        Some(_) => Ok(None),
+        None => standby.value::<String>(cluster::sql!("received"), &[])?.parse().map(Some),
+    }
+}
+
+/// A session in the place of one that is gone.
+fn open_anew<'a>(kept: &'a mut Option<Session>, cluster: &Cluster, standby: &str) -> Result<&'a Session> {
+    if kept.as_ref().is_none_or(Session::is_closed) {
+        let mut info = cluster.info(cluster.node(standby)?, LoginKind::Admin)?;
+        info.connect_timeout = SILENT;
+        let mut session = Session::open(standby, &info, "understudy failover-drill")?;
+        session.answer_within(SILENT);
+        *kept = Some(session);
+    }
+    kept.as_ref().context("it was opened")
 }

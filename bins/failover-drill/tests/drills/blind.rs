@@ -270,6 +270,7 @@ fn without_a_load_no_further_takeover_begins() {
     assert_eq!((done.code, done.row()["verdict"].as_str()), (Some(2), "unknown"), "{}", done.stderr);
     assert!(reasons(&done).contains("takeover 2 of 2 could not begin: the load has ended"), "{}", reasons(&done));
     assert_eq!((done.events().all("step_begun").len(), done.events().all("t0").len()), (1, 1));
+    assert!(reasons(&done).contains("the load ended before it was told to"), "{}", reasons(&done));
     done.wait_no_backends(&lab);
     lab.check_redundant(&lab.primary());
 }

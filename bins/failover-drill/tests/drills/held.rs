@@ -11,6 +11,9 @@ pub(crate) fn check_held(judged: &Judged, lab: &Lab) {
     assert!(judged.events.all("verdict").is_empty(), "held needs no reason");
     assert_eq!(judged.figure("acked_local"), 0, "nobody released the waiting writes");
     assert_eq!(judged.row["outage_kind"], "exact");
+    // T0 was before the first act: no client had noticed anything by then.
+    let t0 = judged.events.first_us("t0").unwrap();
+    assert_eq!(judged.ledger.failures_us().filter(|at| *at < t0).count(), 0, "{:?}", judged.events);
     let new = &judged.row["new_primary"];
     assert_ne!(new, &judged.row["old_primary"]);
     lab.check_redundant(new);

@@ -20,6 +20,8 @@ mod lossy;
 mod ordinary;
 mod refused;
 mod rejoin;
+mod second_primary;
+mod silent;
 mod soak;
 mod strangers;
 mod support;

@@ -22,6 +22,7 @@ pub struct Session {
     client: Client,
     wire: JoinHandle<Result<(), tokio_postgres::Error>>,
     node: String,
+    answer: Duration,
 }
 
 impl Session {
@@ -34,7 +35,7 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (client, wire) = runtime.block_on(connecting).with_context(|| format!("node {node}"))?;
         let wire = runtime.spawn(wire);
-        Ok(Session { runtime, client, wire, node: node.to_owned() })
+        Ok(Session { runtime, client, wire, node: node.to_owned(), answer: ANSWER })
     }
 
     /// Opens the first session of a program on a server, after another one that is closed again. A pooler that hands the
@@ -56,6 +57,11 @@ impl Session {
         &self.node
     }
 
+    /// Gives the answer to a short question this long from now on, and no longer [`ANSWER`].
+    pub fn answer_within(&mut self, limit: Duration) {
+        self.answer = limit;
+    }
+
     /// Whether the connection is known to be gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -71,30 +77,30 @@ impl Session {
     /// The rows that a statement returns.
     ///
     /// # Errors
-    /// The server's error, or that no answer came within [`ANSWER`]. So with all questions of this file.
+    /// The server's error, or that no answer came in time. So with all questions of this file.
     pub fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
-        self.within(ANSWER, async { self.client.query(sql, parameters).await.map_err(describe) })
+        self.within(self.answer, async { self.client.query(sql, parameters).await.map_err(describe) })
     }
 
     /// The one value of the one row that a statement returns. Anything else is an error.
     pub fn value<T: FromSqlOwned>(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<T> {
-        let row = self.within(ANSWER, async { self.client.query_one(sql, parameters).await.map_err(describe) })?;
+        let row = self.within(self.answer, async { self.client.query_one(sql, parameters).await.map_err(describe) })?;
         row.try_get(0).map_err(describe).with_context(|| format!("node {}: {}", self.node, headline(sql)))
     }
 
     /// Runs a statement; returns how many rows it touched.
     pub fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64> {
-        self.within(ANSWER, async { self.client.execute(sql, parameters).await.map_err(describe) })
+        self.within(self.answer, async { self.client.execute(sql, parameters).await.map_err(describe) })
     }
 
     /// Runs a script without parameters.
     pub fn script(&self, sql: &str) -> Result<()> {
-        self.within(ANSWER, async { self.client.batch_execute(sql).await.map_err(describe) })
+        self.within(self.answer, async { self.client.batch_execute(sql).await.map_err(describe) })
     }
 
     /// The rows of a script without parameters, as text.
     pub fn texts(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        let messages = self.within(ANSWER, async { self.client.simple_query(sql).await.map_err(describe) })?;
+        let messages = self.within(self.answer, async { self.client.simple_query(sql).await.map_err(describe) })?;
         Ok(messages
             .into_iter()
             .filter_map(|message| match message {

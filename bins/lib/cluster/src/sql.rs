@@ -14,6 +14,7 @@ pub const FILES: &[(&str, &str)] = files![
     "current_timeline"
     "final_read"
     "final_read_settings"
+    "free_walsenders"
     "heartbeat"
     "heartbeat_beat"
     "heartbeat_claim"

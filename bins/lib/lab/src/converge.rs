@@ -2,6 +2,8 @@
 //!
 //! The order is here; what only a backend knows is behind [`Site`].
 
+mod standbys;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,13 +22,12 @@ use crate::backend::Backend;
 use crate::lock::Lock;
 use crate::marker::{self, LabId};
 use crate::new_lab::NewLab;
-use crate::ports::{self, Taken};
+use crate::ports;
 use crate::power::{self, State};
 use crate::primary::{self, Found};
-use crate::rejoin::{self, Rejoined};
 use crate::roles::{self, DATABASE};
 use crate::secrets::{ADMIN, Secrets};
-use crate::standby::{Upstream, wait_streaming};
+use crate::standby::Upstream;
 use crate::state::{LabState, NodeState};
 use crate::wanted::{self, NODE, Wanted};
 use crate::{cluster_file, settings, slots};
@@ -135,9 +136,7 @@ impl Job<'_> {
         self.site.make(&all, self)?;
         self.start_primary(&primary, data.contains_key(&primary), writes)?;
         let on_primary = self.ensure_contents(&primary, |name| standbys.contains(name) && data.contains_key(name))?;
-        for standby in &standbys {
-            self.ensure_standby(&primary, &on_primary, standby, data.get(standby))?;
-        }
+        self.ensure_standbys(&primary, &on_primary, &standbys, &data)?;
         // Last, and only now: until here, one of them may have been the only one with all the data.
         for node in nodes.iter().filter(|node| !all.contains(node)) {
             self.remove(&on_primary, node)?;
@@ -216,56 +215,6 @@ impl Job<'_> {
         let on_primary = self.session(primary, DATABASE)?;
         roles::ensure(&on_primary, self.secrets)?;
         Ok(on_primary)
-    }
-
-    fn ensure_standby(&self, primary: &str, on_primary: &Session, name: &str, data: Option<&Data>) -> Result<()> {
-        let upstream = self.upstream(primary, name)?;
-        let open = || self.session(name, "postgres");
-        if slots::ensure(on_primary, name)? && data.is_some() {
-            self.progress.say(&format!("made the slot of {name} on {primary}"));
-        }
-        self.site.sync_names(name, "")?;
-        self.site.follow(name, Some(&upstream))?;
-        let Some(data) = data else {
-            self.progress.step(format!("cloning {primary} to {name}"));
-            return rejoin::clone(self.site, name, &upstream, on_primary, &open);
-        };
-        // One that runs and does not answer is not one that streams: rejoining stops it.
-        if data.is_standby
-            && self.runs(name)?
-            && open().and_then(|session| is_primary(&session)).is_ok_and(|it_is| !it_is)
-        {
-            if wait_streaming(on_primary, open, &upstream, STREAM_DEADLINE).is_ok() {
-                self.site.discard_old(name)?;
-                return rejoin::drop_slots(&open()?);
-            }
-            program::stop::check()?;
-        }
-        self.progress.step(format!("making {name} follow {primary} again"));
-        if let Rejoined::Clone { because } = rejoin::rejoin(self.site, name, &upstream, on_primary, &open)? {
-            self.progress.say(&format!("{name} was cloned anew, because: {because}"));
-        }
-        Ok(())
-    }
-
-    /// Whether a standby runs; one that does not is started. That it cannot be as it is, is no reason to give up: rejoining
-    /// makes it another one.
-    fn runs(&self, name: &str) -> Result<bool> {
-        if self.site.power(name)? != State::Off {
-            return Ok(true);
-        }
-        self.progress.step(format!("starting {name}"));
-        match self.site.start(name) {
-            Ok(()) => Ok(true),
-            Err(error) if error.is::<Taken>() => Err(error),
-            Err(error) => {
-                program::stop::check()?;
-                let why = format!("{error:#}");
-                self.progress
-                    .say(&format!("{name} cannot be started as it is: {}", why.lines().next().unwrap_or_default()));
-                Ok(false)
-            }
-        }
     }
 
     fn upstream(&self, primary: &str, standby: &str) -> Result<Upstream> {

@@ -4,6 +4,7 @@
 //! Only programs that may hurt a cluster depend on this crate, and whatever it touches bears our marker.
 
 pub mod account;
+pub mod at_once;
 pub mod backend;
 pub mod binaries;
 pub mod chosen;

@@ -52,9 +52,9 @@ pub struct DrillRow {
     pub duplicate: Option<u64>,
     /// Present with another payload.
     pub corrupt: Option<u64>,
-    /// Keys in the old primary's data directory that the new primary lacks; empty if it was not read.
+    /// Keys in the old primary's data directory that the new primary lacks; empty if one of them was not read.
     pub divergent: Option<u64>,
-    /// T4 − T1; without T4 from T1 to the end of the ledger.
+    /// T4 − T1; without T4 from T1 to the end of the ledger, or of the takeover's part of the run.
     pub outage_us: Option<u64>,
     /// Shortest outage of a worker.
     pub outage_worker_min_us: Option<u64>,
@@ -62,7 +62,7 @@ pub struct DrillRow {
     pub outage_worker_p50_us: Option<u64>,
     /// Longest outage of a worker.
     pub outage_worker_max_us: Option<u64>,
-    /// Longest gap between two acks of the run.
+    /// Longest gap between two acks of the takeover's part of the run.
     pub longest_gap_us: Option<u64>,
     /// T2 − T0.
     pub detection_us: Option<u64>,
@@ -102,7 +102,7 @@ pub struct DrillRow {
     pub floor_us: Option<u64>,
     /// The node that the fault hit.
     pub old_primary: String,
-    /// The node that took over; empty if none did.
+    /// The standby that was chosen to take over; empty if none was.
     pub new_primary: Option<String>,
     /// T5 − T0: until every client had acked five in a row; empty if one of them never did.
     pub well_us: Option<u64>,

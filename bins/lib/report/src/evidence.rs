@@ -238,15 +238,29 @@ pub(crate) mod tests {
         assert!(said.contains("after its seal there is `note`"), "{said}");
     }
 
-    #[test]
-    fn files_of_two_runs_are_no_evidence() {
+    /// The files after a change, sealed anew.
+    fn sealed_with(file: &'static str, change: impl FnOnce(&str) -> String) -> Files {
         let mut files = Files::of_a_drill_that_held();
-        files.0.insert(READS, files.0[READS].replace("r,final", "q,final"));
+        files.0.insert(file, change(&files.0[file]));
         let events = files.0[EVENTS].split_once("r,1230000").unwrap().0.to_owned();
         files.0.insert(EVENTS, events);
         for file in [PLAN, LEDGER, READS, EVENTS] {
             files.seal(file);
         }
+        files
+    }
+
+    #[test]
+    fn files_of_two_runs_are_no_evidence() {
+        let files = sealed_with(READS, |text| text.replace("r,final", "q,final"));
         assert_eq!(files.read().unwrap_err().to_string(), "reads.csv is of run q, plan.csv of run r");
+        let files = sealed_with(LEDGER, |text| text.replace("\nr,", "\nq,"));
+        assert_eq!(files.read().unwrap_err().to_string(), "ledger.csv is of run q, plan.csv of run r");
+    }
+
+    #[test]
+    fn a_read_holds_as_many_writes_as_the_event_of_it_says() {
+        let evidence = sealed_with(EVENTS, |text| text.replace(",,99,,,\n", ",,98,,,\n")).read().unwrap();
+        assert_eq!(evidence.final_read().unwrap_err().to_string(), "reads.csv holds 99 writes of a read that found 98");
     }
 }

@@ -227,4 +227,31 @@ mod tests {
         assert_eq!(fates.named.len(), 1);
         assert_eq!((fates.named[0].seq, fates.named[0].fate), (3, Fate::Lost));
     }
+
+    #[test]
+    fn only_a_surviving_ack_of_the_same_timeline_makes_a_hole() {
+        let mut ledger = ledger(&[(0, 1, Outcome::Acked, 10), (0, 2, Outcome::Acked, 20)], true);
+        let holes = |ledger: &Ledger| judge(ledger, &present(&[(0, 2)])).holes;
+        assert_eq!(holes(&ledger), 1);
+        let later = Key { worker: 0, seq: 2 };
+        ledger.writes.get_mut(&later).unwrap().timeline = Some(2);
+        assert_eq!(holes(&ledger), 0, "a takeover lies between them");
+        let write = ledger.writes.get_mut(&later).unwrap();
+        (write.timeline, write.outcome) = (Some(1), Outcome::Unknown);
+        assert_eq!(holes(&ledger), 0, "nobody was told that it is there");
+    }
+
+    #[test]
+    fn the_span_of_a_loss_goes_by_when_writes_were_known_and_a_surviving_one_of_the_same_moment_begins_it() {
+        let writes = [(0, 1, 10), (0, 2, 40), (1, 1, 20), (1, 2, 20), (2, 1, 30)];
+        let writes = writes.map(|(worker, seq, at_us)| (worker, seq, Outcome::Acked, at_us));
+        // Lost: at 40 and at 20. At 20 there is a surviving one, too.
+        assert_eq!(rpo_span_us(&ledger(&writes, true), &present(&[(0, 1), (1, 1), (2, 1)]), |_| true), 20);
+    }
+
+    #[test]
+    fn what_nobody_knew_of_and_is_there_is_named() {
+        let fates = judge(&ledger(&[(0, 1, Outcome::Unknown, 1)], true), &present(&[(0, 1)]));
+        assert_eq!(fates.named.iter().map(|row| row.fate).collect::<Vec<_>>(), [Fate::Recovered]);
+    }
 }

@@ -165,7 +165,7 @@ mod tests {
     use crate::event::{EventRow, Mark};
     use crate::evidence::tests::Files;
     use crate::reads::{ReadKind, ReadRow};
-    use crate::words::Rejoin;
+    use crate::words::{Fault, Rejoin};
 
     #[test]
     fn the_figures_of_a_drill_on_paper() {
@@ -213,6 +213,46 @@ mod tests {
             let said = reasons.iter().any(|why| why.contains("2 acknowledged writes are lost"));
             assert_eq!(said, broken, "{max_lost}: {reasons:?}");
         }
+        // Nothing may be lost by a planned shutdown; what another takeover lost is not held against it.
+        for (step, loses) in [(1, false), (2, true)] {
+            let mut evidence = evidence.clone();
+            let begun = |event: &&mut EventRow| event.mark == Mark::StepBegun && event.step == Some(step);
+            evidence.events.iter_mut().find(begun).unwrap().fault = Some(Fault::Stop);
+            let said =
+                judge(&evidence).unwrap().reasons.iter().any(|why| why.contains("a planned shutdown loses none"));
+            assert_eq!(said, loses, "takeover {step}");
+        }
+    }
+
+    fn row_after(change: impl FnOnce(&mut Evidence)) -> DrillRow {
+        let mut evidence = Files::of_a_drill_that_held().read().unwrap();
+        change(&mut evidence);
+        judge(&evidence).unwrap().rows.remove(0)
+    }
+
+    #[test]
+    fn without_a_new_ack_the_outage_is_at_least_what_was_seen_of_it() {
+        let row = row_after(|e| e.ledger.acks.retain(|ack| ack.timeline == 1));
+        assert_eq!((row.outage_us, row.outage_kind), (Some(1_200_000 - 491_000), Some(OutageKind::AtLeast)));
+        assert_eq!((row.split_us, row.split_acked, row.stranded), (None, None, None));
+        // And in a run of several no longer than to the next one.
+        let row = row_after(|e| {
+            (e.ledger, e.events) = crate::takeovers::tests::three();
+            e.ledger.acks.retain(|ack| ack.timeline != 2);
+        });
+        assert_eq!((row.outage_us, row.outage_kind), (Some(1_045_000 - 491_000), Some(OutageKind::AtLeast)));
+    }
+
+    #[test]
+    fn without_a_proven_fault_there_is_no_outage() {
+        let row = row_after(|e| e.events.retain(|event| event.mark != Mark::FaultProven));
+        assert_eq!((row.outage_us, row.outage_kind, row.outage_before_us), (None, None, None));
+    }
+
+    #[test]
+    fn a_torn_ledger_does_not_tell_what_is_unexpected() {
+        let row = row_after(|e| e.ledger.complete = false);
+        assert_eq!((row.unexpected, row.duplicate), (None, Some(0)));
     }
 
     #[test]

@@ -63,6 +63,7 @@ fn end_with_the_right_count_completes_it() {
 fn what_cannot_be_a_ledger_is_refused() {
     for (rows, why) in [
         ("r,5,0,1,sent,5,,,n,1\nr,8,,2,end,,,,,\n", "a wrong count"),
+        ("r,5,0,1,sent,5,,,n,1\nr,8,,0,end,,,,,\n", "a count of fewer"),
         ("r,5,0,1,sent,5,,,n,1\nq,6,0,1,acked,5,1,,n,1\n", "two runs"),
         ("r,5,0,1,sent,5,,,n,1\nr,5,0,1,sent,5,,,n,1\n", "a key sent twice"),
         ("r,5,0,1,acked,5,,,n,1\n", "an ack without a sent"),
@@ -80,7 +81,25 @@ fn what_cannot_be_a_ledger_is_refused() {
 
 #[test]
 fn refused_connections_are_failures_and_no_outcomes() {
-    let ledger = read("r,5,0,,connect_failed,,,57P03,n,\nr,6,,0,end,,,,,\n").unwrap();
-    assert_eq!(ledger.failures, [Failure { at_us: 5, worker: 0 }]);
+    let ledger = read("r,5,0,,connect_failed,,,57P03,n,\nr,6,1,,disconnected,,,,n,\nr,6,,0,end,,,,,\n").unwrap();
+    assert_eq!(ledger.failures, [Failure { at_us: 5, worker: 0 }, Failure { at_us: 6, worker: 1 }]);
     assert!(ledger.writes.is_empty() && ledger.complete);
+}
+
+/// Clients write their rows as they come; a stretch has the acks in the order of time, and nothing from outside of it.
+#[test]
+fn a_stretch_holds_what_happened_within_it_in_the_order_of_time() {
+    let rows = "r,5,0,,connected,,1,,n,1\nr,5,0,,connect_failed,,,,n,\nr,6,0,1,sent,,,,n,1\nr,6,1,1,sent,,,,n,1\n\
+        r,9,0,1,acked,,,,n,1\nr,8,1,1,acked,,,,n,1\nr,11,1,,disconnected,,,,n,\nr,12,1,,connected,,2,,n,1\n";
+    let ledger = read(rows).unwrap();
+    let at = |moments: Range<u64>| {
+        let Stretch { acks, failures, connects, last_us } = ledger.within(&moments);
+        let acks: Vec<u64> = acks.iter().map(|ack| ack.at_us).collect();
+        let failures: Vec<u64> = failures.iter().map(|failure| failure.at_us).collect();
+        let connects: Vec<u64> = connects.iter().map(|connect| connect.at_us).collect();
+        (acks, failures, connects, last_us)
+    };
+    assert_eq!(at(0..u64::MAX), (vec![8, 9], vec![5, 11], vec![5, 12], 12));
+    assert_eq!(at(0..9), (vec![8], vec![5], vec![5], 9));
+    assert_eq!(at(9..u64::MAX), (vec![9], vec![11], vec![12], 12));
 }

@@ -195,5 +195,6 @@ mod tests {
         for wrong in [vec![row(1, 3), row(3, 4)], vec![row(2, 1)], vec![row(1, u64::MAX)], vec![row(1, 1), row(1, 1)]] {
             assert!(Present::from_rows(&wrong).is_err(), "{wrong:?}");
         }
+        assert!(Present::from_rows(&[ReadRow { times: 0, ..row(1, 1) }]).is_err(), "there, and not once");
     }
 }

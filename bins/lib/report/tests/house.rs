@@ -199,6 +199,15 @@ fn only_the_raw_floor_promotes_by_pg_ctl() {
     assert_eq!(callers, ["bins/failover-drill/src/floor.rs"]);
 }
 
+/// Tests beside the code that they test do not count; those in files of their own do.
+#[test]
+fn no_file_is_longer_than_one_subject_needs() {
+    for (path, text) in sources().iter().filter(|(path, _)| path.ends_with(".rs")) {
+        let lines = without_tests(text).lines().count();
+        assert!(lines <= 350, "{path} has {lines} lines: it has more than one subject");
+    }
+}
+
 #[test]
 fn postgresqls_own_words_win() {
     for (path, text) in sources().iter().filter(|(path, _)| !path.ends_with("house.rs")) {

@@ -6,6 +6,7 @@ mod addresses;
 mod command_line;
 mod compose;
 mod compose_by_hand;
+mod compose_configured;
 mod compose_former;
 mod compose_full_disk;
 mod compose_images;

@@ -1,4 +1,4 @@
-//! The passwords are in the password files and nowhere else.
+//! The passwords are in the password files and nowhere else, and nobody else can open what is secret.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -102,4 +102,34 @@ fn holds_one(bytes: &[u8], passwords: &[Vec<u8>]) -> bool {
     let begins: [bool; 256] = std::array::from_fn(|byte| begins.contains(&(byte as u8)));
     (0..bytes.len())
         .any(|at| begins[usize::from(bytes[at])] && passwords.iter().any(|password| bytes[at..].starts_with(password)))
+}
+
+#[test]
+fn whatever_the_umask_nothing_is_open_to_others() {
+    for umask in ["000", "077", "002"] {
+        let home = Home::new();
+        for args in [&[][..], &["--standbys", "2", "--sync", "on"]] {
+            let made = said(home.command_with_umask(umask, args).spawn().unwrap());
+            assert_eq!(made.code, Some(0), "{made:?}");
+        }
+        home.lab_made().is_whole("node1");
+        let (mut dirs, mut files) = (vec![home.lab()], Vec::<PathBuf>::new());
+        while let Some(dir) = dirs.pop() {
+            assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o022, 0, "{}", dir.display());
+            for path in fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() { dirs.push(path) } else { files.push(path) }
+            }
+        }
+        for file in files.iter().filter(|file| !file.is_symlink() && file.exists()) {
+            let (mode, name) = (fs::metadata(file).unwrap().mode() & 0o777, file.file_name().unwrap());
+            let secret = ["pg-understudy.lab", "lock", "passfile", "lab.toml", "cluster.toml", "node.toml"];
+            assert!(
+                mode & 0o022 == 0 && (!secret.iter().any(|s| *s == name) || mode == 0o600),
+                "{} {mode:o}",
+                file.display()
+            );
+        }
+        let down = said(home.command_with_umask(umask, &["--down"]).spawn().unwrap());
+        assert_eq!((down.code, home.names()), (Some(0), vec![]), "{down:?}");
+    }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use lab::account::Account;
@@ -325,34 +325,4 @@ fn a_process_that_only_stands_in_a_data_directory_is_not_killed() {
     home.refused(&["--down"], &["node2/data", &shell.0.id().to_string(), "left alone"]);
     assert!(shell.works(), "it was killed");
     fs::remove_file(&pid_file).unwrap();
-}
-
-#[test]
-fn whatever_the_umask_nothing_is_open_to_others() {
-    for umask in ["000", "077", "002"] {
-        let home = Home::new();
-        for args in [&[][..], &["--standbys", "2", "--sync", "on"]] {
-            let made = said(home.command_with_umask(umask, args).spawn().unwrap());
-            assert_eq!(made.code, Some(0), "{made:?}");
-        }
-        home.lab_made().is_whole("node1");
-        let (mut dirs, mut files) = (vec![home.lab()], Vec::<PathBuf>::new());
-        while let Some(dir) = dirs.pop() {
-            assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o022, 0, "{}", dir.display());
-            for path in fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()) {
-                if path.is_dir() { dirs.push(path) } else { files.push(path) }
-            }
-        }
-        for file in files.iter().filter(|file| !file.is_symlink() && file.exists()) {
-            let (mode, name) = (fs::metadata(file).unwrap().mode() & 0o777, file.file_name().unwrap());
-            let secret = ["pg-understudy.lab", "lock", "passfile", "lab.toml", "cluster.toml", "node.toml"];
-            assert!(
-                mode & 0o022 == 0 && (!secret.iter().any(|s| *s == name) || mode == 0o600),
-                "{} {mode:o}",
-                file.display()
-            );
-        }
-        let down = said(home.command_with_umask(umask, &["--down"]).spawn().unwrap());
-        assert_eq!((down.code, home.names()), (Some(0), vec![]), "{down:?}");
-    }
 }
