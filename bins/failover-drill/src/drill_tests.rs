@@ -176,6 +176,7 @@ fn whatever_fails_after_t0_the_load_is_ended_and_read_back() {
         for last in ["end_load", "final_read", "final_check"] {
             assert!(place(&done, last) > place(&done, "inject"), "{step}: {last}");
         }
+        assert!(done.contains(&format!("could_not: {step} failed")), "{done:?}");
     }
 }
 

@@ -56,3 +56,41 @@ impl<Row: Serialize + for<'de> Deserialize<'de>> Kept<Row> {
         self.failed.as_ref().map(|error| format!("{name} is not complete: {error:#}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Serializer;
+    use serde::ser::Error as _;
+
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    struct Row {
+        #[serde(serialize_with = "not_zero")]
+        number: u32,
+    }
+
+    /// What cannot be written, as on a full disk.
+    fn not_zero<S: Serializer>(number: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        if *number == 0 { Err(S::Error::custom("no room")) } else { serializer.serialize_u32(*number) }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_kept_and_told_and_the_file_ends_with_its_last_whole_row() {
+        let rows = |numbers: &[u32]| numbers.iter().map(|number| Row { number: *number }).collect::<Vec<_>>();
+        for at_once in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut kept = Kept::create(dir.path(), "rows.csv").unwrap();
+            kept.extend(rows(&[1, 2]));
+            assert_eq!(kept.failure(), None);
+            match at_once {
+                true => kept.extend(rows(&[0, 3])),
+                false => rows(&[0, 3]).into_iter().for_each(|row| kept.push(row)),
+            }
+            let why = kept.failure().unwrap();
+            assert!(why.starts_with("rows.csv is not complete") && why.contains("no room"), "{why}");
+            assert_eq!(kept.rows(), rows(&[1, 2, 0, 3]));
+            assert_eq!(std::fs::read_to_string(dir.path().join("rows.csv")).unwrap(), "number\n1\n2\n");
+        }
+    }
+}

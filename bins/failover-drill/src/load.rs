@@ -46,6 +46,11 @@ pub(crate) struct LoadPlan {
 pub(crate) struct Load {
     program: Program,
     op_timeout: Duration,
+    ledger: Growing,
+}
+
+/// The ledger, as far as it was read.
+struct Growing {
     reader: BufReader<File>,
     line: String,
     header_read: bool,
@@ -92,9 +97,7 @@ impl Load {
                 (Err(error), None) => Attempt::NotYet(error.to_string()),
             })
         })?;
-        let (reader, op_timeout) = (BufReader::new(file), plan.op_timeout);
-        let mut load =
-            Load { program, op_timeout, reader, line: String::new(), header_read: false, seen: Seen::default() };
+        let mut load = Load { program, op_timeout: plan.op_timeout, ledger: Growing::new(file) };
         load.wait("the first ack", BEGIN_DEADLINE, dir, |seen| seen.acks > 0)?;
         Ok(load)
     }
@@ -104,7 +107,7 @@ impl Load {
         let end = std::time::Instant::now() + time;
         while std::time::Instant::now() < end {
             program::stop::pause(LOOK.min(end.saturating_duration_since(std::time::Instant::now())))?;
-            self.follow()?;
+            self.ledger.follow()?;
             if let Some(why) = ended(&mut self.program, dir)? {
                 anyhow::bail!("{why}");
             }
@@ -124,12 +127,12 @@ impl Load {
 
     /// Every client has to be well anew.
     pub(crate) fn count_anew(&mut self) {
-        self.seen.in_a_row.values_mut().for_each(|row| *row = 0);
+        self.ledger.seen.in_a_row.values_mut().for_each(|row| *row = 0);
     }
 
     /// The newest timeline that an ack came from.
     pub(crate) fn newest_timeline(&self) -> u32 {
-        self.seen.newest_timeline
+        self.ledger.seen.newest_timeline
     }
 
     /// Waits until every client had five acks in a row on the newest timeline.
@@ -163,14 +166,21 @@ impl Load {
 
     fn wait(&mut self, what: &str, limit: Duration, dir: &Path, so: impl Fn(&Seen) -> bool) -> Result<()> {
         until(what, limit, LOOK, || {
-            self.follow()?;
-            let seen = || format!("{} acks, newest timeline {}", self.seen.acks, self.seen.newest_timeline);
-            Ok(match (so(&self.seen), ended(&mut self.program, dir)?) {
+            self.ledger.follow()?;
+            let Seen { acks, newest_timeline, .. } = self.ledger.seen;
+            let seen = || format!("{acks} acks, newest timeline {newest_timeline}");
+            Ok(match (so(&self.ledger.seen), ended(&mut self.program, dir)?) {
                 (true, _) => Attempt::Done(()),
                 (false, Some(why)) => Attempt::Never(anyhow!(why)),
                 (false, None) => Attempt::NotYet(seen()),
             })
         })
+    }
+}
+
+impl Growing {
+    fn new(file: File) -> Growing {
+        Growing { reader: BufReader::new(file), line: String::new(), header_read: false, seen: Seen::default() }
     }
 
     /// Reads what the ledger has got since the last time, for a while: it may grow as fast as it is read, and deadlines and
@@ -271,6 +281,24 @@ mod tests {
             assert_eq!(failed.in_a_row, [(0, 0), (1, 0)].into(), "{failure}");
             assert_eq!((failed.acks, failed.newest_timeline, failed.last_ack_us), (4, 2, 5));
         }
+    }
+
+    #[test]
+    fn half_a_row_is_read_once_the_rest_of_it_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.csv");
+        let mut written = create_new(&path).unwrap();
+        let mut ledger = Growing::new(File::open(&path).unwrap());
+        let mut acks_after = |text: &str| {
+            std::io::Write::write_all(&mut written, text.as_bytes()).unwrap();
+            ledger.follow().unwrap();
+            ledger.seen.acks
+        };
+        assert_eq!(acks_after("run,at_us,worker,seq,event,scheduled_us,latency_us,sqlstate,node,timeline\n"), 0);
+        assert_eq!(acks_after("r,2,0,1,acked,,,,n,1"), 0, "its timeline may be 12");
+        assert_eq!(acks_after("2\nr,3,0,2,ack"), 1);
+        assert_eq!(acks_after("ed,,,,n,12\n"), 2);
+        assert_eq!(ledger.seen.newest_timeline, 12);
     }
 
     /// Clients write their rows as they come.

@@ -70,6 +70,7 @@ fn each_defect_is_broken() {
     is(Broken, "another payload", |e| e.reads[1].intact = false);
     is(Broken, "later surviving", |e| final_read(e, |row| row.first_seq = 2));
     is(Broken, "2 nodes are out of recovery", |e| of(e, Mark::PrimariesCounted).count = Some(2));
+    is(Broken, "2 nodes are out of recovery", |e| add(e, Mark::PrimariesCounted).count = Some(2)); // counted again
     is(Broken, "on the new timeline", |e| e.ledger.acks.retain(|ack| ack.timeline == 1));
     is(Broken, "could not rejoin", |e| of(e, Mark::Rejoined).rejoin = Some(Rejoin::Failed));
     is(Broken, "node3 does not stream", |e| add(e, Mark::Defect).rejoin = None);
@@ -125,6 +126,7 @@ fn a_load_that_did_not_flow_when_it_mattered_saw_nothing() {
     };
     assert_eq!(silent_after(SyncMode::On).0, Verdict::Held);
     assert_eq!(silent_after(SyncMode::Async).0, Unknown);
+    assert_eq!(after(cut(SyncMode::On, 490_500, 495_000)).0, Verdict::Held);
     is(Unknown, "between the cut and the fault", cut(SyncMode::Async, 490_500, 495_000));
     assert_eq!(after(cut(SyncMode::Async, 450_000, 460_000)).0, Verdict::Held);
 }

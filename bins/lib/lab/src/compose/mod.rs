@@ -70,6 +70,8 @@ pub struct ComposeLab {
     ids: Mutex<BTreeMap<String, String>>,
     /// An order to kill that the engine is still at.
     killing: Mutex<Option<Order>>,
+    /// Held while it is seen to that a container is on the network: standbys that are made at the same time have one upstream.
+    linking: Mutex<()>,
 }
 
 /// The name of the compose project of the lab in `dir`: labs of one name in two homes must not meet, nor a lab and its copy.
@@ -90,8 +92,8 @@ impl ComposeLab {
         let (labels, project) = (Labels::of(dir, &id)?, project(dir, &id)?);
         let secrets = Secrets::of_lab(dir)?;
         let (engine, image) = (engine.at(&dir.join(DIR), &id), image.to_owned());
-        let (ids, killing) = (Mutex::default(), Mutex::default());
-        Ok(ComposeLab { dir: dir.to_owned(), id, labels, project, image, engine, secrets, ids, killing })
+        let (ids, killing, linking) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(ComposeLab { dir: dir.to_owned(), id, labels, project, image, engine, secrets, ids, killing, linking })
     }
 
     /// Takes its lock.
@@ -214,6 +216,7 @@ impl ComposeLab {
     /// Sees that a node's container is on the network that WAL travels on.
     fn link(&self, node: &str) -> Result<()> {
         let (id, network) = (self.container(node)?, self.network());
+        let _linking = self.linking.lock().unwrap_or_else(PoisonError::into_inner);
         let names = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
         let on = self.engine.order(&["inspect", "--format", names, &id])?;
         if !on.split_whitespace().any(|name| name == network) {
