@@ -2,6 +2,8 @@
 //!
 //! Pictures of it are left in the directory that `UNDERSTUDY_PICTURES` names, for people to look at.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,8 @@
 //! The page as a program sees it: its figures are held against ones computed here, straight from the CSV files and by other
 //! means than those of `report`.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ pub(crate) fn files(run: &Run) -> String {
     let mut files: Vec<(String, u64)> = entries
         .flatten()
         .filter_map(|entry| {
-            Some((entry.file_name().into_string().ok()?, entry.metadata().ok().filter(|m| m.is_file())?.len()))
+            Some((entry.file_name().into_string().ok()?, entry.metadata().ok().filter(fs::Metadata::is_file)?.len()))
         })
         .filter(|(name, _)| name != "report.html")
         .collect();

@@ -10,11 +10,10 @@ use crate::chart::spread;
 use crate::html;
 use crate::run::Run;
 
-/// How a figure is shown.
-type Shown = fn(u64) -> String;
+/// A figure that is compared: its name, where it stands in a row, and how it is shown.
+type Figure = (&'static str, fn(&DrillRow) -> Option<u64>, fn(u64) -> String);
 
-/// The figures that are compared.
-const FIGURES: [(&str, fn(&DrillRow) -> Option<u64>, Shown); 9] = [
+const FIGURES: [Figure; 9] = [
     ("outage", |row| row.outage_us, us),
     ("lost", |row| row.lost, |lost| lost.to_string()),
     ("longest gap before", |row| row.longest_gap_before_us, us),
