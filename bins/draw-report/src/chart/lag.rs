@@ -53,11 +53,15 @@ pub(crate) fn lag(rows: &[LagRow], takeovers: &[Takeover]) -> Result<Option<Stri
     );
     let paint = |area: &Area<'_>, screen: Screen| {
         let step_us = (to - from).div_ceil(screen.most_points()).max(1);
-        let mut chart =
-            ChartBuilder::on(area).margin(6).x_label_area_size(26).y_label_area_size(62).build_cartesian_2d(
-                0.0..((to - from) as f64 / 1e6).max(0.001),
-                (SHORTEST_US..(longest * 2).max(SHORTEST_US * 100)).log_scale(),
-            )?;
+        let mut chart = ChartBuilder::on(area)
+            .margin(6)
+            .margin_right(18)
+            .x_label_area_size(26)
+            .y_label_area_size(62)
+            .build_cartesian_2d(
+            0.0..((to - from) as f64 / 1e6).max(0.001),
+            (SHORTEST_US..(longest * 2).max(SHORTEST_US * 100)).log_scale(),
+        )?;
         chart
             .configure_mesh()
             .disable_x_mesh()

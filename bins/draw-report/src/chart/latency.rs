@@ -31,6 +31,7 @@ pub(crate) fn latency(rows: &[LoadRow]) -> Result<Option<String>> {
     let paint = |area: &Area<'_>, screen: Screen| {
         let mut chart = ChartBuilder::on(area)
             .margin(6)
+            .margin_right(18)
             .x_label_area_size(26)
             .y_label_area_size(62)
             .build_cartesian_2d(0.0..to, (least / 2..most * 2).log_scale())?;

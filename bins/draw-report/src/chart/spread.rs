@@ -27,6 +27,7 @@ pub(crate) fn outages(runs: &[(String, Vec<u64>)]) -> Result<Option<String>> {
     let paint = |area: &Area<'_>, screen: Screen| {
         let mut chart = ChartBuilder::on(area)
             .margin(6)
+            .margin_right(18)
             .x_label_area_size(26)
             .y_label_area_size(30)
             .build_cartesian_2d(0.0..longest as f64 * 1.05, 0.0..count as f64)?;

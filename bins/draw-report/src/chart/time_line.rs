@@ -82,6 +82,7 @@ fn paint(area: &Area<'_>, screen: Screen, takeover: &Takeover, bins: &Bins, t0_u
     let top = most * (1.0 + ROOM_FOR_NAMES);
     let mut chart = ChartBuilder::on(area)
         .margin(6)
+        .margin_right(18)
         .x_label_area_size(26)
         .y_label_area_size(52)
         .build_cartesian_2d(seconds(bins.from_us)..seconds(to_us), 0.0..top)?;
@@ -115,7 +116,7 @@ fn paint(area: &Area<'_>, screen: Screen, takeover: &Takeover, bins: &Bins, t0_u
             below = above;
         }
     }
-    let room = f64::from(screen.width()) - 64.0;
+    let room = f64::from(screen.width()) - 76.0;
     let span = seconds(to_us) - seconds(bins.from_us);
     for (row, (at, name)) in marks(takeover, (bins.from_us, to_us)).into_iter().enumerate() {
         // Each name is below the one before, and its line ends there: no line crosses a name.
