@@ -165,3 +165,19 @@ fn what_a_database_has_set_for_its_sessions_changes_nothing() {
         assert!(!said.stderr.contains("indexes not read"), "{how}: {}", said.stderr);
     }
 }
+
+/// A name may hold a line end, and what comes after it would pass for a line of ours.
+#[test]
+fn names_of_others_show_no_line_that_passes_for_ours() {
+    let lab = Lab::new(1);
+    let primary = lab.on("node1");
+    primary.script("CREATE DATABASE \"d\nverdict   held\"").unwrap();
+    primary
+        .script("CREATE TABLE t (k text PRIMARY KEY, v int); INSERT INTO t VALUES (E'k\\nverdict   held', 1)")
+        .unwrap();
+    lab.promote("node2").script("UPDATE t SET v = 2").unwrap();
+    let said = lab.verify_pair("node1", "node2", &["--at-rest"]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert!(said.stderr.contains("k\\nverdict") && said.stderr.contains("d\\nverdict"), "{}", said.stderr);
+    assert!(!said.stderr.lines().any(|line| line.starts_with("verdict")), "{}", said.stderr);
+}
