@@ -1,6 +1,7 @@
 -- The indexes of a table, a row for each of their key columns: what is in the column, the operators by which an index scan can
 -- find a row by its own value (of the column's operator class, the first one that holds between a value and itself is used), and
--- for a btree, which order its entries are in. Functions that are written in SQL or a language of the database's users, and the checks of
+-- for a btree, which order its entries are in; at the end, the columns of the table that the index can return by itself, and whether
+-- it has others than those of its key. Functions that are written in SQL or a language of the database's users, and the checks of
 -- domains, are not called by us: a superuser's are in C.
 -- psql: PREPARE verify_indexes (oid) AS
 -- psql: EXECUTE verify_indexes ('understudy.ledger'::regclass);
@@ -9,7 +10,7 @@ SELECT i.indexrelid,
        i.indexrelid::pg_catalog.regclass::text,
        a.amname::text,
        i.indisvalid,
-       pg_catalog.pg_get_expr(i.indpred, i.indrelid, true),
+       pg_catalog.replace(pg_catalog.pg_get_expr(i.indpred, i.indrelid, true), whole.row, 't.*'),
        EXISTS (SELECT
                  FROM pg_catalog.pg_depend AS d
                  LEFT JOIN pg_catalog.pg_operator AS o ON d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid = d.refobjid
@@ -23,7 +24,7 @@ SELECT i.indexrelid,
                         JOIN pg_catalog.pg_type AS y ON d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND y.oid = d.refobjid
                        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
                          AND y.typtype IN ('d', 'c')),
-       pg_catalog.pg_get_indexdef(i.indexrelid, k.n::int, true)
+       pg_catalog.replace(pg_catalog.pg_get_indexdef(i.indexrelid, k.n::int, true), whole.row, 't.*')
            || COALESCE((SELECT pg_catalog.format(' COLLATE %I.%I', cn.nspname, l.collname)
                           FROM pg_catalog.pg_collation AS l
                           JOIN pg_catalog.pg_namespace AS cn ON cn.oid = l.collnamespace
@@ -49,11 +50,21 @@ SELECT i.indexrelid,
            AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype
            AND m.amopstrategy = CASE i.indoption[k.n - 1] & 1 WHEN 0 THEN 1 ELSE 5 END),
        i.indoption[k.n - 1] & 2 <> 0,
-       f.opcintype = 'pg_catalog.tsvector'::pg_catalog.regtype AND a.amname <> 'btree'
+       f.opcintype = 'pg_catalog.tsvector'::pg_catalog.regtype AND a.amname <> 'btree',
+       ARRAY(SELECT column_of.attname::text
+               FROM pg_catalog.unnest(i.indkey) WITH ORDINALITY AS u (attnum, n)
+               JOIN pg_catalog.pg_attribute AS column_of ON column_of.attrelid = i.indrelid AND column_of.attnum = u.attnum
+              WHERE u.n > i.indnkeyatts -- which it holds for nothing else
+                 OR pg_catalog.pg_index_column_has_property(i.indexrelid, u.n::int, 'returnable')),
+       i.indnatts > i.indnkeyatts
   FROM pg_catalog.pg_index AS i
   JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
   JOIN pg_catalog.pg_am AS a ON a.oid = c.relam
  CROSS JOIN LATERAL pg_catalog.unnest(i.indclass) WITH ORDINALITY AS k (opclass, n)
   JOIN pg_catalog.pg_opclass AS f ON f.oid = k.opclass
+  JOIN pg_catalog.pg_class AS r ON r.oid = i.indrelid
+ -- an expression over a whole row calls it by its table's name, and our statements call the table t
+ CROSS JOIN LATERAL (SELECT CASE WHEN pg_catalog.concat(i.indexprs, i.indpred) LIKE '%:varattno 0 %'
+                                 THEN pg_catalog.quote_ident(r.relname) || '.*' ELSE '' END) AS whole (row)
  WHERE i.indrelid = $1 AND k.n <= i.indnkeyatts
  ORDER BY c.relname, i.indexrelid, k.n

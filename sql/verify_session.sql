@@ -3,6 +3,13 @@
 SET default_transaction_read_only = on;
 SET default_transaction_isolation = 'read committed';
 SET search_path = pg_catalog;             -- every name in the statements is qualified
+-- how statements are read and printed, and how they are planned: what a role or a database has set is taken back
+SELECT pg_catalog.set_config(s.name, s.boot_val, false)
+  FROM pg_catalog.pg_settings AS s
+ WHERE s.context = 'user'
+   AND (s.name ~ '^enable_'
+        OR s.name IN ('standard_conforming_strings', 'quote_all_identifiers', 'transform_null_equals', 'array_nulls',
+                      'plan_cache_mode', 'force_parallel_mode', 'debug_parallel_query'));
 SET row_security = off;                   -- an error, instead of rows hidden by a policy
 SET jit = off;                            -- a chunk is too short to pay for compiling
 SET statement_timeout = '5min';           -- a chunk takes seconds; after this nobody waits for it any more

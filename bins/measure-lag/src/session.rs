@@ -25,7 +25,7 @@ pub(crate) struct Session {
 impl Session {
     /// Opens a session whose commits wait for no standby.
     pub(crate) async fn open(info: &Conninfo) -> Result<Session> {
-        let info = info.with_setting("synchronous_commit", "local");
+        let info = info.with_setting("synchronous_commit", "local").read_committed();
         let (client, wire) = connect(&info, APPLICATION).await?;
         let wire = tokio::task::spawn_local(async move {
             let _ = wire.await; // its error reaches the question that waits for an answer

@@ -11,6 +11,12 @@ use crate::reader::{Reader, column};
 use crate::subject::Subject;
 use crate::types::Types;
 
+/// A key whose text has more bytes is long.
+const LONG_KEY: usize = 256;
+
+/// So many characters of a long key are shown.
+const SHOWN: usize = 100;
+
 /// A range of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Blocks {
@@ -205,6 +211,16 @@ impl Layout {
         format!("SELECT count(*), {one}, {two} FROM ({}) AS r", self.bytes_sql(range, ""))
     }
 
+    /// The statement that counts and hashes what some columns hold in the rows of a condition. `None`: it has no such column.
+    pub(crate) fn sum_of_columns_sql(&self, names: &[String], condition: &str) -> Option<String> {
+        let known = self.columns.iter().zip(&self.values).filter(|((name, _), _)| names.contains(name));
+        let values: Vec<String> = known.map(|(_, value)| value.clone()).collect();
+        let [one, two] = self.hash.columns("r.bytes").map(|half| format!("COALESCE(sum({half}), 0)::text"));
+        let (bytes, rows) = (row_bytes(&values), self.table.rows());
+        let all = format!("SELECT {bytes} AS bytes FROM {rows} AND {condition} OFFSET 0");
+        (!values.is_empty()).then(|| format!("SELECT count(*), {one}, {two} FROM ({all}) AS r"))
+    }
+
     /// The statement that lists the rows of a range: ctid, xmin, xmax, key, and the two halves of the fingerprint.
     pub(crate) fn rows_sql(&self, range: Blocks) -> String {
         let [one, two] = self.hash.columns("r.bytes");
@@ -228,16 +244,23 @@ impl Layout {
     }
 
     /// The key of a row `t` as text: what the output functions of its types say. A cast to text could be anybody's function,
-    /// and would run as our role.
+    /// and would run as our role. Of a long key the beginning, and a hash that tells it from others: an index takes a value of
+    /// any length that can be compressed to two kilobytes, and thousands of rows are held at once.
     fn key_text(&self) -> String {
-        match &self.key[..] {
-            [] => "NULL::text".to_owned(),
+        let text = match &self.key[..] {
+            [] => return "NULL::text".to_owned(),
             [one] => format!("pg_catalog.concat(t.{one})"),
             several => {
                 let columns: Vec<_> = several.iter().map(|column| format!("t.{column}")).collect();
                 format!("ROW({})::text", columns.join(", "))
             }
-        }
+        };
+        let [one, two] = self.hash.columns(&row_bytes(std::slice::from_ref(&text)));
+        format!(
+            "CASE WHEN pg_catalog.octet_length({text}) > {LONG_KEY} \
+                  THEN pg_catalog.format('%s... (hash %s %s)', pg_catalog.left({text}, {SHOWN}), {one}, {two}) \
+                  ELSE {text} END"
+        )
     }
 }
 

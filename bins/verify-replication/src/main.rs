@@ -84,7 +84,7 @@ fn run() -> Result<Verdict> {
     let cluster = args.cluster.open()?;
     let run = Run::current("verify")?.name;
     let diff = args.diff.clone().map(|path| (path, args.show_values));
-    let mut account = Account::new(run, Progress::new(args.quiet), diff);
+    let mut account = Account::new(run, Progress::new(args.quiet).in_lines(), diff);
     let (options, ledger) = (args.options(), ledger.as_ref());
     let compared = match args.all_databases {
         true => databases::compare(&args, &cluster, options, ledger, &mut account),

@@ -174,6 +174,13 @@ impl Conninfo {
         Conninfo { options: Some(format!("{before}-c {name}={escaped}")), ..self.clone() }
     }
 
+    /// The same, for a session that a standby serves whatever a role or a database has set: it refuses every statement that is to be
+    /// serializable.
+    #[must_use]
+    pub fn read_committed(&self) -> Conninfo {
+        self.with_setting("default_transaction_isolation", "read committed")
+    }
+
     /// Where it leads, for messages: `user@host:port/dbname`.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -64,6 +64,8 @@ impl Token {
     /// remembers start-up options sets them on whichever session it has at hand: that changes the value, not the default.
     /// Without the token the statement changes nothing, and its setting is local to it.
     ///
+    /// It is asked in a transaction of its own kind: a standby would refuse one that is serializable by default.
+    ///
     /// If the session is the server's own, `search_path` is `pg_catalog` from then on, unless the caller's options say
     /// otherwise: a database's owner could set a path on which his own functions and operators come before the system's.
     pub(crate) fn question(&self) -> String {
@@ -73,9 +75,9 @@ impl Token {
             false => "NULL",
         };
         format!(
-            "SELECT own.token, CASE WHEN own.token OPERATOR(pg_catalog.=) '{name}' THEN {path} END \
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT own.token, CASE WHEN own.token OPERATOR(pg_catalog.=) '{name}' THEN {path} END \
                FROM (SELECT CASE WHEN pg_catalog.current_setting('{SETTING}', true) OPERATOR(pg_catalog.=) '{name}' \
-                            THEN pg_catalog.set_config('{SETTING}', NULL, true) END AS token OFFSET 0) AS own"
+                            THEN pg_catalog.set_config('{SETTING}', NULL, true) END AS token OFFSET 0) AS own; COMMIT"
         )
     }
 

@@ -28,7 +28,7 @@ pub struct Session {
 impl Session {
     /// Opens a session on the server that messages call `node`.
     pub fn open(node: &str, info: &Conninfo, application_name: &str) -> Result<Session> {
-        Session::over(node, connect(info, application_name))
+        Session::over(node, connect(&info.read_committed(), application_name))
     }
 
     fn over(node: &str, connecting: impl Future<Output = Result<(Client, Wire)>>) -> Result<Session> {

@@ -13,6 +13,8 @@ pub struct Progress {
     bar: ProgressBar,
     quiet: bool,
     terminal: bool,
+    /// Whether each message is one line.
+    in_lines: bool,
 }
 
 impl Progress {
@@ -21,7 +23,14 @@ impl Progress {
     pub fn new(quiet: bool) -> Progress {
         let terminal = !quiet && std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Progress { bar: ProgressBar::with_draw_target(None, target), quiet, terminal }
+        Progress { bar: ProgressBar::with_draw_target(None, target), quiet, terminal, in_lines: false }
+    }
+
+    /// The same painter, for messages that are one line each: a line end in one of them is a name's, and is escaped. Such a name
+    /// could show a line that passes for ours.
+    #[must_use]
+    pub fn in_lines(self) -> Progress {
+        Progress { in_lines: true, ..self }
     }
 
     /// Shows what is being done now, beside a spinner; elsewhere than on a terminal, as a line.
@@ -56,13 +65,18 @@ impl Progress {
     /// Prints a line for people, above the bar.
     pub fn say(&self, line: &str) {
         if !self.quiet {
-            self.bar.suspend(|| tell(line));
+            self.tell(line);
         }
     }
 
     /// Prints a warning, with `--quiet` too.
     pub fn warn(&self, line: &str) {
-        self.bar.suspend(|| tell(&format!("warning: {line}")));
+        self.tell(&format!("warning: {line}"));
+    }
+
+    fn tell(&self, message: &str) {
+        let message = if self.in_lines { foreign::on_one_line(message) } else { Cow::Borrowed(message) };
+        self.bar.suspend(|| tell(&message));
     }
 
     /// Takes the bar away.

@@ -18,6 +18,12 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     escape(cut(text), |_| false)
 }
 
+/// A message of ours that is one line and may hold such text: as [`one_line`], whatever its length.
+#[must_use]
+pub fn on_one_line(message: &str) -> Cow<'_, str> {
+    escape(message, |_| false)
+}
+
 /// A text of one line as [`one_line`]; one of several below what was said before, each line with a mark.
 #[must_use]
 pub fn quoted(text: &str) -> String {

@@ -20,6 +20,10 @@ pub(crate) struct Index {
     pub(crate) predicate: Option<String>,
     /// Whether to compute its columns or its predicate may run code that a user of the database wrote.
     pub(crate) calls_code_of_users: bool,
+    /// The columns of the table that it can return by itself.
+    pub(crate) returned: Vec<String>,
+    /// Whether it has columns beyond its key.
+    pub(crate) includes: bool,
     /// Its key columns; at least one.
     pub(crate) columns: Vec<Column>,
 }
@@ -105,6 +109,8 @@ fn indexes_of(rows: &[Row]) -> Result<Vec<Index>, ReadError> {
                 is_valid: column(row, 4)?,
                 predicate: column(row, 5)?,
                 calls_code_of_users: column(row, 6)?,
+                returned: column(row, 12)?,
+                includes: column(row, 13)?,
                 columns: vec![key],
             }),
         }

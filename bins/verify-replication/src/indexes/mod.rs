@@ -6,6 +6,7 @@
 //! have been computed under other settings. A fault that both nodes have is only a remark.
 
 mod amcheck;
+mod contents;
 mod draw;
 mod explain;
 mod in_full;
@@ -229,11 +230,11 @@ fn look_up(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> 
         in_full::nulls(nodes, table, index, seen)?;
     }
     // Of a btree the rows that share their value with many others are seen in its order.
-    if index.method == "btree" && seen.faults == 0 {
-        return in_full::read(nodes, table, index, seen);
+    match index.method == "btree" && seen.faults == 0 {
+        true => in_full::read(nodes, table, index, seen)?,
+        false => seen.in_full |= seen.not_read.is_none(),
     }
-    seen.in_full |= seen.not_read.is_none();
-    Ok(())
+    if seen.faults == 0 { contents::check(nodes, table, index, seen) } else { Ok(()) }
 }
 
 fn damaged(why: String) -> Seen {

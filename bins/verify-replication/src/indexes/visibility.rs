@@ -124,5 +124,5 @@ fn by_counts(reader: &mut Reader, table: &Table, index: &Index) -> Result<Map, R
 }
 
 /// Reads indexes alone, wherever the map allows that.
-const BY_INDEX_ONLY: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+pub(super) const BY_INDEX_ONLY: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
      SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; SET LOCAL max_parallel_workers_per_gather = 0";

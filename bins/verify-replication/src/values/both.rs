@@ -105,7 +105,7 @@ impl Both<'_> {
             texts.push((here, there));
         }
         let said = self.judge.equal(self.copy, &texts, &asked)?;
-        Ok(certain.into_iter().zip(said).map(|(certain, said)| joined(certain, said)).collect())
+        Ok(certain.into_iter().zip(said).map(|(certain, said)| certain.and(said)).collect())
     }
 
     fn calls(&self, n: usize) -> String {
@@ -161,21 +161,6 @@ fn is_still<'a>(rows: &'a Rows<Seen<i64>>, place: &Place) -> Option<&'a Seen<i64
     rows.get(&at(place)).filter(|seen| seen.hash == place.hash)
 }
 
-/// What is certain, with what the server said.
-fn joined(certain: Verdict, said: Verdict) -> Verdict {
-    match (certain, said) {
-        (Verdict::Differ(mut sure), Verdict::Differ(more)) => {
-            sure.extend(more);
-            sure.sort_unstable();
-            Verdict::Differ(sure)
-        }
-        // One column that differs is enough.
-        (Verdict::Differ(sure), Verdict::Undecided(_)) if !sure.is_empty() => Verdict::Differ(sure),
-        (Verdict::Undecided(_), Verdict::Differ(more)) if !more.is_empty() => Verdict::Differ(more),
-        (undecided @ Verdict::Undecided(_), _) | (_, undecided) => undecided,
-    }
-}
-
 /// Places by part.
 fn by_part(places: &[Place]) -> HashMap<u32, Vec<Tid>> {
     let mut parts: HashMap<u32, Vec<Tid>> = HashMap::new();
@@ -208,19 +193,7 @@ fn texts(reader: &mut Reader, shape: &Shape, places: &[Place], wanted: &[usize])
 
 #[cfg(test)]
 mod tests {
-    use super::{few, joined};
-    use crate::values::judge::Verdict::{Differ, Undecided};
-
-    #[test]
-    fn one_column_that_differs_is_enough() {
-        let undecided = || Undecided("why".to_owned());
-        assert_eq!(joined(Differ(vec![2]), Differ(vec![1])), Differ(vec![1, 2]));
-        assert_eq!(joined(Differ(vec![2]), undecided()), Differ(vec![2]));
-        assert_eq!(joined(undecided(), Differ(vec![1])), Differ(vec![1]));
-        assert_eq!(joined(undecided(), Differ(vec![])), undecided());
-        assert_eq!(joined(Differ(vec![]), undecided()), undecided());
-        assert_eq!(joined(Differ(vec![]), Differ(vec![])), Differ(vec![]));
-    }
+    use super::few;
 
     #[test]
     fn a_long_row_comes_alone() {

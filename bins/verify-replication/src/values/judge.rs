@@ -5,12 +5,15 @@
 //! defined (`=` alone would be looked for in the search path, and find another one for citext), and NULL is equal to NULL and
 //! to nothing else. `json_to_recordset` calls the input functions of types and no casts, which could be anybody's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::columns::Column;
 use crate::details::json;
 use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
+
+/// Columns that are asked about in one statement: `json_to_recordset` gives no more than 1,600, and two for each of these.
+const AT_ONCE: usize = 500;
 
 /// The texts of a row, by column.
 pub(crate) type Texts = Vec<Option<String>>;
@@ -77,6 +80,26 @@ pub(crate) enum Verdict {
     Undecided(String),
 }
 
+impl Verdict {
+    /// What is known of some columns, with what is known of others.
+    pub(crate) fn and(self, other: Verdict) -> Verdict {
+        match (self, other) {
+            (Verdict::Differ(mut some), Verdict::Differ(more)) => {
+                some.extend(more);
+                some.sort_unstable();
+                Verdict::Differ(some)
+            }
+            // One column that differs is enough.
+            (Verdict::Differ(some), Verdict::Undecided(_)) | (Verdict::Undecided(_), Verdict::Differ(some))
+                if !some.is_empty() =>
+            {
+                Verdict::Differ(some)
+            }
+            (undecided @ Verdict::Undecided(_), _) | (_, undecided) => undecided,
+        }
+    }
+}
+
 impl Judge {
     /// Asks what the types of a copy's columns can do.
     pub(crate) fn new(reader: &mut Reader, columns: &[Column], known: &mut Abilities) -> Result<Judge, ReadError> {
@@ -99,9 +122,9 @@ impl Judge {
         self.means[n]
     }
 
-    /// Which of these columns can give a name to a row: equal values have the same hash.
+    /// Which of these columns give a name to a row: equal values have the same hash. Some are enough, where there are many.
     pub(crate) fn naming(&self, of: &[usize]) -> Vec<usize> {
-        of.iter().copied().filter(|n| self.hashable[*n]).collect()
+        of.iter().copied().filter(|n| self.hashable[*n]).take(AT_ONCE).collect()
     }
 
     /// How `json_to_recordset` is to read a field for a column, and the value that it then is.
@@ -151,11 +174,25 @@ impl Judge {
         pairs: &[(Texts, Texts)],
         asked: &[Vec<usize>],
     ) -> Result<Vec<Verdict>, ReadError> {
-        let mut wanted: Vec<usize> = asked.iter().flatten().copied().collect();
-        wanted.sort_unstable();
-        wanted.dedup();
+        let wanted: BTreeSet<usize> = asked.iter().flatten().copied().collect();
+        let wanted: Vec<usize> = wanted.into_iter().collect();
+        let mut verdicts = vec![Verdict::Differ(Vec::new()); pairs.len()];
+        for wanted in wanted.chunks(AT_ONCE) {
+            self.equal_in(reader, (pairs, asked), wanted, &mut verdicts)?;
+        }
+        Ok(verdicts)
+    }
+
+    /// The same of some columns, added to what is known of each pair.
+    fn equal_in(
+        &self,
+        reader: &mut Reader,
+        (pairs, asked): (&[(Texts, Texts)], &[Vec<usize>]),
+        wanted: &[usize],
+        verdicts: &mut [Verdict],
+    ) -> Result<(), ReadError> {
         let (mut fields, mut values) = (Vec::new(), Vec::new());
-        for n in &wanted {
+        for n in wanted {
             let [(a, one), (b, two)] = ["a", "b"].map(|side| self.field(&format!("{side}{n}"), *n));
             fields.extend([a, b]);
             values.push(format!("pg_catalog.record_eq(ROW({one}), ROW({two}))"));
@@ -169,20 +206,20 @@ impl Judge {
             let (here, there) = &pairs[pair];
             let both = |n: &usize| [(format!("a{n}"), here[*n].as_deref()), (format!("b{n}"), there[*n].as_deref())];
             // What is not asked of this pair is NULL on both sides.
-            object(pair, asked[pair].iter().flat_map(both))
+            object(pair, asked[pair].iter().filter(|n| wanted.contains(n)).flat_map(both))
         };
-        let mut verdicts = vec![Verdict::Differ(Vec::new()); pairs.len()];
-        let open = (0..pairs.len()).filter(|pair| !asked[*pair].is_empty());
+        let open = (0..pairs.len()).filter(|pair| asked[*pair].iter().any(|n| wanted.contains(n)));
         ask(reader, &sql, open, &object, &mut |pair, equal: Result<Vec<bool>, String>| {
-            verdicts[pair] = match equal {
+            let said = match equal {
                 Ok(equal) => {
                     let differ = wanted.iter().zip(equal).filter(|(_, equal)| !equal);
                     Verdict::Differ(differ.map(|(n, _)| *n).collect())
                 }
                 Err(why) => Verdict::Undecided(why),
             };
-        })?;
-        Ok(verdicts)
+            let known = std::mem::replace(&mut verdicts[pair], Verdict::Differ(Vec::new()));
+            verdicts[pair] = known.and(said);
+        })
     }
 }
 
@@ -229,4 +266,20 @@ where
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict::{Differ, Undecided};
+
+    #[test]
+    fn one_column_that_differs_is_enough() {
+        let undecided = || Undecided("why".to_owned());
+        assert_eq!(Differ(vec![2]).and(Differ(vec![1])), Differ(vec![1, 2]));
+        assert_eq!(Differ(vec![2]).and(undecided()), Differ(vec![2]));
+        assert_eq!(undecided().and(Differ(vec![1])), Differ(vec![1]));
+        assert_eq!(undecided().and(Differ(vec![])), undecided());
+        assert_eq!(Differ(vec![]).and(undecided()), undecided());
+        assert_eq!(Differ(vec![]).and(Differ(vec![])), Differ(vec![]));
+    }
 }

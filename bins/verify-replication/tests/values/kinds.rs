@@ -191,3 +191,19 @@ fn functions_of_the_databases_users_are_not_called() {
     let said = copies.verify(&["--table", "t"]);
     assert_eq!((said.code, said.counts("public.t")), (Some(1), [1, 0, 0]), "{}", said.stderr);
 }
+
+/// A statement takes no more than some 1,600 columns.
+#[test]
+fn a_table_of_as_many_columns_as_there_can_be_is_compared() {
+    let copies = Copies::new();
+    let columns: Vec<String> = (0..1_600).map(|n| format!("c{n} numeric")).collect();
+    copies.both(&format!("CREATE TABLE t ({})", columns.join(", ")));
+    let row = |value: &str| format!("({})", vec![value; 1_600].join(", "));
+    copies.primary.script(&format!("INSERT INTO t VALUES {}, {}", row("1.0"), row("2.0"))).unwrap();
+    copies.copy.script(&format!("INSERT INTO t VALUES {}, {}", row("2.00"), row("1.00"))).unwrap();
+    let said = copies.verify(&["--table", "t"]);
+    assert_eq!((said.code, said.counts("public.t")), (Some(0), [0, 0, 0]), "{}", said.stderr);
+    copies.copy.script("UPDATE t SET c1599 = 3 WHERE c0 = 1").unwrap();
+    let said = copies.verify(&["--table", "t"]);
+    assert_eq!((said.code, said.counts("public.t")), (Some(1), [1, 1, 0]), "{}", said.stderr);
+}

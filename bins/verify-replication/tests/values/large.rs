@@ -62,3 +62,17 @@ fn memory_stays_bounded_whatever_differs() {
     assert_eq!(lines, 1 + 125_000 + 7);
     assert!(said.stderr.lines().count() < 40 && said.stderr.contains("and 49995 more"), "{}", said.stderr);
 }
+
+/// Compressed, a key of an index may be as long as this; and there are a hundred in each block.
+#[test]
+fn long_keys_are_neither_held_nor_shown_as_a_whole() {
+    let copies = Copies::new();
+    let make = "CREATE TABLE long (k text PRIMARY KEY, v int);
+        INSERT INTO long SELECT repeat('a', 200000) || i, i FROM generate_series(1, 1000) AS i";
+    copies.both(make);
+    copies.copy.script("UPDATE long SET v = 0 WHERE v % 100 = 0; DELETE FROM long WHERE v = 7").unwrap();
+    let (said, most) = watched(&copies, &["--table", "long"]);
+    assert_eq!((said.code, said.counts("public.long")), (Some(1), [1, 0, 10]), "{}", said.stderr);
+    assert!(most < BOUND, "{most} kB");
+    assert!(said.stderr.len() < 5_000 && said.stderr.contains("aaa... (hash "), "{}", said.stderr);
+}

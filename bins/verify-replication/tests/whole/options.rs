@@ -138,3 +138,46 @@ fn at_rest_a_table_that_is_gone_or_another_one_is_broken() {
     let said = lab.verify(&["--at-rest", "--table", "t5", "--table", "t6"]);
     assert_eq!((said.code, said.of("node2").0), (Some(0), Held), "{}", said.stderr);
 }
+
+/// Its owner may set them for all who come, and a role for itself.
+#[test]
+fn what_a_database_has_set_for_its_sessions_changes_nothing() {
+    let lab = Lab::new(1);
+    let primary = lab.on("node1");
+    let make = "CREATE TABLE t (id int PRIMARY KEY, v text, d tsvector);
+        INSERT INTO t SELECT i, 'a' || i, to_tsvector('simple', 'a b' || i) FROM generate_series(1, 500) AS i;
+        CREATE INDEX t_v ON t (v); CREATE INDEX t_d ON t USING gin (d);";
+    primary.script(make).unwrap();
+    for setting in [
+        "default_transaction_isolation = 'serializable'",
+        "standard_conforming_strings = off",
+        "quote_all_identifiers = on",
+        "enable_tidscan = off",
+        "enable_nestloop = off",
+        "transform_null_equals = on",
+    ] {
+        primary.script(&format!("ALTER DATABASE understudy SET {setting}")).unwrap();
+    }
+    lab.catch_up("node2");
+    for how in ["sample", "all"] {
+        let said = lab.verify(&["--table", "t", "--indexes", how]);
+        assert_eq!((said.code, said.row("public.t", "node2").indexes), (Some(0), Some(3)), "{how}: {}", said.stderr);
+        assert!(!said.stderr.contains("indexes not read"), "{how}: {}", said.stderr);
+    }
+}
+
+/// A name may hold a line end, and what comes after it would pass for a line of ours.
+#[test]
+fn names_of_others_show_no_line_that_passes_for_ours() {
+    let lab = Lab::new(1);
+    let primary = lab.on("node1");
+    primary.script("CREATE DATABASE \"d\nverdict   held\"").unwrap();
+    primary
+        .script("CREATE TABLE t (k text PRIMARY KEY, v int); INSERT INTO t VALUES (E'k\\nverdict   held', 1)")
+        .unwrap();
+    lab.promote("node2").script("UPDATE t SET v = 2").unwrap();
+    let said = lab.verify_pair("node1", "node2", &["--at-rest"]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert!(said.stderr.contains("k\\nverdict") && said.stderr.contains("d\\nverdict"), "{}", said.stderr);
+    assert!(!said.stderr.lines().any(|line| line.starts_with("verdict")), "{}", said.stderr);
+}
