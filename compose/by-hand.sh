@@ -19,6 +19,17 @@ last_error=$own_notes/last_error # what a tool said
 
 said() { grep -qE "$1" "$last_error"; } # PATTERN
 
+# The same for people. It holds a server's words, which must move no cursor and pass for no line of ours.
+shown() { tr '\001-\010\013-\037\177-\237' '?' <"$last_error" | sed 's/^/  | /'; }
+
+# Runs a client of some server; what that one says is shown.
+client() { # PROGRAM ARG...
+    failed=0
+    "$@" 2>"$last_error" || failed=$?
+    shown >&2
+    return $failed
+}
+
 by_hand_paths() {
     conf=$dir/conf # outside the data, so that pg_rewind leaves it alone
     way_out="Make it a standby: docker compose run --rm --no-deps SERVICE rejoin HOST"
@@ -174,10 +185,12 @@ wait_primary() { # CONNINFO
     begun=$(date +%s)
     looks=0
     until run_tool psql -XqAt -d "$1 dbname=postgres connect_timeout=5" -c "SELECT 1" >/dev/null 2>"$last_error"; do
-        ! said "password authentication failed|no password supplied|no pg_hba.conf entry|pg_hba.conf rejects" || die "$(cat "$last_error")"
+        ! said "password authentication failed|no password supplied|no pg_hba.conf entry|pg_hba.conf rejects" || die "it does not let us in:
+$(shown)"
         waited=$(($(date +%s) - begun))
-        [ "$waited" -lt "${UNDERSTUDY_WAIT:-300}" ] || die "no primary after $waited s: $(cat "$last_error")"
-        [ $((looks % 50)) != 0 ] || say "waiting for the primary: $(head -n 1 "$last_error")"
+        [ "$waited" -lt "${UNDERSTUDY_WAIT:-300}" ] || die "no primary after $waited s:
+$(shown)"
+        [ $((looks % 50)) != 0 ] || say "waiting for the primary: $(shown | head -n 1)"
         sleep 0.2
         looks=$((looks + 1))
     done
@@ -185,7 +198,7 @@ wait_primary() { # CONNINFO
 
 # Registers this node with its primary: the slot that keeps WAL for it.
 ensure_slot() { # CONNINFO
-    run_tool psql -XqAt -d "$1 dbname=postgres" -v ON_ERROR_STOP=1 >/dev/null -c \
+    client run_tool psql -XqAt -d "$1 dbname=postgres" -v ON_ERROR_STOP=1 >/dev/null -c \
         "SELECT pg_create_physical_replication_slot('$node', true)
          WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '$node')"
 }
@@ -202,7 +215,7 @@ clone() {
     # Under its own name: else it would pass for a standby that streams.
     until run_tool pg_basebackup --dbname="$conninfo application_name=pg_basebackup" --pgdata="$data.new" \
         --wal-method=stream --slot="$node" --checkpoint=fast 2>"$last_error"; do
-        cat "$last_error" >&2
+        shown >&2
         ! said "No space left on device" || die "the disk of $data is full"
         tries=$((tries + 1))
         [ $tries -lt 10 ] || die "pg_basebackup failed $tries times"
@@ -221,7 +234,7 @@ rewind_from() { # CONNINFO
     : >"$dir/rewinding" # until it is a standby, it must not be started: its blocks are those of two servers
     rewound=0
     run_tool pg_rewind --target-pgdata="$data" --source-server="$1" >"$last_error" 2>&1 || rewound=$?
-    cat "$last_error" >&2
+    shown >&2
     [ $rewound = 0 ] || die "pg_rewind failed"
     # Up to PostgreSQL 15 it says so wrongly until the new primary has made a checkpoint, and calls their timelines one.
     # After a clean switchover it is so.
@@ -233,7 +246,7 @@ checkpoint_on() { # HOST PORT
     sql="DO \$\$ BEGIN IF pg_is_in_recovery() THEN RAISE EXCEPTION '$1 is a standby itself'; END IF; END \$\$"
     # As root, if that is what we are: the server's user must not read all passwords.
     grep -q ":$admin:" /secrets/passfile || die "/secrets/passfile does not hold $admin's password: run setup instead"
-    PGPASSFILE=/secrets/passfile psql -XqAt -v ON_ERROR_STOP=1 -d "host=$1 port=$2 user=$admin dbname=postgres" -c "$sql" -c CHECKPOINT
+    client env PGPASSFILE=/secrets/passfile psql -XqAt -v ON_ERROR_STOP=1 -d "host=$1 port=$2 user=$admin dbname=postgres" -c "$sql" -c CHECKPOINT
 }
 
 change_primary() { # follow|rejoin|reclone HOST [PORT]

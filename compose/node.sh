@@ -40,7 +40,7 @@ own_notes=/run/understudy
 mkdir -p $own_notes
 fenced=$own_notes/fenced
 
-say() { echo "node ${node:-?}: $*" >&2; }
+say() { printf 'node %s: %s\n' "${node:-?}" "$*" >&2; } # not `echo`, which would make control characters of `\033`
 die() { say "$*"; exit 1; }
 
 # The command before a command that makes it run as the server's user; nothing if we are not root.

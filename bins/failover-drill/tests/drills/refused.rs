@@ -84,7 +84,15 @@ fn a_cluster_file_that_is_not_what_the_lab_is_hurts_nobody_and_runs_nothing() {
     let local = lab.file.local.as_ref().unwrap();
     let trapped = text.replace(&local.bin.display().to_string(), &planted.path().display().to_string());
     let elsewhere = trapped.replace(&local.dir.display().to_string(), &unmarked.path().display().to_string());
+    let section = format!("[local]\ndir = {:?}\nbin = {:?}\n", local.dir, local.bin);
+    let of_containers = format!("[compose]\ndir = {:?}\nproject = \"x\"\n", local.dir);
     for (wrong, word) in [
+        (text.replace("scram-sha-256", "md5"), "require_auth in the cluster file"),
+        (text.replace("server_uid = ", "server_uid = 1"), "server_uid in the cluster file"),
+        (
+            text.replace("backend = \"local\"", "backend = \"compose\"").replace(&section, &of_containers),
+            "backend in the cluster file",
+        ),
         (text.replace("backend = \"local\"", "backend = \"kubernetes\""), "kubernetes"),
         (text.replace("backend = \"local\"", "backend = \"external\""), "external"),
         (text.replace("name = \"scratch\"", "name = \"production\""), "name in the cluster file"),

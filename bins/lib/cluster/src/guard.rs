@@ -251,6 +251,7 @@ mod tests {
             (vec![b"Z\0\0\0\x05I".to_vec()], "before it has let us in"),
             (vec![b"HTTP/1.1 200 OK".to_vec()], "protocol"),
             (vec![b"R\0\0\0\x03".to_vec()], "protocol"),
+            (vec![b"R\0\x01\0\x01".to_vec()], "protocol"), // a byte more than is waited for
         ] {
             let said = handed_on("scram-sha-256", &messages).unwrap_err();
             assert!(said.contains(why), "{messages:?}: {said}");

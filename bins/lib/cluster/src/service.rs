@@ -12,8 +12,11 @@ const SYSTEM_DIR: &str = "/etc/postgresql-common";
 /// # Errors
 /// If none has it, or one could have been written by somebody else, or cannot be read.
 pub fn find(service: &str) -> Result<Vec<(String, String)>> {
-    let files = service_files();
-    for file in &files {
+    find_in(&service_files(), service)
+}
+
+fn find_in(files: &[PathBuf], service: &str) -> Result<Vec<(String, String)>> {
+    for file in files {
         // It says whom to talk to, and with which password file.
         let Some(text) = program::trust::read_if_there(file).context("service file")? else { continue };
         if let Some(found) = section(&text, service).with_context(|| format!("service file {}", file.display()))? {
@@ -51,7 +54,10 @@ fn section(text: &str, service: &str) -> Result<Option<Vec<(String, String)>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::section;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{find_in, section};
 
     const TEXT: &str = "# mine\n[a]\nhost=one\nport = 5433\n[b]\nhost=two\n";
 
@@ -62,5 +68,21 @@ mod tests {
         assert_eq!(section(TEXT, "b").unwrap().unwrap(), [pair("host", "two")]);
         assert_eq!(section(TEXT, "c").unwrap(), None);
         assert!(section("[a]\nnonsense\n", "a").is_err());
+    }
+
+    /// It would say whom to talk to.
+    #[test]
+    fn a_file_that_others_can_write_to_is_refused_and_not_passed_by() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = ["none", "theirs", "ours"].map(|name| dir.path().join(name));
+        for file in &files[1..] {
+            fs::write(file, TEXT).unwrap();
+            fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+        }
+        assert_eq!(find_in(&files, "b").unwrap(), [("host".to_owned(), "two".to_owned())]);
+        assert!(find_in(&files, "c").unwrap_err().to_string().contains("ours"));
+        fs::set_permissions(&files[1], Permissions::from_mode(0o606)).unwrap();
+        let said = format!("{:#}", find_in(&files, "b").unwrap_err());
+        assert!(said.contains("can write") && said.contains("theirs"), "{said}");
     }
 }

@@ -45,12 +45,13 @@ impl Account {
     /// Who the servers of the lab in `dir` run as: the user whose its data are; of a new lab, [`Account::for_servers`].
     ///
     /// # Errors
-    /// As [`Account::for_servers`].
+    /// As [`Account::for_servers`], or if that user has mounted something there.
     pub fn of_lab(dir: &Path) -> Result<Account> {
         let chosen = Account::for_servers()?;
         if chosen == Account::Own {
             return Ok(chosen);
         }
+        crate::mounts::check_none_of_others(dir)?; // this is the first who looks at what is that user's
         // A lab's directory and those of its nodes are root's: nobody else says what stands there.
         let data = fs::read_dir(dir).into_iter().flatten().flatten().map(|node| node.path().join("data"));
         let owner =
@@ -234,6 +235,8 @@ pub(crate) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::process::Command;
     use std::time::Duration;
 
@@ -252,6 +255,38 @@ mod tests {
         assert_eq!(chosen(&[nobody, postgres]), Some((101, 102)));
         assert_eq!(chosen(&[nobody, ("postgres", 0)]), Some((65_534, 65_535)));
         assert_eq!(chosen(&[("root", 0), ("somebody", 7)]), None);
+    }
+
+    #[test]
+    fn as_root_what_is_written_in_the_servers_directory_is_that_users_and_for_nobody_else_to_read() {
+        if !rustix::process::geteuid().is_root() {
+            return; // nothing can be made somebody else's
+        }
+        let (lab, servers) = (tempfile::tempdir().unwrap(), Account::for_servers().unwrap());
+        fs::set_permissions(lab.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let dir = lab.path().join("data");
+        servers.make_dir(&dir).unwrap();
+        servers.write(&dir.join("x.conf"), "text").unwrap();
+        servers.write_private(&lab.path().join("passfile"), "text").unwrap();
+        for file in [dir.join("x.conf"), lab.path().join("passfile")] {
+            let metadata = fs::metadata(&file).unwrap();
+            assert_eq!((metadata.uid(), metadata.mode() & 0o777), (servers.uid(), 0o600), "{}", file.display());
+        }
+    }
+
+    /// Root's own directories among them say nothing: no server runs as root.
+    #[test]
+    fn as_root_a_lab_stays_with_the_user_whose_its_data_are() {
+        if !rustix::process::geteuid().is_root() {
+            return; // nothing can be made somebody else's
+        }
+        let lab = tempfile::tempdir().unwrap();
+        for node in ["node1", "node2", "node3"] {
+            fs::create_dir_all(lab.path().join(node).join("data")).unwrap();
+        }
+        assert_eq!(Account::of_lab(lab.path()).unwrap(), Account::for_servers().unwrap());
+        std::os::unix::fs::chown(lab.path().join("node2/data"), Some(54_321), Some(54_322)).unwrap();
+        assert_eq!(Account::of_lab(lab.path()).unwrap(), Account::Other { uid: 54_321, gid: 54_322 });
     }
 
     /// What a tool as this account sees of itself: session, terminal (0: none), user, its groups, what cargo has told us, what

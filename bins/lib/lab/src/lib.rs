@@ -21,6 +21,7 @@ pub mod local;
 pub mod lock;
 pub mod lost_marker;
 pub mod marker;
+mod mounts;
 mod neighbours;
 mod new_lab;
 pub mod old_timeline;

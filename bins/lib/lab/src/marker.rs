@@ -142,6 +142,17 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_is_for_nobody_else_to_read() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), &LabId::new()).unwrap();
+        let mode = || fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(dir.path().join(FILE), fs::Permissions::from_mode(0o644)).unwrap(); // as `cp` has it
+        keep_private(dir.path()).unwrap();
+        assert_eq!(mode(), 0o600);
+    }
+
+    #[test]
     fn a_marker_that_was_not_written_is_none_and_its_directory_is_blank() {
         let dir = tempfile::tempdir().unwrap();
         assert!(is_blank(dir.path()).unwrap());

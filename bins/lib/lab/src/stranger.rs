@@ -26,6 +26,8 @@ pub enum Asks {
     Nothing,
     /// It begins SCRAM like a server, and does not know the password at its end.
     BogusProof,
+    /// It says that the password is wrong, without asking for one.
+    Refuses,
     /// It passes everything on to the server at this port of 127.0.0.1, and back.
     Relays(u16),
 }
@@ -195,6 +197,12 @@ impl Shared {
             Asks::Password => stream.write_all(&asks(3, b""))?,
             Asks::Md5 => stream.write_all(&asks(5, b"salt"))?,
             Asks::Nothing => {}
+            Asks::Refuses => {
+                let fields = b"SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed\0\0";
+                let length = u32::try_from(fields.len() + 4).map_err(io::Error::other)?;
+                stream.write_all(&[&b"E"[..], &length.to_be_bytes(), fields].concat())?;
+                return self.hear(stream).map(drop); // it stays, until the other side goes
+            }
             Asks::BogusProof => {
                 stream.write_all(&asks(10, b"SCRAM-SHA-256\0\0"))?;
                 let (_, said) = self.hear(stream)?;

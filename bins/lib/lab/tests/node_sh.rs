@@ -186,6 +186,23 @@ fn the_state_of_a_volume_is_a_line_for_each_node_that_has_data() {
     assert_eq!(room.says("state"), "node1 primary 1\nnode2 standby 4\nnode3 standby 2\n");
 }
 
+/// By hand the other server may be anybody's, and what it says comes from `psql` as it is.
+#[test]
+fn a_servers_words_move_no_cursor_and_make_no_line_of_ours() {
+    let room = Room::new();
+    room.put("secrets/passfile", "*:5432:*:understudy_admin:x\n");
+    room.stand_in("psql", r"printf 'no\033[2J\233\r\nnode node1: all is well\n\\0033[2J' >&2; exit 2");
+    for line in ["checkpoint_on a 5432", "ensure_slot host=a", "wait_primary host=a"] {
+        let output = room.run(line, &[("UNDERSTUDY_WAIT", "1")]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && said.contains("  | no?[2J??\n  | node node1: all is well\n"),
+            "{line}: {said:?}"
+        );
+        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{line}: {said:?}");
+    }
+}
+
 /// What a tool reads it gets on stdin and in a file of its own, which goes with it, however it ends.
 #[test]
 fn a_tool_gets_its_input_and_tells_how_it_ended_and_nothing_stays() {

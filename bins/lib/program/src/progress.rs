@@ -98,3 +98,37 @@ fn shown(message: Cow<'static, str>) -> Cow<'static, str> {
 pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", foreign::for_terminal(line));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Says that this process is the one whose stderr is looked at.
+    const SHOWING: &str = "UNDERSTUDY_TEST_OF_PROGRESS";
+
+    /// The test runs itself as a program, to have a stderr of its own.
+    #[test]
+    fn whatever_is_told_moves_no_cursor() {
+        const FOREIGN: &str = "a\x1b[2J\r\u{202e}b";
+        if std::env::var_os(SHOWING).is_some() {
+            tell(FOREIGN);
+            let progress = Progress::new(false);
+            progress.step(FOREIGN);
+            progress.say(FOREIGN);
+            progress.warn(FOREIGN);
+            return;
+        }
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "progress::tests::whatever_is_told_moves_no_cursor"]);
+        let output = command.env(SHOWING, "1").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let escaped = r"a\u{1b}[2J\r\u{202e}b";
+        assert!(output.status.success() && said.contains(&format!("warning: {escaped}\n")), "{said:?}");
+        assert_eq!(said.lines().filter(|line| line.ends_with(escaped)).count(), 4, "{said:?}");
+        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+        // On a terminal a step is a message beside a spinner, which is painted by somebody else.
+        assert_eq!(shown(FOREIGN.into()), escaped);
+    }
+}

@@ -261,6 +261,16 @@ mod tests {
         let said = r"printf 'a\033[2J\nverdict   held\n' >&2; exit 1";
         let error = run(sh(said), Duration::from_secs(10)).unwrap_err().to_string();
         assert!(error.ends_with("\n  | a\\u{1b}[2J\n  | verdict   held"), "{error:?}");
+        let endless = r"printf 'a\033[2J\nverdict   held\n' >&2; exec sleep 60";
+        let error = run(sh(endless), Duration::from_millis(500)).unwrap_err().to_string();
+        assert!(error.ends_with("\n  | a\\u{1b}[2J\n  | verdict   held"), "{error:?}");
+    }
+
+    #[test]
+    fn an_error_shows_the_end_of_what_a_tool_said_and_no_more() {
+        let script = "head -c 100000 /dev/zero | tr '\\0' x >&2; echo end >&2; exit 1";
+        let error = run(sh(script), Duration::from_secs(10)).unwrap_err().to_string();
+        assert!(error.ends_with("xend") && error.len() < TAIL_BYTES + 100, "{}: {error}", error.len());
     }
 
     #[test]

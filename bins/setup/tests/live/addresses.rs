@@ -90,6 +90,11 @@ fn compose_publishes_ports_on_127_0_0_1_only_and_wal_has_a_network_of_its_own() 
         let networks = inspect(&id, "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}");
         assert_eq!(networks, format!("{project}_clients {project}_replication"));
         assert_eq!(inspect(&id, "{{.HostConfig.RestartPolicy.Name}}"), "no", "it comes back by itself");
+        // Of this machine it has two things to read, and nothing to write to.
+        let mounts = "{{range .Mounts}}{{if .RW}}{{.Type}} {{.Destination}};{{end}}{{end}}";
+        let written = inspect(&id, mounts);
+        assert!(written.split(';').all(|mount| !mount.starts_with("bind")), "{written}");
+        assert!(written.contains("volume /var/lib/postgresql"), "{written}");
     }
     let internal = ["clients", "replication"].map(|name| inspect(&format!("{project}_{name}"), "{{.Internal}}"));
     assert_eq!(internal, ["false", "true"]);

@@ -23,11 +23,11 @@ fn a_link_of_the_servers_user_leads_root_nowhere() {
     let (primary, standby) = (container(&home, "node1"), container(&home, "node2"));
     let before = docker(&["exec", &primary, "sh", "-c", TARGET]);
     // Root's directories: no name can be planted there.
-    let names =
-        "passfile.new lock.new data.new conf/postgresql.conf.new conf/pg_hba.conf.new conf/environment.conf.new";
+    let names = "passfile.new lock.new data.new conf/postgresql.conf.new conf/pg_hba.conf.new conf/environment.conf.new ../node9";
     let plant = format!("for name in {names}; do ln -s /etc/passwd $name 2>/dev/null && echo $name; done; true");
     assert_eq!(as_server(&primary, "node1", &plant), "", "planted");
-    assert_eq!(as_server(&primary, "node1", "mv data mine 2>/dev/null && echo moved; true"), "");
+    let moving = "for name in data ../node1 ../node2; do mv $name ../mine 2>/dev/null && echo $name; done; true";
+    assert_eq!(as_server(&primary, "node1", moving), "", "moved");
     // Its own, and the one of everybody: links to what only root may write.
     let plant = "for name in data/postgresql.conf.new data/postgresql.auto.conf.new data/x /tmp/last_error /tmp/fenced; do \
                  ln -s /etc/passwd $name; done";

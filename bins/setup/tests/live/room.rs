@@ -104,6 +104,23 @@ fn as_root_a_lab_runs_as_the_labs_own_user_where_there_is_one_and_stays_with_it(
     is_nobodys(&home.made(&["--standbys", "2"])); // also when there is none any more
 }
 
+/// A sleep that is called `postgres`, and runs as whom the servers run as.
+#[test]
+#[ignore = "plays another user: `cargo xtask test` runs it as root"]
+fn as_root_a_new_lab_is_told_of_another_server_of_its_servers_user() {
+    let (home, base) = (Home::new(), Home::new());
+    let server = base.path().join("postgres");
+    fs::copy("/bin/sleep", &server).unwrap();
+    let mut command = Account::for_servers().unwrap().apply(Command::new(&server));
+    let mut other = command.arg("600").current_dir(base.path()).spawn().unwrap();
+    let (made, again) = (home.setup(&[]), home.setup(&[]));
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!((made.code, again.code), (Some(0), Some(0)), "{made:?}");
+    assert!(made.stderr.contains("warning: the lab's servers run as the same user"), "{made:?}");
+    assert!(made.stderr.contains("useradd --system pg-understudy") && !again.stderr.contains("useradd"), "{again:?}");
+}
+
 fn is_plain(path: &Path) -> bool {
     fs::symlink_metadata(path).unwrap().is_file()
 }

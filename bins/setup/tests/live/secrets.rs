@@ -1,8 +1,8 @@
 //! The passwords are in the password files and nowhere else, and nobody else can open what is secret.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -109,6 +109,9 @@ fn whatever_the_umask_nothing_is_open_to_others() {
     for umask in ["000", "077", "002"] {
         let home = Home::new();
         for args in [&[][..], &["--standbys", "2", "--sync", "on"]] {
+            for file in ["pg-understudy.lab", "node1/pg-understudy.lab", "lock"].map(|file| home.lab().join(file)) {
+                let _ = fs::set_permissions(file, Permissions::from_mode(0o644)); // as `cp` might have left it
+            }
             let made = said(home.command_with_umask(umask, args).spawn().unwrap());
             assert_eq!(made.code, Some(0), "{made:?}");
         }

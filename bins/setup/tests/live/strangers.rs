@@ -5,10 +5,11 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use lab::account::Account;
 
+use crate::standing::Holder;
 use crate::support::{Home, names, refused, said, setup, wait_for};
 
 /// The attacker: a user who owns nothing of ours. (Servers run as `postgres` where there is one.)
@@ -264,22 +265,6 @@ fn as_root_another_user_can_neither_hold_a_lock_nor_read_an_id() {
     }
 }
 
-/// A process that is ended with its variable.
-struct Holder(Child);
-
-impl Holder {
-    fn works(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The server of another lab, whose data directory bears no marker: a stranger's, as far as this lab can tell.
 #[test]
 fn data_that_is_a_link_to_a_foreign_server_is_refused_and_the_server_lives() {
@@ -308,21 +293,4 @@ fn data_that_is_a_link_to_a_foreign_server_is_refused_and_the_server_lives() {
     // The other lab's way out: what it takes down is its own again.
     let id = fs::read(other.lab().join("pg-understudy.lab")).unwrap();
     fs::write(theirs.join("pg-understudy.lab"), id).unwrap();
-}
-
-/// The servers' user may write any number into `postmaster.pid`, and anybody may stand in a directory.
-#[test]
-fn a_process_that_only_stands_in_a_data_directory_is_not_killed() {
-    let home = Home::new();
-    home.made(&[]);
-    let data = home.lab().join("node2/data");
-    let open = lab::open::open(home.lab_made().file()).unwrap();
-    open.backend.stop("node2").unwrap();
-    drop(open);
-    let mut shell = Holder(Command::new("sleep").arg("600").current_dir(&data).spawn().unwrap());
-    let pid_file = data.join("postmaster.pid");
-    fs::write(&pid_file, format!("{}\n{}\n", shell.0.id(), data.display())).unwrap();
-    home.refused(&["--down"], &["node2/data", &shell.0.id().to_string(), "left alone"]);
-    assert!(shell.works(), "it was killed");
-    fs::remove_file(&pid_file).unwrap();
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use cluster::args::{Cluster, login_info};
 use cluster::blocking::Blocking;
-use cluster::connect::connect;
+use cluster::connect::{connect, is_refused};
 use cluster::conninfo::Conninfo;
 use cluster::file::{BackendName, ClusterFile, LoginKind};
 use cluster::guard::Stranger as IsStranger;
@@ -141,6 +141,22 @@ fn who_passes_on_what_is_said_to_a_server_that_lives_hears_nothing() {
     Session::open("between", &between(ServerUser::Unknown), "test").unwrap();
     assert!(stranger.heard().iter().any(|(tag, _)| *tag == 'Q'));
     assert_eq!(file.backend, BackendName::Local);
+}
+
+/// A server's own refusal is final: nobody waits any longer for one that does not let him in.
+#[test]
+fn who_says_that_the_password_is_wrong_is_named_if_he_is_not_the_server() {
+    let stranger = Stranger::at(0, Asks::Refuses).unwrap();
+    let asked = |user: ServerUser| {
+        let info = info("127.0.0.1", stranger.port(), "");
+        let info = Conninfo { protection: Protection::of_lab(user), ..info };
+        let error = Session::open("node1", &info, "test").err().unwrap();
+        (is_refused(&error), IsStranger::is_in(&error))
+    };
+    let whose = if is_root() { NOBODY } else { rustix::process::geteuid().as_raw() };
+    assert_eq!(asked(ServerUser::Lab(whose)), (true, false));
+    assert_eq!(asked(ServerUser::Lab(whose + 1)), (false, true));
+    assert_eq!(stranger.heard(), []);
 }
 
 #[test]

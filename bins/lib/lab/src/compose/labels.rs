@@ -15,6 +15,9 @@ const LAB: &str = "pg-understudy.lab";
 /// The name of the label with the lab's directory.
 const DIR: &str = "pg-understudy.dir";
 
+/// What compose makes for a lab beside containers, by its names in the file.
+const MADE_BY_COMPOSE: [(&str, &str); 3] = [("volume", "nodes"), ("network", "replication"), ("network", "clients")];
+
 /// The labels of one lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Labels {
@@ -78,6 +81,29 @@ impl Labels {
                     self.dir
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// Sees that compose finds nothing of somebody else's by the names of what it makes: it would take a volume as it is, with
+    /// all that is in it.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub(super) fn check_not_in_the_way(&self, engine: &Engine, project: &str) -> Result<()> {
+        let format = format!("{{{{.Name}}}}\t{LAB}={{{{.Label \"{LAB}\"}}}}\t{DIR}={{{{.Label \"{DIR}\"}}}}");
+        let [lab, dir] = self.both();
+        for (kind, name) in MADE_BY_COMPOSE {
+            let (name, ours) = (format!("{project}_{name}"), format!("{project}_{name}\t{lab}\t{dir}"));
+            // The filter takes all names that hold this one.
+            let said = engine.order(&[kind, "ls", "--filter", &format!("name={name}"), "--format", &format])?;
+            let in_the_way = said.lines().find(|line| line.split('\t').next() == Some(&name) && *line != ours);
+            ensure!(
+                in_the_way.is_none(),
+                "the {kind} {name} is in the way: it does not bear the labels of the lab in {}, so it is somebody else's and \
+                 left alone; if it is yours, remove it (`docker {kind} rm {name}`)",
+                self.dir
+            );
         }
         Ok(())
     }

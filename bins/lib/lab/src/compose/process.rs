@@ -43,3 +43,53 @@ pub(crate) fn kill_clients_below(dir: &Path, id: &LabId) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_a_containers_first_only_if_its_control_group_says_so() {
+        let own = std::process::id().to_string();
+        assert!(first_of_container(&own, "").unwrap().is_some(), "every group holds no name at all");
+        assert!(first_of_container(&own, "no-container-of-ours").unwrap().is_none());
+        assert!(first_of_container("0", "").unwrap().is_none() && first_of_container("x", "").unwrap().is_none());
+    }
+
+    fn works(child: &mut Child) -> bool {
+        child.try_wait().unwrap().is_none()
+    }
+
+    /// Each of the others lacks one of the three.
+    #[test]
+    fn of_the_engines_clients_only_the_labs_own_are_killed() {
+        let (dir, elsewhere, id) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), LabId::new());
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let client = |dir: &Path, lab: &LabId| {
+            let mut command = Command::new("sleep");
+            command.arg("600").current_dir(dir).env("UNDERSTUDY_LAB", lab.as_str());
+            command
+        };
+        let mut ours = client(dir.path(), &id).spawn().unwrap();
+        let mut others = vec![
+            client(elsewhere.path(), &id).spawn().unwrap(),
+            client(dir.path(), &LabId::new()).spawn().unwrap(),
+            client(dir.path(), &id).env_remove("UNDERSTUDY_LAB").spawn().unwrap(),
+        ];
+        if rustix::process::geteuid().is_root() {
+            others.push(client(dir.path(), &id).uid(65_534).spawn().unwrap());
+        }
+        let killed = kill_clients_below(dir.path(), &id);
+        let (ours_works, others_work) = (works(&mut ours), others.iter_mut().map(works).collect::<Vec<_>>());
+        for mut child in others.into_iter().chain([ours]) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        killed.unwrap();
+        assert!(!ours_works && others_work.iter().all(|works| *works), "{ours_works} {others_work:?}");
+    }
+}

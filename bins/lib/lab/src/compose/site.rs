@@ -130,6 +130,7 @@ impl ComposeLab {
     }
 
     fn compose(&self, words: &[&str]) -> Result<()> {
+        self.labels.check_not_in_the_way(&self.engine, &self.project)?;
         let done = self.engine.compose(&self.project, &self.environment(), words, UP_DEADLINE);
         self.forget_containers();
         done

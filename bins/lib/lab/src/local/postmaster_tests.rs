@@ -173,3 +173,57 @@ fn as_root_a_process_of_another_user_is_left_alone() {
     assert!(said.contains("it is not its owner's") && said.contains("left alone"), "{said}");
     end(child);
 }
+
+/// Nor below it: a tool that a server has started, say.
+#[test]
+fn who_works_below_a_data_directory_is_no_postmaster() {
+    let lab = Lab::new();
+    fs::create_dir(lab.data().join("base")).unwrap();
+    let mut command = Command::new(lab.dir.path().join("bin/postgres"));
+    let child =
+        command.args(["-c", "read wait"]).current_dir(lab.data().join("base")).stdin(Stdio::piped()).spawn().unwrap();
+    fs::write(lab.data().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
+    assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_none());
+    end(child);
+}
+
+/// A packager may have put links in the place of programs, and a process is known by the file that it runs.
+#[test]
+fn a_program_that_was_reached_by_a_link_is_the_labs() {
+    let lab = Lab::new();
+    let linked = lab.dir.path().join("linked");
+    fs::create_dir(&linked).unwrap();
+    std::os::unix::fs::symlink(lab.dir.path().join("elsewhere/postgres"), linked.join("postgres")).unwrap();
+    let child = lab.run(&linked.join("postgres"));
+    assert!(Postmaster::of(&lab.data(), &lab.ours).is_err());
+    assert!(Postmaster::of(&lab.data(), &lab.ours.clone().with_bin(&linked)).unwrap().is_some());
+    end(child);
+}
+
+/// A server's children are killed with it, and so is what it leaves; never what is another user's, whatever it calls itself.
+#[test]
+fn as_root_another_users_process_is_neither_a_tool_nor_left_over_of_ours() {
+    if !rustix::process::geteuid().is_root() {
+        return; // there is nobody else to be
+    }
+    let lab = Lab::new();
+    for dir in [lab.dir.path(), &lab.data()] {
+        fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let spawn = |uid: u32| {
+        let mut command = Command::new(lab.dir.path().join("bin/postgres"));
+        command.args(["-c", "read wait"]).uid(uid).current_dir(lab.data()).stdin(Stdio::piped()).spawn().unwrap()
+    };
+    let (mut left_over, mut theirs) = (spawn(0), spawn(65_534));
+    let mut server = lab.run(&lab.dir.path().join("bin/postgres"));
+    let is_tool = |child: &Child| {
+        let process = Process::pin(Pid::from_raw(child.id().cast_signed()).unwrap()).unwrap().unwrap();
+        lab.ours.is_tool(&process)
+    };
+    assert!(is_tool(&left_over) && !is_tool(&theirs));
+    let reaping = std::thread::spawn(move || [server.wait().unwrap(), left_over.wait().unwrap()]);
+    Postmaster::of(&lab.data(), &lab.ours).unwrap().expect("it works there").kill_all(&mut || {}).unwrap();
+    reaping.join().unwrap();
+    assert!(theirs.try_wait().unwrap().is_none(), "it was killed");
+    end(theirs);
+}
