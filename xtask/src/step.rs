@@ -101,10 +101,8 @@ fn take_down(name: &str, run: &Run) -> Result<()> {
 pub(crate) fn leave_report(run: &Run, dir: &Path, said: &str) -> Result<()> {
     std::fs::write(dir.join("summary.txt"), format!("{said}\n")).context("summary.txt could not be written")?;
     let name = "draw-report";
-    let mut command = child::command(name, run)?;
-    command.arg(".").current_dir(dir).stdin(Stdio::null()).process_group(0);
-    command.stdout(create_new(&dir.join("report.html"))?).stderr(log(dir, name)?);
-    let status = command.status().with_context(|| format!("cannot run {name}"))?;
+    // There, so that its links lead from the page to the files beside it.
+    let status = Program::run_in(dir, name, ["."], run, create_new(&dir.join("report.html"))?, log(dir, name)?)?;
     ensure!(status.success(), "report.html was not drawn: {}", log_tail(dir, name));
     Ok(())
 }

@@ -143,6 +143,19 @@ fn a_part_that_is_missing_is_said_and_the_rest_is_drawn() {
     assert!(page.contains("load.csv") && page.contains("the comparison of the standbys"), "{page}");
 }
 
+/// A drill by itself compares none, and the page must not say that they hold the same data.
+#[test]
+fn of_standbys_that_were_not_compared_nothing_is_claimed() {
+    assert!(page(&[&sample("drill-held")]).contains("the standbys hold the same data"));
+    let dir = copy("drill-held");
+    for file in ["programs.csv", "verify.csv"] {
+        fs::remove_file(dir.path().join(file)).unwrap();
+    }
+    let page = page(&[dir.path()]);
+    assert_eq!(figures(&page, "verdict"), ["held"]);
+    assert!(page.contains("The standbys were not compared.") && !page.contains("hold the same data"), "{page}");
+}
+
 /// A browser that opens the page asks nobody for anything: there is no script, no address, and a policy that forbids both.
 #[test]
 fn nothing_is_asked_for_and_links_lead_to_files_that_are_there() {

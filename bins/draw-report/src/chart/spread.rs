@@ -20,7 +20,7 @@ pub(crate) fn outages(runs: &[(String, Vec<u64>)]) -> Result<Option<String>> {
     let Some(longest) = runs.iter().flat_map(|(_, outages)| outages).max().copied() else { return Ok(None) };
     let names: String = runs.iter().map(|(name, _)| format!("<li>{}</li>", html::text(name))).collect();
     let caption = format!(
-        "Outage of each takeover, a line for each run in this order, with a mark at its median: <ol>{names}</ol>"
+        "Outage of each takeover, a line for each run in this order, with a mark at its median; of one without an end its lower bound: <ol>{names}</ol>"
     );
     let count = runs.len();
     let height = LINE * (u32::try_from(count)? + 2);

@@ -40,7 +40,7 @@ pub(crate) fn loss(run: &Run) -> String {
 
 fn named(row: &FateRow, t0_us: Option<u64>) -> Vec<String> {
     let at = row.at_us.zip(t0_us).map_or(String::new(), |(at, t0)| format!("{:+.3}", (at as f64 - t0 as f64) / 1e6));
-    let outcome = row.outcome.map_or("never sent".to_owned(), |outcome| format!("{outcome:?}").to_lowercase());
-    let fate = format!("{:?}", row.fate).to_lowercase();
+    let outcome = row.outcome.map_or("never sent".to_owned(), |outcome| outcome.to_string());
+    let fate = row.fate.to_string();
     vec![format!("{}/{}", row.worker, row.seq), outcome, at, fate, if row.hole { "yes" } else { "" }.to_owned()]
 }

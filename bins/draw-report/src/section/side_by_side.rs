@@ -4,6 +4,7 @@ use anyhow::Result;
 use report::drill::DrillRow;
 use report::percentiles::median;
 use report::show::us;
+use report::words::OutageKind;
 
 use super::section;
 use crate::chart::spread;
@@ -13,8 +14,11 @@ use crate::run::Run;
 /// A figure that is compared: its name, where it stands in a row, and how it is shown.
 type Figure = (&'static str, fn(&DrillRow) -> Option<u64>, fn(u64) -> String);
 
+/// The one of them that may be a lower bound only.
+const OUTAGE: &str = "outage";
+
 const FIGURES: [Figure; 9] = [
-    ("outage", |row| row.outage_us, us),
+    (OUTAGE, |row| row.outage_us, us),
     ("lost", |row| row.lost, |lost| lost.to_string()),
     ("longest gap before", |row| row.longest_gap_before_us, us),
     ("noticed after", |row| row.detection_us, us),
@@ -37,7 +41,9 @@ pub(crate) fn side_by_side(runs: &[Run]) -> Result<String> {
     let head = ["", "takeovers", "least", "median", "most"].map(str::to_owned);
     let spread = FIGURES.iter().map(|(name, figure, shown)| {
         let found: Vec<u64> = rows.iter().filter_map(|(_, row)| figure(row)).collect();
-        let cell = |value: Option<u64>| value.map_or("–".to_owned(), shown);
+        // Of outages without an end the lower bound counts: then the true figures are no less.
+        let open = *name == OUTAGE && rows.iter().any(|(_, row)| is_open(row));
+        let cell = |value: Option<u64>| value.map_or("–".to_owned(), |value| at_least(open, shown(value)));
         let (least, most) = (found.iter().min().copied(), found.iter().max().copied());
         vec![(*name).to_owned(), found.len().to_string(), cell(least), cell(median(&found)), cell(most)]
     });
@@ -68,9 +74,21 @@ fn each(runs: &[Run]) -> String {
         for row in &drill.judged.rows {
             let mut cells = vec![link.clone(), format!("<span class=\"{0}\">{0}</span>", row.verdict)];
             cells.extend([row.fault.to_string(), row.sync.to_string()]);
-            cells.extend(FIGURES.iter().map(|(_, figure, shown)| figure(row).map_or("–".to_owned(), shown)));
+            cells.extend(FIGURES.iter().map(|(name, figure, shown)| {
+                let open = *name == OUTAGE && is_open(row);
+                figure(row).map_or("–".to_owned(), |value| at_least(open, shown(value)))
+            }));
             rows.push(cells);
         }
     }
     html::table("rows", &head, &rows)
+}
+
+/// Whether its outage has no end.
+fn is_open(row: &DrillRow) -> bool {
+    row.outage_kind == Some(OutageKind::AtLeast)
+}
+
+fn at_least(open: bool, shown: String) -> String {
+    if open { format!("≥ {shown}") } else { shown }
 }

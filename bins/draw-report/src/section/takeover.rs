@@ -10,8 +10,8 @@ use crate::chart::{clients, parts, time_line};
 /// # Errors
 /// If a picture cannot be painted.
 pub(crate) fn takeover(drill: &Drill, takeover: &Takeover, of: usize) -> Result<String> {
-    let number = if of > 1 { format!("Takeover {} of {of}", takeover.step) } else { "The takeover".to_owned() };
-    let heading = if takeover.fault.has_takeover() { number } else { number.replace("akeover", "he stall") };
+    let what = if takeover.fault.has_takeover() { "Takeover" } else { "Stall" };
+    let heading = if of > 1 { format!("{what} {} of {of}", takeover.step) } else { what.to_owned() };
     let body = match time_line::time_line(drill, takeover)? {
         Some(picture) => picture,
         None => note("The fault was not reached: there is nothing to draw around it."),

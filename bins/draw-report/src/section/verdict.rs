@@ -6,11 +6,14 @@ use report::words::Fault;
 use crate::html;
 use crate::run::Run;
 
-/// What a verdict means for whoever asked.
-fn sentence(verdict: Verdict) -> &'static str {
+/// What a verdict means for whoever asked. Of standbys that were not compared it says nothing.
+fn sentence(verdict: Verdict, compared: bool) -> &'static str {
     match verdict {
-        Verdict::Held => {
+        Verdict::Held if compared => {
             "Nothing that was acknowledged is missing beyond what was allowed, and the standbys hold the same data."
+        }
+        Verdict::Held => {
+            "Nothing that was acknowledged is missing beyond what was allowed. The standbys were not compared."
         }
         Verdict::Broken => "A promise was broken: see why.",
         Verdict::Unknown => "It could not be found out: see why. This is not a pass.",
@@ -24,7 +27,7 @@ pub(crate) fn verdict(run: &Run) -> String {
     let reasons = if reasons.is_empty() { reasons } else { format!("<ul class=\"reasons\">{reasons}</ul>\n") };
     format!(
         "<div class=\"verdict {verdict}\" data-verdict=\"{verdict}\"><strong>{verdict}</strong> {}</div>\n{reasons}{}",
-        sentence(verdict),
+        sentence(verdict, run.judged.standbys.is_some()),
         drilled(run)
     )
 }

@@ -84,8 +84,23 @@ impl Program {
         stdout: impl Into<Stdio>,
         log: File,
     ) -> Result<ExitStatus> {
+        Program::run_in(Path::new("."), name, args, run, stdout, log)
+    }
+
+    /// The same in another working directory.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_in(
+        dir: &Path,
+        name: &str,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        run: &Run,
+        stdout: impl Into<Stdio>,
+        log: File,
+    ) -> Result<ExitStatus> {
         let mut command = command(name, run)?;
-        command.args(args).stdin(Stdio::null()).stdout(stdout).stderr(log).process_group(0);
+        command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(stdout).stderr(log).process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let mut program = Program { name: name.to_owned(), child };
         loop {

@@ -7,6 +7,9 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Serialize};
 
+use crate::fate::Fate;
+use crate::ledger::Outcome;
+
 /// How the nodes of a cluster are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -153,11 +156,11 @@ macro_rules! shown_as_in_rows {
     )*};
 }
 
-shown_as_in_rows!(Backend, SyncMode, Fault, Rejoin, OutageKind);
+shown_as_in_rows!(Backend, SyncMode, Fault, Rejoin, OutageKind, Fate, Outcome);
 
 #[cfg(test)]
 mod tests {
-    use super::{Backend, SyncMode};
+    use super::{Backend, Fate, Outcome, SyncMode};
 
     #[test]
     fn a_word_is_shown_as_rows_have_it_and_read_back() {
@@ -166,5 +169,9 @@ mod tests {
         }
         assert!("maybe".parse::<SyncMode>().is_err());
         assert_eq!(Backend::Compose.to_string(), "compose");
+        assert_eq!(
+            (Fate::LostLocal.to_string(), Outcome::AckedLocal.to_string()),
+            ("lost_local".into(), "acked_local".into())
+        );
     }
 }
