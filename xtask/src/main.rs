@@ -5,13 +5,18 @@
 mod bench;
 mod build;
 mod cargo;
+mod compare;
 mod drill;
+mod history;
 mod image;
 mod judge;
 mod lab;
+mod repetitions;
+mod results;
 mod run_folder;
 mod step;
 mod test;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -33,9 +38,11 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// A lab, data, load, a crash of the primary, a takeover, and a report of what it cost
-    Drill(drill::Args),
+    Drill(Box<drill::Args>),
     /// Judges a run again, from the files in its folder alone
     Judge(judge::Args),
+    /// Tells a regression from noise: the repetitions of two runs, figure by figure
+    Compare(compare::Args),
     /// Benchmarks that leave CSV files: lag, load, verify, outage
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -68,6 +75,7 @@ fn run(command: Command) -> Result<Verdict> {
     match command {
         Command::Drill(args) => drill::drill(&sh, &args),
         Command::Judge(args) => Ok(judge::judge(&args)),
+        Command::Compare(args) => compare::compare(&args),
         Command::Bench(bench) => bench::bench(&sh, &bench),
         Command::Up(args) => lab::up(&args),
         Command::Down(args) => lab::down(&args),

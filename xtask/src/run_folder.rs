@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use program::clock::Clock;
 use program::out;
 use program::run::{Run, utc_of_origin};
 use serde::Serialize;
@@ -34,6 +35,22 @@ pub(crate) fn make(sh: &Shell, what: &str, runs: Option<&Path>) -> Result<(Run, 
         None => workspace().join("reports/runs"),
     };
     let (run, dir) = Run::with_folder(&out::make(&runs)?, what)?;
+    write_run_toml(sh, &run, &dir)?;
+    Ok((run, dir))
+}
+
+/// A run of its own in a folder below that of another one; `label` is the end of both names.
+pub(crate) fn make_below(sh: &Shell, above: &Run, dir: &Path, label: &str) -> Result<(Run, PathBuf)> {
+    let dir = dir.join(format!("run-{label}"));
+    std::fs::create_dir(&dir)
+        .and_then(|()| std::fs::create_dir(dir.join("log")))
+        .with_context(|| dir.display().to_string())?;
+    let run = Run { name: format!("{}-{label}", above.name), clock: Clock::starting_now() };
+    write_run_toml(sh, &run, &dir)?;
+    Ok((run, dir))
+}
+
+fn write_run_toml(sh: &Shell, run: &Run, dir: &Path) -> Result<()> {
     let file = RunFile {
         run: run.name.clone(),
         command_line: std::env::args().map(|word| without_password(&word)).collect(),
@@ -46,8 +63,7 @@ pub(crate) fn make(sh: &Shell, what: &str, runs: Option<&Path>) -> Result<(Run, 
         cpus: std::thread::available_parallelism().ok().map(Into::into),
     };
     let path = dir.join("run.toml");
-    std::fs::write(&path, toml::to_string(&file)?).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok((run, dir))
+    std::fs::write(&path, toml::to_string(&file)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A word of the command line with `***` for what stands behind `password=` or, in a URI, between `:` and `@`. Rather too much
@@ -79,13 +95,13 @@ pub(crate) fn shown(dir: &Path) -> String {
 }
 
 /// The commit, as far as git and a repository are there.
-fn commit(sh: &Shell) -> String {
+pub(crate) fn commit(sh: &Shell) -> String {
     let read = |command: xshell::Cmd<'_>| command.quiet().ignore_stderr().ignore_status().read().unwrap_or_default();
     let changes = read(cmd!(sh, "git status --porcelain --untracked-files=no"));
     read(cmd!(sh, "git rev-parse --short HEAD")) + if changes.is_empty() { "" } else { "+" }
 }
 
-fn system_file(path: &str) -> Option<String> {
+pub(crate) fn system_file(path: &str) -> Option<String> {
     Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
 }
 

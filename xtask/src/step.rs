@@ -14,6 +14,8 @@ use program::run::Run;
 use program::stop;
 use report::verdict::Verdict;
 
+use crate::judge::Judged;
+
 /// Runs a program to its end; its stdout becomes `rows`, its stderr `log/NAME.log`. Its verdict may be any of the three.
 pub(crate) fn judge(name: &str, args: &[impl AsRef<OsStr>], run: &Run, dir: &Path, rows: &str) -> Result<Verdict> {
     let stdout = create_new(&dir.join(rows))?;
@@ -98,11 +100,13 @@ fn take_down(name: &str, run: &Run) -> Result<()> {
 
 /// Leaves in the folder what people look at: `summary.txt`, which is what the screen said, and `report.html`. No verdict hangs on
 /// them.
-pub(crate) fn leave_report(run: &Run, dir: &Path, said: &str) -> Result<()> {
-    std::fs::write(dir.join("summary.txt"), format!("{said}\n")).context("summary.txt could not be written")?;
+pub(crate) fn leave_report(run: &Run, dir: &Path, judged: &Judged) -> Result<()> {
+    std::fs::write(dir.join("summary.txt"), format!("{}\n", judged.said))
+        .context("summary.txt could not be written")?;
     let name = "draw-report";
     // There, so that its links lead from the page to the files beside it.
-    let status = Program::run_in(dir, name, ["."], run, create_new(&dir.join("report.html"))?, log(dir, name)?)?;
+    let status =
+        Program::run_in(dir, name, &judged.folders, run, create_new(&dir.join("report.html"))?, log(dir, name)?)?;
     ensure!(status.success(), "report.html was not drawn: {}", log_tail(dir, name));
     Ok(())
 }

@@ -39,7 +39,7 @@ fn bears(file: &str, number: usize, line: &str) -> bool {
         file if is_evidence(file) => true,
         "verify.csv" | "drill.csv" => true,
         // Without its header a file is none.
-        "programs.csv" => number == 0 || field(1) == "verify-replication",
+        "programs.csv" => number == 0 || ["verify-replication", "measure-lag"].contains(&field(1)),
         "lag.csv" => number == 0,
         _ => false,
     }
@@ -54,6 +54,10 @@ fn the_samples_are_judged_as_they_were() {
         let (found, said) = judge(&sample(name));
         assert_eq!(found, Some(code), "{name}: {said}");
         assert!(words.iter().all(|word| said.contains(word)), "{name}: {said}");
+        // It fits a screen, with the verdict at its end.
+        let screen = report::show::for_screen(&said, 80);
+        assert!(screen.lines().count() <= 22, "{name}: {screen}");
+        assert!(said.lines().last().is_some_and(|line| line.starts_with("verdict   ")), "{name}: {said}");
     }
 }
 

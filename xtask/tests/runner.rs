@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as well as the test")]
 
+mod checkout;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -40,6 +42,7 @@ impl Bed {
         command.args(args).env("PATH", format!("{}:{path}", self.path("bin").display()));
         command.env("UNDERSTUDY_HOME", self.path("home"));
         command.env_remove("UNDERSTUDY_CLUSTER").env_remove("UNDERSTUDY_RUN").env_remove("UNDERSTUDY_ORIGIN");
+        command.env_remove("GITHUB_ACTIONS").env_remove("GITHUB_STEP_SUMMARY");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -167,8 +170,7 @@ fn what_is_not_built_cannot_take_down_and_says_what_to_type() {
 /// Interrupts a drill when its lab is up, and gives back what it said. The run's folder is removed, and `latest` points
 /// to where it did.
 fn interrupted_drill(bed: &Bed, more: &[&str]) -> (Output, String) {
-    let reports = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("reports");
-    let latest = fs::read_link(reports.join("latest"));
+    let _kept = checkout::Kept::now();
     let args = [&["drill", "--backend", "local", "--rows", "100", "--duration", "30s"], more].concat();
     let child = bed.xtask(&args).spawn().unwrap();
     let lab = format!("drill_{}", child.id());
@@ -179,10 +181,7 @@ fn interrupted_drill(bed: &Bed, more: &[&str]) -> (Output, String) {
     let said = stderr(&output);
     let (_, folder) = said.split_once("what there is of the run is in ").unwrap_or_else(|| panic!("{said}"));
     let folder = Path::new(folder.lines().next().unwrap());
-    fs::remove_dir_all(reports.parent().unwrap().join(folder)).unwrap();
-    if fs::remove_file(reports.join("latest")).is_ok() {
-        let _ = latest.map(|old| std::os::unix::fs::symlink(old, reports.join("latest")));
-    }
+    fs::remove_dir_all(checkout::root().join(folder)).unwrap();
     (output, lab)
 }
 

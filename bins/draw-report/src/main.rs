@@ -20,9 +20,9 @@ mod section;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
-use program::{sink, stop};
+use program::{sink, stop, trust};
 use report::verdict::Verdict;
 
 use crate::run::Run;
@@ -35,8 +35,14 @@ use crate::run::Run;
 #[command(version, after_help = EXAMPLES)]
 struct Args {
     /// Folders of runs, such as reports/latest
-    #[arg(value_name = "RUN", required = true)]
+    #[arg(value_name = "RUN", required_unless_present_any = ["history", "modes"])]
     runs: Vec<PathBuf>,
+    /// Draw the outages of a history over time instead, such as of reports/history.csv
+    #[arg(long, value_name = "FILE", conflicts_with = "runs")]
+    history: Option<PathBuf>,
+    /// Draw the price list of `cargo xtask bench modes` instead: its modes.csv
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["runs", "history"])]
+    modes: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -45,6 +51,10 @@ Examples:
     draw-report reports/latest > report.html
   Ten drills side by side, with the spread of their figures:
     draw-report reports/runs/20261128T*-drill > runs.html
+  All drills of a checkout over time:
+    draw-report --history reports/history.csv > history.html
+  What each sync mode costs, and what it buys:
+    draw-report --modes reports/latest/modes.csv > modes.html
 
 Stdout: one HTML page.
 
@@ -58,6 +68,16 @@ fn main() -> ExitCode {
 fn run() -> Result<Verdict> {
     let args = Args::parse();
     stop::listen(false)?;
+    if let Some(file) = &args.history {
+        let rows = report::rows::read(trust::open_plain(file)?).with_context(|| file.display().to_string())?;
+        sink::print_line(&page::history(&rows)?)?;
+        return Ok(Verdict::Held);
+    }
+    if let Some(file) = &args.modes {
+        let rows = report::rows::read(trust::open_plain(file)?).with_context(|| file.display().to_string())?;
+        sink::print_line(&page::modes(&rows)?)?;
+        return Ok(Verdict::Held);
+    }
     let runs = args.runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>>>()?;
     sink::print_line(&page::page(&runs)?)?;
     Ok(Verdict::Held)

@@ -1,6 +1,9 @@
 //! The page: one run, or several side by side and then each by itself.
 
 use anyhow::Result;
+use report::history::HistoryRow;
+use report::modes::ModeRow;
+use report::show::count;
 use report::verdict::Verdict;
 
 use crate::chart::lag;
@@ -18,9 +21,37 @@ pub(crate) fn page(runs: &[Run]) -> Result<String> {
         [only] => (only.name(), one(only)?),
         several => (format!("{} runs", several.len()), beside(several)?),
     };
-    let worst = runs.iter().map(|run| run.judged.verdict()).fold(Verdict::Held, Verdict::join);
-    let title = html::text(&title);
-    Ok(format!(
+    Ok(whole(&title, worst(runs.iter().map(|run| run.judged.verdict())), &body))
+}
+
+/// The history of drills.
+///
+/// # Errors
+/// If a picture cannot be painted.
+pub(crate) fn history(rows: &[HistoryRow]) -> Result<String> {
+    let worst = worst(rows.iter().map(|row| row.verdict));
+    Ok(whole(&count(rows.len() as u64, "drill"), worst, &section::history::history(rows)?))
+}
+
+/// The price list of a matrix.
+///
+/// # Errors
+/// If a picture cannot be painted.
+pub(crate) fn modes(rows: &[ModeRow]) -> Result<String> {
+    let worst = worst(rows.iter().map(|row| row.verdict));
+    // The run of a drill is that of the benchmark with the drill's turn behind it.
+    let run = rows.first().and_then(|row| row.run.strip_suffix(&row.folder.replacen("run", "", 1)));
+    Ok(whole(run.unwrap_or("The price list"), worst, &section::modes::modes(rows)?))
+}
+
+/// The verdict on all of them; where there is none nothing was seen.
+fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    verdicts.reduce(Verdict::join).unwrap_or(Verdict::Unknown)
+}
+
+fn whole(title: &str, worst: Verdict, body: &str) -> String {
+    let title = html::text(title);
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
@@ -28,7 +59,7 @@ pub(crate) fn page(runs: &[Run]) -> Result<String> {
          <body>\n<header><h1>{title}</h1></header>\n<main>\n{body}</main>\n\
          <footer>Drawn by pg-understudy {} from the files of the run. docs/figures.md defines each figure.</footer>\n</body>\n</html>",
         env!("CARGO_PKG_VERSION")
-    ))
+    )
 }
 
 fn beside(runs: &[Run]) -> Result<String> {

@@ -49,9 +49,12 @@ struct Browser {
 
 impl Browser {
     fn with_page_of(sample: &str) -> Browser {
-        let dir = tempfile::tempdir().unwrap();
         let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports/samples").join(sample);
-        let drawn = Command::new(env!("CARGO_BIN_EXE_draw-report")).arg(run).output().unwrap();
+        Browser::with_page(Command::new(env!("CARGO_BIN_EXE_draw-report")).arg(run))
+    }
+
+    fn with_page(draw: &mut Command) -> Browser {
+        let (dir, drawn) = (tempfile::tempdir().unwrap(), draw.output().unwrap());
         assert!(drawn.status.success());
         fs::write(dir.path().join("report.html"), drawn.stdout).unwrap();
         let path = std::env::var_os("PATH").unwrap();
@@ -126,6 +129,28 @@ fn in_a_browser_nothing_overflows_and_all_words_can_be_read() {
         assert_eq!(is("page"), if dark { "rgb(22, 25, 29)" } else { "rgb(255, 255, 255)" });
         assert_eq!(is("bars"), if dark { "rgb(63, 160, 221)" } else { "rgb(0, 114, 178)" });
     }
+}
+
+#[test]
+#[ignore = "needs a browser; cargo xtask test runs it where there is one"]
+fn in_a_browser_the_price_list_can_be_read_too() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/made-up/modes.csv");
+    let browser = Browser::with_page(Command::new(env!("CARGO_BIN_EXE_draw-report")).arg("--modes").arg(file));
+    for (width, options) in [(1280, &[][..]), (360, &[]), (1280, &[DARK]), (360, &[DARK])] {
+        let answers = browser.ask(width, options);
+        let is = |name| answer(&answers, name);
+        assert_eq!(is("verdict_on_first_screen"), "true", "{width}: {answers:?}");
+        assert_eq!((is("overflows"), is("words_outside")), ("false", ""), "{width}: {answers:?}");
+        assert!(is("smallest_words_px").parse::<f64>().unwrap() >= 10.0, "{width}: {answers:?}");
+        assert_eq!(is("pictures"), "1", "{answers:?}");
+        let dark = !options.is_empty();
+        assert_eq!(is("bars"), if dark { "rgb(63, 160, 221)" } else { "rgb(0, 114, 178)" });
+    }
+    let narrow = QUESTIONS.split_once("<pre").unwrap().0.replace("WIDTH", "360").replace("2000", "3000");
+    fs::write(browser.dir.path().join("narrow.html"), narrow).unwrap();
+    browser.picture("modes-wide.png", &["--window-size=1280,1400"], "report.html");
+    browser.picture("modes-wide-dark.png", &["--window-size=1280,1400", DARK], "report.html");
+    browser.picture("modes-narrow.png", &["--window-size=500,3000"], "narrow.html");
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Asking {
     /// # Errors
     /// That it did not tell in time, or gave no answer when another one had.
     pub(crate) fn until_told(&self, standby: &str, mut ask: impl FnMut() -> Result<Option<Lsn>>) -> Result<Lsn> {
-        let has = until(&format!("{standby} to stop receiving"), self.limit, ASK_EVERY, || {
+        let has = until(&format!("{standby} to tell how much WAL it has"), self.limit, ASK_EVERY, || {
             Ok(match ask() {
                 Ok(Some(has)) => Attempt::Done(has),
                 Ok(None) => Attempt::NotYet("it receives".to_owned()),

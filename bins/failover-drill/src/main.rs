@@ -75,6 +75,12 @@ struct Args {
     /// How many acknowledged writes may be lost before the verdict is `broken`
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_lost: u64,
+    /// The longest outage of a takeover before the verdict is `broken`
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    max_outage: Option<Duration>,
+    /// The fewest writes acknowledged per second before the fault, or the verdict is `broken`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    min_rate: Option<u64>,
     /// A client gives a write up after this long
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
     op_timeout: Duration,
@@ -93,6 +99,9 @@ struct Args {
     /// Say nothing but warnings and errors
     #[arg(long)]
     quiet: bool,
+    /// Rows as CSV on a terminal, too, where else some of their columns are shown with their units
+    #[arg(long)]
+    csv: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -101,6 +110,7 @@ Examples:
   failover-drill --rate 2000 --max-lost 100      with at most 100 lost writes allowed
   failover-drill --fault freeze --op-timeout 1s  a primary that hangs: clients notice by their time-out
   failover-drill --fault stall --stall 2s        a primary that hangs for two seconds: nobody takes over
+  failover-drill --max-outage 2s --min-rate 400  broken if a takeover takes longer, or the load was slower
   failover-drill --rounds 3                      three takeovers, back and forth, in one run
   failover-drill --cut 1s                        with asynchronous commits, this must lose about a second of writes
 
@@ -143,7 +153,7 @@ fn run() -> Result<Verdict> {
         lab::ports::claim(node.port); // no set-up elsewhere takes it while its server is dead
     }
     if args.dry_run {
-        Sink::<DrillRow>::stdout()?; // the header is there even when no row is
+        Sink::<DrillRow>::stdout_for_people(args.csv)?; // the header is there even when no row is
         let fit = check::check(&lab, &cluster)?;
         out_dir_fits(&out_dir(args.out.as_deref(), &run), &run)?;
         say_plan(&file.name, &fit, plan, &args);
@@ -151,7 +161,7 @@ fn run() -> Result<Verdict> {
     }
     let dir = make_out_dir(&out_dir(args.out.as_deref(), &run), &run)?;
     copy_cluster_file(&cluster, &dir)?;
-    let mut rows = Rows::open(&dir)?;
+    let mut rows = Rows::open(&dir, args.csv)?;
     let progress = Progress::new(args.quiet);
     let load = LoadPlan {
         cluster_file: lab.own_file()?,
@@ -160,7 +170,13 @@ fn run() -> Result<Verdict> {
         synchronous_commit: lab.sync.synchronous_commit(),
         op_timeout: args.op_timeout,
     };
-    let asked = Asked { injection: args.fault, promotion_limit: args.promotion_timeout, max_lost: args.max_lost };
+    let asked = Asked {
+        injection: args.fault,
+        promotion_limit: args.promotion_timeout,
+        max_lost: args.max_lost,
+        max_outage: args.max_outage,
+        min_rate: args.min_rate,
+    };
     let mut live = Live::new(&lab, &cluster, &run, dir.clone(), load, asked, progress.clone())?;
     let played = drill::play(&mut live, args.fault, plan);
     progress.finish();
@@ -177,10 +193,10 @@ fn run() -> Result<Verdict> {
         judged.could_not(&format!("{error:#}")); // the row must come out all the same: stdout may lead elsewhere
     }
     for reason in &judged.reasons {
-        live.events.now(Mark::Verdict, None, reason);
+        live.events.now(Mark::Verdict, None, &reason.to_string());
     }
     let written = judged.rows.iter().try_for_each(|row| rows.write(row));
-    progress.say(&report::summary::drills(&judged));
+    progress.conclude(&report::summary::drills(&judged), judged.verdict);
     if !live.is_whole() {
         progress.warn(&live.left_behind());
     }
@@ -215,11 +231,11 @@ struct Rows {
 }
 
 impl Rows {
-    fn open(dir: &Path) -> Result<Rows> {
+    fn open(dir: &Path, csv: bool) -> Result<Rows> {
         let path = dir.join("drill.csv");
         // Whoever made the folder for this run has sent our stdout there.
         let file = if path.exists() { None } else { Some(Sink::create_new(&path)?) };
-        let stdout = match Sink::stdout() {
+        let stdout = match Sink::stdout_for_people(csv) {
             Err(error) if error.is::<Closed>() => None,
             other => Some(other?),
         };

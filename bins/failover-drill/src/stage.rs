@@ -21,7 +21,7 @@ pub(crate) trait Hurt {
 
 /// Who promotes a standby and brings the others back. Today that is us.
 pub(crate) trait Manager {
-    /// Stops reception everywhere and chooses the standby that has the most WAL.
+    /// Chooses the standby that has the most WAL; where there are several, all of them receive nothing more from here on.
     fn choose(&mut self) -> Result<()>;
     /// Promotes it: T3.
     fn promote(&mut self) -> Result<()>;

@@ -43,7 +43,7 @@ use cluster::sql;
 use measure::{measure, microseconds};
 use measurement::Measurement;
 use session::APPLICATION;
-use summary::Output;
+use summary::{Limit, Output};
 use tokio_postgres::error::SqlState;
 use tracker::LagTracker;
 
@@ -75,12 +75,18 @@ struct Args {
     /// bound so far where it was not
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_lag: Option<Duration>,
+    /// Takeovers are part of it: with --max-lag, a standby that is promoted is held to it until then
+    #[arg(long, requires = "max_lag")]
+    takeovers: bool,
     /// Finish normally when stdin ends
     #[arg(long)]
     until_eof: bool,
     /// Say nothing on stderr but warnings and errors
     #[arg(long)]
     quiet: bool,
+    /// Rows as CSV on a terminal, too, where else some of their columns are shown with their units
+    #[arg(long)]
+    csv: bool,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
@@ -145,7 +151,8 @@ fn run(args: &Args) -> Result<Verdict> {
     let names: Vec<_> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
     let interval_us = microseconds(args.interval);
     let tracker = LagTracker::new(&run, interval_us, &names, cluster.file.is_some(), primary);
-    let output = Output::new(args.max_lag.map(microseconds), interval_us)?;
+    let limit = Limit { max_lag_us: args.max_lag.map(microseconds), takeovers: args.takeovers };
+    let output = Output::new(limit, interval_us, args.csv)?;
     let measurement = Measurement::new((run, clock, interval_us), infos(&cluster)?, tracker, output, progress.clone());
     let measurement = Rc::new(measurement);
 
@@ -156,7 +163,8 @@ fn run(args: &Args) -> Result<Verdict> {
     if !(measurement.output().is_broken() && result.as_ref().is_err_and(Error::is::<Closed>)) {
         result?;
     }
-    let verdict = measurement.output().conclude(&progress, clock.now_us());
+    let since_us = measurement.tracker(|tracker| tracker.standbys_since_us());
+    let verdict = measurement.output().conclude(&progress, clock.now_us(), &since_us);
     stop::check()?;
     Ok(verdict)
 }

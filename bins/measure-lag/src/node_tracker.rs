@@ -25,6 +25,8 @@ pub(crate) struct NodeTracker {
     pub(crate) named: bool,
     /// Its pending beats, as long as it is a standby.
     pub(crate) pending: Option<PendingBeats>,
+    /// Since when it is a standby again, in microseconds; 0: from the beginning.
+    pub(crate) since_us: u64,
     /// Whether its session stands; `None` before the first attempt has ended.
     pub(crate) connected: Option<bool>,
     /// When the question was sent that it has not answered yet.
@@ -38,6 +40,7 @@ impl NodeTracker {
             name: name.to_owned(),
             named,
             pending: is_standby.then(PendingBeats::default),
+            since_us: 0,
             connected: None,
             asked_us: None,
             receiver: None,

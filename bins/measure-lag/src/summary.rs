@@ -12,8 +12,17 @@ use report::verdict::Verdict;
 pub(crate) struct Output {
     sink: Sink<LagRow>,
     standbys: Vec<StandbySummary>,
-    max_lag_us: Option<u64>,
+    limit: Limit,
     interval_us: u64,
+}
+
+/// What a measurement is held to.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    /// `--max-lag`, in microseconds.
+    pub(crate) max_lag_us: Option<u64>,
+    /// Takeovers are part of it: a standby that is promoted is measured until then.
+    pub(crate) takeovers: bool,
 }
 
 /// The summary of one standby's rows.
@@ -32,8 +41,8 @@ struct StandbySummary {
 
 impl Output {
     /// Rows to stdout, beginning with their header.
-    pub(crate) fn new(max_lag_us: Option<u64>, interval_us: u64) -> Result<Output> {
-        Ok(Output { sink: Sink::stdout()?, standbys: Vec::new(), max_lag_us, interval_us })
+    pub(crate) fn new(limit: Limit, interval_us: u64, csv: bool) -> Result<Output> {
+        Ok(Output { sink: Sink::stdout_for_people(csv)?, standbys: Vec::new(), limit, interval_us })
     }
 
     /// Writes rows, and takes them into the summary.
@@ -54,12 +63,13 @@ impl Output {
 
     /// Whether a lag came to more than `--max-lag`.
     pub(crate) fn is_broken(&self) -> bool {
-        self.standbys.iter().any(|standby| standby.verdict(self.max_lag_us).0 == Verdict::Broken)
+        self.standbys.iter().any(|standby| standby.verdict(self.limit.max_lag_us).0 == Verdict::Broken)
     }
 
     /// Prints the summary of a measurement that ended at `ended_us`, and says what it means: broken beyond `--max-lag`,
-    /// unknown where no lag was seen, or with `--max-lag` not to the end.
-    pub(crate) fn conclude(&self, progress: &Progress, ended_us: u64) -> Verdict {
+    /// unknown where no lag was seen, or with `--max-lag` not to the end. `since_us` has the nodes that are standbys
+    /// then, and since when.
+    pub(crate) fn conclude(&self, progress: &Progress, ended_us: u64, since_us: &BTreeMap<String, u64>) -> Verdict {
         if self.standbys.iter().all(|standby| standby.longest_us.is_none() && standby.lost == 0) {
             progress.warn("nothing was measured: no standby was looked at while a beat was there to be seen");
             return Verdict::Unknown;
@@ -67,8 +77,13 @@ impl Output {
         progress.say(HEADER);
         self.standbys.iter().for_each(|standby| progress.say(&standby.line()));
         self.standbys.iter().fold(Verdict::Held, |all, standby| {
-            let (mut verdict, mut reason) = standby.verdict(self.max_lag_us);
-            let blind_us = self.max_lag_us.and_then(|limit| standby.blind_us(ended_us, self.interval_us, limit));
+            let (mut verdict, mut reason) = standby.verdict(self.limit.max_lag_us);
+            let blind_us = match (self.limit.max_lag_us, since_us.get(&standby.name)) {
+                (Some(limit), since) if since.is_some() || !self.limit.takeovers => {
+                    standby.blind_us(since.copied().unwrap_or(0), ended_us, self.interval_us, limit)
+                }
+                _ => None,
+            };
             if let (Verdict::Held, Some(blind_us)) = (verdict, blind_us) {
                 reason = Some(format!("no beat was seen there in the last {}", show_us(blind_us)));
                 verdict = Verdict::Unknown;
@@ -125,9 +140,10 @@ impl StandbySummary {
     }
 
     /// How long before the end the last beat was seen, in microseconds, if that is longer than a beat within the limit may
-    /// take. A standby that was promoted, for example, has no beats any more that could be late.
-    fn blind_us(&self, ended_us: u64, interval_us: u64, max_lag_us: u64) -> Option<u64> {
-        let blind_us = ended_us.saturating_sub(self.last_seen_us);
+    /// take. A standby that was promoted, for example, has no beats any more that could be late; one that is a standby again is
+    /// looked at from then on.
+    fn blind_us(&self, since_us: u64, ended_us: u64, interval_us: u64, max_lag_us: u64) -> Option<u64> {
+        let blind_us = ended_us.saturating_sub(self.last_seen_us.max(since_us));
         (blind_us > BLIND_US + 2 * interval_us + max_lag_us).then_some(blind_us)
     }
 
@@ -189,7 +205,7 @@ mod tests {
         }
         standby.add(&row(10, LagStatus::AtLeast, 500_000, None));
         standby.add(&row(10, LagStatus::AtLeast, 512_000, None));
-        assert_eq!(words(&standby), ["node2", "10", "400µs", "≥512.25ms", "≥512.25ms", "≥512.25ms", "0"]);
+        assert_eq!(words(&standby), ["node2", "10", "400µs", "≥512.00ms", "≥512.00ms", "≥512.00ms", "0"]);
         assert_eq!(standby.longest_us, Some(512_000));
         standby.add(&row(10, LagStatus::BeatLost, 0, None));
         assert_eq!(words(&standby), ["node2", "9", "400µs", "400µs", "400µs", "400µs", "1"]);
@@ -199,9 +215,12 @@ mod tests {
     fn a_standby_without_beats_at_the_end_was_not_measured_to_the_end() {
         let mut standby = StandbySummary::default();
         standby.add(&LagRow { at_us: 1_000_000, ..row(1, LagStatus::Seen, 100, Some(400)) });
-        assert_eq!(standby.blind_us(3_100_000, 50_000, 0), None);
-        assert_eq!(standby.blind_us(3_100_001, 50_000, 0), Some(2_100_001));
-        assert_eq!(standby.blind_us(3_600_000, 50_000, 500_000), None);
+        assert_eq!(standby.blind_us(0, 3_100_000, 50_000, 0), None);
+        assert_eq!(standby.blind_us(0, 3_100_001, 50_000, 0), Some(2_100_001));
+        assert_eq!(standby.blind_us(0, 3_600_000, 50_000, 500_000), None);
+        // A standby again, with another node's beats in between.
+        assert_eq!(standby.blind_us(6_900_000, 9_000_000, 50_000, 0), None);
+        assert_eq!(standby.blind_us(6_899_999, 9_000_000, 50_000, 0), Some(2_100_001));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Pure: the caller hands in every time, in microseconds.
 
+use std::collections::BTreeMap;
+
 use report::lag::{LagRow, LagStatus};
 
 use crate::node_tracker::{NodeTracker, SILENT_US};
@@ -55,6 +57,12 @@ impl LagTracker {
 
     pub(crate) fn name(&self, node: usize) -> &str {
         &self.nodes[node].name
+    }
+
+    /// The nodes that are standbys now, and since when each is, in microseconds.
+    pub(crate) fn standbys_since_us(&self) -> BTreeMap<String, u64> {
+        let standbys = self.nodes.iter().filter(|node| node.pending.is_some());
+        standbys.map(|node| (node.name.clone(), node.since_us)).collect()
     }
 
     pub(crate) fn primary(&self) -> Option<usize> {
@@ -149,8 +157,12 @@ impl LagTracker {
 
     /// A node in recovery answered. If it was no standby before, it is measured from the next beat on.
     pub(crate) fn standby_replied(&mut self, node: usize, reply: PollReply) {
-        self.nodes[node].asked_us = None;
-        let seen = self.nodes[node].pending.get_or_insert_default().replied(reply);
+        let standby = &mut self.nodes[node];
+        standby.asked_us = None;
+        if standby.pending.is_none() {
+            standby.since_us = reply.reply_us;
+        }
+        let seen = standby.pending.get_or_insert_default().replied(reply);
         self.report_seen(node, seen);
     }
 

@@ -85,6 +85,9 @@ struct Args {
     /// No progress, no summary; errors and warnings stay
     #[arg(short, long)]
     quiet: bool,
+    /// Rows as CSV on a terminal, too, where else some of their columns are shown with their units
+    #[arg(long)]
+    csv: bool,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
@@ -132,7 +135,7 @@ fn fill(args: &Args) -> Result<()> {
     let run = Run::current("seed")?;
     let progress = Progress::new(args.quiet);
     let cluster = args.cluster.open()?;
-    let mut sink = Sink::<SeedRow>::stdout()?;
+    let mut sink = Sink::<SeedRow>::stdout_for_people(args.csv)?;
     let found = topology::ask(&cluster, LoginKind::Application, APPLICATION_NAME)?;
     for (node, error) in &found.unreachable {
         progress.warn(&format!("{} does not answer, the load goes on without it: {error:#}", node.name));

@@ -86,6 +86,9 @@ pub(crate) struct Args {
     /// Say nothing but warnings
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// Rows as CSV on a terminal, too, where else some of their columns are shown with their units
+    #[arg(long)]
+    pub(crate) csv: bool,
 }
 
 /// What makes two rows equal.

@@ -17,6 +17,8 @@ pub(crate) struct Covered {
     sequences: Kind,
     catalogs: Kind,
     large_objects: Kind,
+    /// Tables and sequences that were not compared to an end, by name: a warning names a few of those with the same cause.
+    unknown: Vec<String>,
 }
 
 /// How many things of one kind, how many of them were compared to an end, and their rows.
@@ -99,6 +101,9 @@ impl Coverage {
             _ if row.is_table() => covered.tables.add(row),
             _ => {} // a ledger says itself what it looked for
         }
+        if row.verdict == Verdict::Unknown && (row.is_table() || row.table.starts_with("sequence ")) {
+            covered.unknown.push(row.table.clone());
+        }
     }
 
     /// The statement, line by line.
@@ -132,6 +137,7 @@ impl Covered {
             sequences: none,
             catalogs: none,
             large_objects: none,
+            unknown: Vec::new(),
         }
     }
 
@@ -168,6 +174,9 @@ impl Covered {
                 let what = if coverage.equal == Equal::Bytes { "their pages and owners" } else { "their pages" };
                 lines.push(format!("  large objects: {} of {what}", rows(self.large_objects)));
             }
+        }
+        if !self.unknown.is_empty() {
+            lines.push(format!("  not to an end: {}", self.unknown.join(", ")));
         }
         lines
     }

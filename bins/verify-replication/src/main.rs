@@ -57,7 +57,7 @@ mod waiting;
 
 use std::process::ExitCode;
 
-use anyhow::{Error, Result, ensure};
+use anyhow::{Context as _, Error, Result};
 use program::progress::Progress;
 use program::run::Run;
 use program::sink::Closed;
@@ -84,7 +84,7 @@ fn run() -> Result<Verdict> {
     let cluster = args.cluster.open()?;
     let run = Run::current("verify")?.name;
     let diff = args.diff.clone().map(|path| (path, args.show_values));
-    let mut account = Account::new(run, Progress::new(args.quiet).in_lines(), diff);
+    let mut account = Account::new(run, Progress::new(args.quiet).in_lines(), diff, args.csv);
     let (options, ledger) = (args.options(), ledger.as_ref());
     let compared = match args.all_databases {
         true => databases::compare(&args, &cluster, options, ledger, &mut account),
@@ -100,6 +100,7 @@ fn run() -> Result<Verdict> {
     if !(found && compared.as_ref().is_err_and(Error::is::<Closed>)) {
         compared?;
     }
-    ensure!(account.verdict.is_some(), "there is nothing to compare: no table, no sequence, no ledger");
-    Ok(account.verdict.unwrap_or(Verdict::Unknown))
+    let verdict = account.verdict.context("there is nothing to compare: no table, no sequence, no ledger")?;
+    account.progress.conclude(&account.sentence(), verdict);
+    Ok(verdict)
 }

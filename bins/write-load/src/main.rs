@@ -3,8 +3,8 @@
 //! `write-load --duration 5s --ledger - | verify-replication --ledger -`
 //!
 //! stdout: one row is one second of load (`load.csv`); with `--ledger -` one row is one event of the ledger instead.
-//! Exit code 0: writes were acknowledged; 2: none was, or the ledger could not be kept. 130/143: interrupted, the
-//! ledger is complete all the same.
+//! Exit code 0: writes were acknowledged; 1: fewer than `--min-rate`; 2: none was, or the ledger could not be kept. 130/143:
+//! interrupted, the ledger is complete all the same.
 
 mod client;
 mod finder;
@@ -73,12 +73,18 @@ struct Args {
     /// Do not send a write any more that has waited this long; it counts as skipped
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
     max_behind: Duration,
+    /// The fewest writes acknowledged per second, over the whole load, or it is broken (exit code 1)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    min_rate: Option<u64>,
     /// Finish normally when stdin ends
     #[arg(long)]
     until_eof: bool,
     /// Say nothing but warnings and errors
     #[arg(long)]
     quiet: bool,
+    /// Rows as CSV on a terminal, too, where else some of their columns are shown with their units
+    #[arg(long)]
+    csv: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -87,9 +93,10 @@ Examples:
   write-load --duration 5s --ledger ledger.csv          and the ledger in a file
   write-load --duration 5s --ledger - | verify-replication --ledger -
   write-load --rate max --clients 32 --duration 10s     as fast as the server acknowledges
+  write-load --duration 1m --min-rate 450               at least 450 of 500 writes a second, or exit code 1
 
 It uses the role `application`, looks for the node that is out of recovery among all nodes, and does so again when
-that one is gone. Exit codes: 0 writes were acknowledged, 2 none was or the ledger could not be kept.";
+that one is gone. Exit codes: 0 writes were acknowledged, 1 fewer than --min-rate, 2 none was or the ledger could not be kept.";
 
 /// Time to find a primary and connect all clients at the start.
 const BEGIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -115,7 +122,7 @@ fn run() -> Result<Verdict> {
         Some(path) => Some(Sink::create_new(path).context("--ledger")?),
         None => None,
     };
-    let seconds = if ledger_on_stdout { None } else { Some(Sink::stdout()?) };
+    let seconds = if ledger_on_stdout { None } else { Some(Sink::stdout_for_people(args.csv)?) };
     refuse_what_cannot_be_loaded(&cluster)?;
     let recorder = SharedRecorder::new(Recorder::new(run.clone(), ledger, seconds, args.clients));
     let parked = recorder.clone();
@@ -130,10 +137,17 @@ fn run() -> Result<Verdict> {
     if !(recorder.lock().is_in_vain() && ended.as_ref().is_err_and(Error::is::<Closed>)) {
         ended?;
     }
-    Progress::new(args.quiet).say(&recorder.lock().summary());
+    let (progress, recorder) = (Progress::new(args.quiet), recorder.lock());
+    progress.say(&recorder.summary());
     stop::check()?;
-    ensure!(recorder.lock().acks() > 0, "no write was acknowledged");
-    Ok(Verdict::Held)
+    ensure!(recorder.acks() > 0, "no write was acknowledged");
+    Ok(match args.min_rate.and_then(|min| recorder.slower_than(min)) {
+        Some(why) => {
+            progress.warn(&why);
+            Verdict::Broken
+        }
+        None => Verdict::Held,
+    })
 }
 
 /// Refuses two nodes out of recovery: whichever of them the load took, its ledger would hold half of what happens. Refuses
@@ -232,6 +246,7 @@ async fn write(args: &Args, run: &Run, clients: Vec<LoadClient>, recorder: &Shar
     }
     let end_us = run.clock.now_us().min(end_us.unwrap_or(u64::MAX));
     let due_last = due.until(end_us - begin_us);
+    recorder.lock().lasted(end_us - begin_us);
     end_now.send_replace(Some(end_us));
     let drained = async {
         while let Some(ended) = tasks.join_next().await {

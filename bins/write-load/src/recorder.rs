@@ -41,6 +41,8 @@ pub(crate) struct Recorder {
     total: LoadRow,
     all_latencies: Percentiles,
     next_due_us: Vec<Option<u64>>,
+    /// For how long writes were due.
+    lasted_us: u64,
 }
 
 /// The client that something happened to, and its session: the node and its timeline.
@@ -70,6 +72,7 @@ impl Recorder {
             total: LoadRow::default(),
             all_latencies: Percentiles::default(),
             next_due_us: vec![None; clients as usize],
+            lasted_us: 0,
         }
     }
 
@@ -231,6 +234,18 @@ impl Recorder {
         if nothing { Ok(()) } else { self.end_second(due) }
     }
 
+    /// For how long writes were due, now that none will be any more.
+    pub(crate) fn lasted(&mut self, time_us: u64) {
+        self.lasted_us = time_us;
+    }
+
+    /// Why the load was slower than so many acknowledged writes per second; `None`: it was not.
+    pub(crate) fn slower_than(&self, min_per_s: u64) -> Option<String> {
+        let per_s = self.acks() as f64 * 1e6 / self.lasted_us.max(1) as f64;
+        (per_s < min_per_s as f64)
+            .then(|| format!("{per_s:.1} writes per second were acknowledged (--min-rate {min_per_s})"))
+    }
+
     /// Writes that were acknowledged, in any way.
     pub(crate) fn acks(&self) -> u64 {
         self.total.acked + self.total.acked_local + self.second.acked + self.second.acked_local
@@ -257,5 +272,25 @@ impl Recorder {
             }
         }
         line + &format!("; latency p50 {}, p99 {}", latency(50.0), latency(99.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use program::clock::Clock;
+    use program::run::Run;
+
+    use super::Recorder;
+
+    #[test]
+    fn a_rate_that_equals_its_limit_is_not_slower_and_nothing_is() {
+        let run = Run { name: "r".to_owned(), clock: Clock::starting_now() };
+        let mut recorder = Recorder::new(run, None, None, 1);
+        recorder.lasted(2_000_000);
+        (recorder.total.acked, recorder.total.acked_local, recorder.second.acked) = (890, 10, 100);
+        assert_eq!(recorder.slower_than(500), None);
+        recorder.second.acked = 99;
+        let why = recorder.slower_than(500).unwrap();
+        assert_eq!(why, "499.5 writes per second were acknowledged (--min-rate 500)");
     }
 }

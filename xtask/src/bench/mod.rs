@@ -2,9 +2,11 @@
 
 mod backends;
 mod coverage;
+mod dice;
 mod honest;
 mod lag;
 mod load;
+mod modes;
 mod outage;
 mod ports;
 mod psql;
@@ -43,6 +45,9 @@ pub(crate) enum Bench {
     Witness(Args),
     /// The same takeover on local servers and on containers, in pairs
     Backends(Args),
+    /// The price list: a matrix of sync modes, standbys, load, settings and versions, each combination drilled again and again
+    #[command(after_help = modes::EXAMPLES)]
+    Modes(modes::Args),
 }
 
 /// Arguments of all benchmarks.
@@ -98,31 +103,35 @@ fn mid<T: Copy + PartialOrd>(figures: &[T], show: impl FnOnce(T) -> String) -> S
     median(figures).map_or("-".to_owned(), show)
 }
 
-/// Runs a benchmark; the lab goes when it is done.
+/// Runs a benchmark.
 pub(crate) fn bench(sh: &Shell, bench: &Bench) -> Result<Verdict> {
-    let (what, args): (&str, &Args) = match bench {
-        Bench::Lag(args) => ("bench-lag", args),
-        Bench::Load(args) => ("bench-load", args),
-        Bench::Verify(args) => (args.what(), &args.args),
-        Bench::Outage(args) => ("bench-outage", args),
-        Bench::Witness(args) => ("bench-witness", args),
-        Bench::Backends(args) => ("bench-backends", args),
+    let figures = |what: &str, args: &Args, run: fn(&Bed<'_>) -> Result<String>| {
+        on_a_bed(sh, what, args, |bed| Ok((run(bed)?, Verdict::Held)))
     };
+    match bench {
+        Bench::Lag(args) => figures("bench-lag", args, lag::run),
+        Bench::Load(args) => figures("bench-load", args, load::run),
+        Bench::Verify(args) => on_a_bed(sh, args.what(), &args.args, |bed| verify::run(bed, args)),
+        Bench::Outage(args) => figures("bench-outage", args, outage::run),
+        Bench::Witness(args) => figures("bench-witness", args, witness::run),
+        Bench::Backends(args) => figures("bench-backends", args, backends::run),
+        Bench::Modes(args) => modes::bench(sh, args),
+    }
+}
+
+/// Measures in one lab, which goes when it is done, and says what was found.
+fn on_a_bed(
+    sh: &Shell,
+    what: &str,
+    args: &Args,
+    measure: impl FnOnce(&Bed<'_>) -> Result<(String, Verdict)>,
+) -> Result<Verdict> {
     let progress = Progress::new(false);
     build::programs()?;
     build::ensure_postgresql(&["--backend".to_owned(), "local".to_owned()])?;
     let (run, dir) = run_folder::make(sh, what, args.runs.as_deref())?;
     let bed = Bed { args, lab: step::own_lab("bench"), run, dir: &dir, progress: progress.clone() };
-    let measured = |said: Result<String>| said.map(|said| (said, Verdict::Held));
-    let done = match bench {
-        Bench::Lag(_) => measured(lag::run(&bed)),
-        Bench::Load(_) => measured(load::run(&bed)),
-        Bench::Verify(args) => verify::run(&bed, args),
-        Bench::Outage(_) => measured(outage::run(&bed)),
-        Bench::Witness(_) => measured(witness::run(&bed)),
-        Bench::Backends(_) => measured(backends::run(&bed)),
-    };
-    let done = step::down(&bed.lab, &bed.run, done);
+    let done = step::down(&bed.lab, &bed.run, measure(&bed));
     progress.finish();
     let (said, verdict) = done?;
     progress.say(&said);

@@ -25,6 +25,8 @@ const ORDERS: &str = "understudy.orders";
 const WIDE: &str = "public.bench_wide";
 /// Rows of the wide table that one statement makes.
 const WIDE_PART: u64 = 250_000;
+/// Time for the standby to replay what was loaded: no slower than it was written.
+const REPLAY_DEADLINE: Duration = Duration::from_secs(1_800);
 /// How often the memory of verify-replication is looked at: the system keeps its peak.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -121,6 +123,7 @@ fn pairs(bed: &Bed<'_>, args: &Args) -> Result<String> {
         let rows = bed.args.rows.to_string();
         bed.step("seed-data", &["--cluster", &cluster, "--quiet", "--replace", "--rows", &rows], "seed.csv")?;
     }
+    wait_replayed(bed, &nodes)?;
     let mut measured = Measured::default();
     for pair in 0..=bed.args.pairs {
         bed.progress.step(format!("pair {pair} of {}", bed.args.pairs));
@@ -137,6 +140,20 @@ fn pairs(bed: &Bed<'_>, args: &Args) -> Result<String> {
         measured.add(&turn);
     }
     Ok(measured.said())
+}
+
+/// Waits until the standby has replayed all that was loaded: after tens of millions of rows it is minutes behind, longer than
+/// verify-replication would wait for it.
+fn wait_replayed(bed: &Bed<'_>, nodes: &[Server; 2]) -> Result<()> {
+    bed.progress.step("waiting for the standby to replay it");
+    let wrote = nodes[0].ask(DATABASE, "SELECT pg_current_wal_flush_lsn()")?;
+    let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{}'::pg_lsn", wrote.trim());
+    let end = Instant::now() + REPLAY_DEADLINE;
+    while nodes[1].ask(DATABASE, &replayed)?.trim() != "t" {
+        ensure!(Instant::now() < end, "the standby did not replay up to {} in time", wrote.trim());
+        stop::pause(Duration::from_secs(1))?;
+    }
+    Ok(())
 }
 
 /// The figures of all pairs.

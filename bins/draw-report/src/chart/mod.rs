@@ -3,8 +3,10 @@
 
 pub(crate) mod clients;
 pub(crate) mod colour;
+pub(crate) mod history;
 pub(crate) mod lag;
 pub(crate) mod latency;
+pub(crate) mod modes;
 pub(crate) mod parts;
 pub(crate) mod spread;
 pub(crate) mod time_line;
@@ -72,9 +74,22 @@ pub(crate) fn figure(
     height: u32,
     paint: impl Fn(&Area<'_>, Screen) -> Result<()>,
 ) -> Result<String> {
+    figure_of_height(alt, caption, |_| height, paint)
+}
+
+/// The same, of another height on another screen.
+///
+/// # Errors
+/// If it cannot be painted.
+pub(crate) fn figure_of_height(
+    alt: &str,
+    caption: &str,
+    height: impl Fn(Screen) -> u32,
+    paint: impl Fn(&Area<'_>, Screen) -> Result<()>,
+) -> Result<String> {
     let mut pictures = String::new();
     for screen in [Screen::Wide, Screen::Narrow] {
-        let mut svg = String::new();
+        let (height, mut svg) = (height(screen), String::new());
         {
             let area = SVGBackend::with_string(&mut svg, (screen.width(), height)).into_drawing_area();
             paint(&area, screen)?;

@@ -101,10 +101,7 @@ fn of_several(drill: &Drill) -> Vec<String> {
 
 /// The lag of each standby.
 fn lag(rows: &[LagRow]) -> Vec<String> {
-    let mut standbys: std::collections::BTreeMap<&str, LagSummary> = std::collections::BTreeMap::new();
-    for row in rows {
-        standbys.entry(&row.standby).or_default().add(row);
-    }
+    let standbys = LagSummary::by_standby(rows);
     let tile_of = |(name, summary): (&str, LagSummary)| {
         let lost = summary.lost();
         let (lag, open) = summary.finish();

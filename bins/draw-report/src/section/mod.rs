@@ -2,8 +2,10 @@
 
 pub(crate) mod figures;
 pub(crate) mod files;
+pub(crate) mod history;
 pub(crate) mod latency;
 pub(crate) mod loss;
+pub(crate) mod modes;
 pub(crate) mod settings;
 pub(crate) mod side_by_side;
 pub(crate) mod standbys;

@@ -23,33 +23,14 @@ fn sentence(verdict: Verdict, compared: bool) -> &'static str {
 /// The verdict, the reasons, and what was drilled.
 pub(crate) fn verdict(run: &Run) -> String {
     let verdict = run.judged.verdict();
-    let reasons: String = reasons(run).iter().map(|why| format!("<li>{}</li>\n", html::text(why))).collect();
+    let reasons = run.judged.reasons();
+    let reasons: String = reasons.iter().map(|why| format!("<li>{}</li>\n", html::text(&why.to_string()))).collect();
     let reasons = if reasons.is_empty() { reasons } else { format!("<ul class=\"reasons\">{reasons}</ul>\n") };
     format!(
         "<div class=\"verdict {verdict}\" data-verdict=\"{verdict}\"><strong>{verdict}</strong> {}</div>\n{reasons}{}",
         sentence(verdict, run.judged.standbys.is_some()),
         drilled(run)
     )
-}
-
-/// Why it is not held, from every part that has a say.
-fn reasons(run: &Run) -> Vec<String> {
-    let judged = &run.judged;
-    let mut reasons = match &judged.drill {
-        Ok(drill) => drill.judged.reasons.clone(),
-        Err(error) => vec![format!("unknown: {error:#}")],
-    };
-    match &judged.standbys {
-        Some(Err(error)) => reasons.push(format!("unknown: the comparison of the standbys: {error:#}")),
-        Some(Ok(found)) if found.verdict != Verdict::Held => {
-            reasons.push(format!("{}: the comparison of the standbys with their primary, see below", found.verdict));
-        }
-        _ => {}
-    }
-    if let Some(Err(error)) = &judged.lag {
-        reasons.push(format!("unknown: the lag: {error:#}"));
-    }
-    reasons
 }
 
 /// What was done, in a sentence.

@@ -45,6 +45,10 @@ pub(crate) struct Asked {
     pub(crate) promotion_limit: Duration,
     /// How many acknowledged writes may be lost.
     pub(crate) max_lost: u64,
+    /// The longest outage of a takeover that is taken.
+    pub(crate) max_outage: Option<Duration>,
+    /// The fewest acknowledged writes per second before each fault that are taken.
+    pub(crate) min_rate: Option<u64>,
 }
 
 /// A drill on a lab.

@@ -35,14 +35,14 @@ const RESTART_DEADLINE: Duration = Duration::from_secs(30);
 impl Manager for Live<'_> {
     fn choose(&mut self) -> Result<()> {
         let others = self.others();
-        let told = self.stop_and_ask(&others);
+        let told = self.ask(&others);
         program::stop::check()?;
         let choice = choose(others.into_iter().zip(told));
         for (standby, error) in choice.left_out {
             self.could_not(&error.context(format!("{standby} was left out when the standby to promote was chosen")));
         }
         let (has, chosen) = choice.chosen.context("there is no standby to promote")?;
-        self.put_lsn(Mark::Chosen, &chosen, has, &format!("it has WAL up to {has}"));
+        self.put_lsn(Mark::Chosen, &chosen, has, &format!("it had WAL up to {has}"));
         self.new_primary = Some(chosen);
         self.keep_last_words();
         Ok(())
@@ -132,7 +132,10 @@ impl Manager for Live<'_> {
         let new = self.new_primary()?;
         let session = self.open_when_back(&new)?;
         self.sessions.insert(new.clone(), session);
-        self.restore_sync_on(&new)
+        let restored = self.restore_sync_on(&new);
+        // A single standby was promoted as it was: it follows nobody any more, and its settings are to say so.
+        let told = self.lab.backend.follow(&new, None);
+        restored.and(told)
     }
 }
 
@@ -179,22 +182,28 @@ impl Live<'_> {
         check::wait_quorum(lab, || self.session(primary)?.value(cluster::sql!("quorum"), &[]))
     }
 
-    /// Has all `standbys` follow nobody, and asks each how much WAL it has once it receives no more.
-    fn stop_and_ask(&mut self, standbys: &[String]) -> Vec<Result<Lsn>> {
+    /// Asks each of `standbys` how much WAL it has. Several follow nobody from here on, and are asked once they receive no more:
+    /// else one could overtake the one that is chosen. A single one is no choice: its promotion ends its receiver and replays
+    /// what that has written, and what the drill did before would be outage of its own making.
+    fn ask(&mut self, standbys: &[String]) -> Vec<Result<Lsn>> {
         self.answer_within(standbys, SILENT);
+        let is_choice = standbys.len() > 1;
         let (backend, asking) = (self.lab.backend.as_ref(), Asking::new(CUT_DEADLINE));
         let (cluster, sessions) = (self.cluster, &self.sessions);
         let told = at_once(standbys, |standby| {
-            backend.follow(standby, None)?;
+            if is_choice {
+                backend.follow(standby, None)?;
+            }
+            let has = if is_choice { has_if_stopped } else { has_by_now };
             let mut anew = None;
             asking.until_told(standby, || {
                 if let Some(session) = sessions.get(standby) {
-                    match has_if_stopped(session) {
+                    match has(session) {
                         Err(_) if session.is_closed() => {} // the server may be there all the same
                         told => return told,
                     }
                 }
-                has_if_stopped(open_anew(&mut anew, cluster, standby)?)
+                has(open_anew(&mut anew, cluster, standby)?)
             })
         });
         self.answer_within(standbys, ANSWER);
@@ -218,8 +227,12 @@ impl Live<'_> {
 fn has_if_stopped(standby: &Session) -> Result<Option<Lsn>> {
     match receiver(standby)? {
         Some(_) => Ok(None),
-        None => standby.value::<String>(cluster::sql!("received"), &[])?.parse().map(Some),
+        None => has_by_now(standby),
     }
+}
+
+fn has_by_now(standby: &Session) -> Result<Option<Lsn>> {
+    standby.value::<String>(cluster::sql!("received"), &[])?.parse().map(Some)
 }
 
 /// A session in the place of one that is gone.

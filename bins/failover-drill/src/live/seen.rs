@@ -161,6 +161,8 @@ impl Live<'_> {
             rate_per_s: self.rate_per_s(),
             op_timeout_us: self.plan.op_timeout.as_micros() as u64,
             max_lost: self.asked.max_lost,
+            max_outage_us: self.asked.max_outage.map(|time| time.as_micros() as u64),
+            min_rate_per_s: self.asked.min_rate,
         })
     }
 

@@ -17,7 +17,10 @@ pub(crate) fn check_held(judged: &Judged, lab: &Lab) {
     let new = &judged.row["new_primary"];
     assert_ne!(new, &judged.row["old_primary"]);
     lab.check_redundant(new);
-    let names: String = lab.session(new).value("SHOW synchronous_standby_names", &[]).unwrap();
+    let session = lab.session(new);
+    let follows: String = session.value("SHOW primary_conninfo", &[]).unwrap();
+    assert_eq!(follows, "", "{new} is a primary, and its settings say so");
+    let names: String = session.value("SHOW synchronous_standby_names", &[]).unwrap();
     assert!(names.contains(&judged.row["old_primary"]), "the old primary counts again: {names:?}");
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn judged_again(out: &Path, code: Option<i32>) {
         Events::read(&out.join(EVENTS)).all("verdict").iter().map(|row| row["detail"].clone()).collect();
     // What was made of the evidence and could not be written (a full disk) was told beside it.
     let (of_evidence, beside) = then.split_at(judged.reasons.len().min(then.len()));
-    assert_eq!(of_evidence, judged.reasons);
+    assert_eq!(of_evidence, judged.reasons.iter().map(ToString::to_string).collect::<Vec<_>>());
     assert!(beside.iter().all(|why| why.contains("fates.csv")), "{beside:?}");
     // Interrupted after the load had ended (the raw floor is measured then), it was judged all the same.
     let interrupted = matches!(code, Some(130 | 143));

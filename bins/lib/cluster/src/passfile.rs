@@ -97,6 +97,21 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_for_its_user_and_address_and_for_nobody_else() {
+        let file = file("h:5432:db:me:of-h\nlocalhost:5432:db:me:of-here\n", 0o600);
+        let found = |host, port, dbname, user| {
+            find(file.path(), host, port, dbname, user).unwrap().map(|found| found.reveal().to_owned())
+        };
+        assert_eq!(found("h", 5432, "db", "me").as_deref(), Some("of-h"));
+        for [host, dbname, user] in [["g", "db", "me"], ["h", "other", "me"], ["h", "db", "you"], ["/mine", "db", "me"]]
+        {
+            assert_eq!(found(host, 5432, dbname, user), None, "{user} at {host}, {dbname}");
+        }
+        assert_eq!(found("h", 5433, "db", "me"), None);
+        assert_eq!(found(SOCKET_DIRS[0], 5432, "db", "me").as_deref(), Some("of-here"), "libpq's own directory");
+    }
+
+    #[test]
     fn colons_and_backslashes_survive() {
         let entry = Entry {
             host: "::1".into(),

@@ -272,6 +272,9 @@ mod tests {
         assert!(fits(&required, open, other) && !fits(&required, open, 0) && !fits(&required, closed.path(), me));
         let lab = ServerUser::Lab(other);
         assert!(fits(&lab, open, other) && fits(&lab, open, 0) && !fits(&lab, closed.path(), other + 1));
+        let engine = ServerUser::Engine;
+        assert!(fits(&engine, open, 0) && fits(&engine, closed.path(), me) && !fits(&engine, closed.path(), other));
+        assert!(!fits(&unknown, &open.join("none"), other), "nobody knows who can put something there");
         assert!(ServerUser::required("no such user").unwrap_err().to_string().contains("requirepeer"));
         assert!(matches!(ServerUser::required("root").unwrap(), ServerUser::Required { uid: 0, .. }));
     }

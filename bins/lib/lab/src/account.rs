@@ -268,6 +268,10 @@ mod tests {
         servers.make_dir(&dir).unwrap();
         servers.write(&dir.join("x.conf"), "text").unwrap();
         servers.write_private(&lab.path().join("passfile"), "text").unwrap();
+        let metadata = fs::metadata(&dir).unwrap();
+        assert_eq!((metadata.uid(), metadata.mode() & 0o777), (servers.uid(), 0o700));
+        // As that user, which may write in its own directories only: as root it would have worked.
+        servers.write(&lab.path().join("x.conf"), "text").unwrap_err();
         for file in [dir.join("x.conf"), lab.path().join("passfile")] {
             let metadata = fs::metadata(&file).unwrap();
             assert_eq!((metadata.uid(), metadata.mode() & 0o777), (servers.uid(), 0o600), "{}", file.display());
@@ -315,5 +319,25 @@ mod tests {
         assert_ne!(said[0], own);
         let numbers = ["0".to_owned(), uid.to_string(), gid.to_string()];
         assert_eq!(said[1..], [&numbers[..], &["cleared", "kept", "scram-sha-256"].map(str::to_owned)].concat());
+    }
+
+    /// Who has called us may be in groups whose files are nothing to the servers' user.
+    #[test]
+    fn as_root_tools_of_the_servers_user_are_in_no_group_of_ours() {
+        const IN_A_GROUP: &str = "UNDERSTUDY_TEST_OF_GROUPS";
+        if !rustix::process::geteuid().is_root() {
+            return; // there is nobody else to be
+        }
+        if std::env::var_os(IN_A_GROUP).is_some() {
+            let Account::Other { uid, gid } = Account::for_servers().unwrap() else { panic!("root runs no servers") };
+            let said = seen(Account::Other { uid, gid });
+            assert_eq!(said[3..said.len() - 3], [gid.to_string()]);
+            return;
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--groups=5", "--"]).arg(std::env::current_exe().unwrap()).env(IN_A_GROUP, "1");
+        command.args(["--exact", "account::tests::as_root_tools_of_the_servers_user_are_in_no_group_of_ours"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 }

@@ -93,8 +93,34 @@ mod tests {
     fn set_takes_settings_and_nothing_else() {
         assert_eq!(parse_setting("work_mem=8MB").unwrap(), ("work_mem".into(), "8MB".into()));
         assert_eq!(parse_setting("search_path=a, b").unwrap().1, "a, b");
-        for text in ["work_mem", "=x", "a b=c", "x'=1", "a=b\nc=d", "port=1", "Synchronous_Commit=off"] {
+        for text in ["work_mem", "=x", "a b=c", "x'=1", "a=b\nc=d", "a=b\rc=d", "port=1", "Synchronous_Commit=off"] {
             assert!(parse_setting(text).is_err(), "{text:?}");
+        }
+    }
+
+    /// What says where a server reads, writes and listens, and who may connect.
+    #[test]
+    fn what_keeps_a_lab_apart_is_not_for_set() {
+        for name in [
+            "include",
+            "include_if_exists",
+            "include_dir",
+            "config_file",
+            "data_directory",
+            "hba_file",
+            "ident_file",
+            "listen_addresses",
+            "unix_socket_directories",
+            "unix_socket_permissions",
+            "unix_socket_group",
+            "external_pid_file",
+            "primary_conninfo",
+            "logging_collector",
+            "log_destination",
+            "promote_trigger_file",
+        ] {
+            let said = parse_setting(&format!("{name}=x")).unwrap_err().to_string();
+            assert!(said.contains(&format!("--set {name}: use ")), "{said}");
         }
     }
 

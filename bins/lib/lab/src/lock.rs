@@ -60,6 +60,10 @@ fn try_for_a_moment(file: &File) -> rustix::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::process::Command;
+
     use super::Lock;
 
     #[test]
@@ -69,5 +73,25 @@ mod tests {
         assert!(Lock::take(dir.path()).unwrap_err().to_string().contains("in use"));
         drop(first);
         Lock::take(dir.path()).unwrap();
+    }
+
+    /// Whoever can open it can hold it.
+    #[test]
+    fn a_lock_is_for_nobody_else_to_open_and_a_plain_file() {
+        let (dir, target) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let (file, mode) = (dir.path().join("lock"), || fs::metadata(dir.path().join("lock")).unwrap().permissions());
+        drop(Lock::take(dir.path()).unwrap());
+        assert_eq!(mode().mode() & 0o777, 0o600);
+        fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap(); // as `cp` or a former version had it
+        drop(Lock::take(dir.path()).unwrap());
+        assert_eq!(mode().mode() & 0o777, 0o600);
+        fs::remove_file(&file).unwrap();
+        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&file).status().unwrap().success());
+        assert!(Lock::take(dir.path()).unwrap_err().to_string().contains("not a plain file"));
+        fs::remove_file(&file).unwrap();
+        fs::set_permissions(target.path(), Permissions::from_mode(0o640)).unwrap();
+        symlink(target.path(), &file).unwrap();
+        Lock::take(dir.path()).unwrap_err();
+        assert_eq!(fs::metadata(target.path()).unwrap().permissions().mode() & 0o777, 0o640, "through a link");
     }
 }

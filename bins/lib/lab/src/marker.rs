@@ -139,6 +139,10 @@ mod tests {
         assert!(check(dir.path(), &other).is_err(), "another lab's");
         fs::write(dir.path().join(FILE), "nonsense").unwrap();
         assert!(check(dir.path(), &ours).is_err(), "no marker of ours");
+        assert!(read(dir.path()).unwrap_err().to_string().contains("is not a marker of ours"), "nor is it none");
+        put(dir.path(), &ours).unwrap();
+        fs::set_permissions(dir.path().join(FILE), fs::Permissions::from_mode(0o602)).unwrap();
+        assert!(check(dir.path(), &ours).unwrap_err().to_string().contains("others can write"), "anybody's");
     }
 
     #[test]

@@ -79,12 +79,17 @@ mod tests {
         std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut [0]).unwrap();
         let said = check_none_of_others(lab.path());
         let beside = check_none_of_others(&lab.path().join("node1"));
+        let elsewhere = check_none_of_others(tempfile::tempdir().unwrap().path());
+        // Nor does who asks whose the lab's data are: on a thread, for it would wait for ever.
+        let (dir, tell) = (lab.path().to_owned(), std::sync::mpsc::channel());
+        std::thread::spawn(move || tell.0.send(crate::account::Account::of_lab(&dir).is_err()));
+        let is_asked_first = tell.1.recv_timeout(std::time::Duration::from_secs(30));
         holder.kill().unwrap(); // with it goes what would answer
         holder.wait().unwrap();
         assert!(Command::new("umount").arg("--lazy").arg(&at).status().unwrap().success());
         let said = said.unwrap_err().to_string();
         assert!(said.contains("user 65534") && said.contains(&format!("`umount --lazy {}`", at.display())), "{said}");
-        assert!(beside.is_err());
+        assert!(beside.is_err() && elsewhere.is_ok() && is_asked_first == Ok(true));
         check_none_of_others(lab.path()).unwrap();
     }
 }

@@ -182,4 +182,21 @@ mod tests {
         child.wait().unwrap();
         assert!(!works_there.unwrap());
     }
+
+    /// A program of the system's that has taken another user's rights may be told from that user's by this alone.
+    #[test]
+    fn as_root_a_process_is_whose_rights_it_has() {
+        if !rustix::process::geteuid().is_root() {
+            return; // there is nobody else to be
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--ruid=65534", "--euid=54321", "--clear-groups", "sleep", "600"]);
+        let mut child = command.spawn().unwrap();
+        let process = Process::pin(Pid::from_raw(child.id().cast_signed()).unwrap()).unwrap().unwrap();
+        let look = || Ok(process.uid() == Some(54_321));
+        let seen = cluster::wait::until_true("it to be that user", GONE, Duration::from_millis(5), look);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        seen.unwrap();
+    }
 }

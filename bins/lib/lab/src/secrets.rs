@@ -195,6 +195,30 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_too_long_to_be_guessed_and_no_other_labs() {
+        let labs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [one, other] = labs.each_ref().map(|dir| Secrets::of_lab(dir.path()).unwrap());
+        for role in ROLES {
+            let password = one.password(role).unwrap().reveal();
+            assert!(password.len() >= 22 && password.bytes().all(|byte| byte.is_ascii_alphanumeric()), "128 bits");
+            assert_ne!(password, other.password(role).unwrap().reveal());
+        }
+    }
+
+    #[test]
+    fn what_others_can_read_is_taken_for_no_secret_and_nothing_is_written_through_a_link() {
+        let (dir, target) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let secrets = Secrets::of_lab(dir.path()).unwrap();
+        secrets.write(&[15432], &[]).unwrap();
+        fs::set_permissions(&secrets.file, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(Secrets::of_lab(dir.path()).unwrap_err().to_string().contains("can be read by others"));
+        let link = dir.path().join("containers");
+        std::os::unix::fs::symlink(target.path(), &link).unwrap();
+        secrets.write_for_containers(&link, &["node1.replication".to_owned()], 5432).unwrap_err();
+        assert_eq!(fs::read_to_string(target.path()).unwrap(), "");
+    }
+
+    #[test]
     fn a_password_is_for_the_ports_of_the_lab_and_follows_them() {
         let dir = tempfile::tempdir().unwrap();
         let secrets = Secrets::of_lab(dir.path()).unwrap();

@@ -252,6 +252,29 @@ fn a_link_where_a_directory_of_ours_should_be_is_refused() {
     assert!(Path::new("/etc/passwd").exists() && !Path::new("/etc/lock").exists());
 }
 
+#[test]
+fn a_link_in_place_of_the_lock_or_of_data_is_refused() {
+    for name in ["lock", "data", "data.new", "data.old"] {
+        let room = Room::new();
+        room.put("elsewhere/file", "theirs");
+        fs::create_dir_all(room.dir.path().join("volume/node1")).unwrap();
+        let (target, link) = (room.dir.path().join("elsewhere/file"), room.dir.path().join("volume/node1").join(name));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let output = room.run("lock 0", &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(&format!("node1/{name} is a link")), "{name}: {said}");
+        assert_eq!(fs::read_to_string(target).unwrap(), "theirs", "{name}");
+    }
+}
+
+#[test]
+fn in_a_directory_of_roots_nobody_else_can_write() {
+    let room = Room::new();
+    room.says("umask 0; claim \"$dir\"");
+    let mode = room.dir.path().join("volume/node1").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o755);
+}
+
 /// Its configuration and its data come from setup, and nobody makes others there.
 #[test]
 fn a_node_of_setup_does_nothing_by_itself() {
@@ -267,6 +290,8 @@ fn a_node_of_setup_does_nothing_by_itself() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains(reason), "{words:?}: {said}");
     }
+    room.put("volume/node1/data/thesis.tex", "somebody's");
+    assert!(String::from_utf8(room.word(&["serve"]).stderr).unwrap().contains("it is left alone"));
     room.node("volume", "node1", 3, false);
     let state = room.word(&["state"]);
     assert_eq!(String::from_utf8(state.stdout).unwrap(), "node1 primary 3\n");
@@ -287,4 +312,39 @@ fn how_a_child_ended_is_told_whatever_signal_came_meanwhile() {
     let room = Room::new();
     assert_eq!(room.says("sh -c 'exit 7' & wait_for $!; echo $ended"), "7\n");
     assert_eq!(room.says("trap : HUP; sh -c 'sleep 0.3; exit 9' & kill -HUP $$; wait_for $!; echo $ended"), "9\n");
+}
+
+#[test]
+fn a_primary_that_was_overtaken_is_not_started_until_it_is_a_standby() {
+    let room = Room::new();
+    room.put("understudy/nodes/node1/postgresql.conf", "");
+    room.node("volume", "node1", 1, false);
+    room.node("volume", "node2", 2, false);
+    room.stand_in("postgres", r#"[ -e "$2/standby.signal" ] && echo standby || echo primary"#);
+    room.stand_in("sleep", &format!("touch '{}/volume/node1/data/standby.signal'", room.dir.path().display()));
+    let served = room.word(&["serve"]);
+    let said = String::from_utf8(served.stderr).unwrap();
+    assert!(said.contains("FENCED: node2 was promoted"), "{said}");
+    assert_eq!(String::from_utf8(served.stdout).unwrap(), "standby\n");
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_is_no_nodes() {
+    let room = Room::new();
+    room.put("volume/node1/data/PG_VERSION", "15\n");
+    for name in ["../node1", "node1/../node1", "Node1", "node 1"] {
+        fs::create_dir_all(room.dir.path().join("understudy/nodes").join(name)).unwrap();
+        let output = room.run_script(NODE_SH, &["remove"], &[("UNDERSTUDY_NODE", name)]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("cannot tell which node"), "{name}: {said}");
+    }
+    assert!(room.dir.path().join("volume/node1/data/PG_VERSION").exists());
+}
+
+#[test]
+fn libpq_is_told_to_take_scram_only_but_from_somebody_elses_primary() {
+    for (variables, told) in [(&[][..], "scram-sha-256\n"), (&[("UNDERSTUDY_PRIMARY_PASSFILE", "/theirs")], "\n")] {
+        let output = Room::new().run("echo \"${PGREQUIREAUTH-}\"", variables);
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), told);
+    }
 }

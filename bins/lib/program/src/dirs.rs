@@ -102,6 +102,14 @@ mod tests {
         make_missing(&there.join("a/b/"), Some(0o700), None).unwrap();
         make_missing(&there.join("a/c"), None, None).unwrap();
         assert_eq!([there.clone(), there.join("a"), there.join("a/b")].map(|dir| mode(&dir)), [0o1777, 0o751, 0o751]);
+        // With a mode it has that, whatever the umask; without one, what the umask leaves.
+        let umask = fs::create_dir(there.join("by-umask")).map(|()| mode(&there.join("by-umask"))).unwrap();
+        make_missing(&there.join("a/open"), Some(0o777), None).unwrap();
+        assert_eq!((mode(&there.join("a/open")), mode(&there.join("a/c"))), (0o777, umask));
+        // Somebody was faster: what he made stays as it is.
+        let above = File::open(there.join("a")).unwrap();
+        make_in(&above, &there.join("a/c"), Some(0o700), None).unwrap();
+        assert_eq!(mode(&there.join("a/c")), umask);
         fs::write(there.join("file"), "").unwrap();
         for no_directory in ["file", "file/a", "none/../a"] {
             let said = format!("{:#}", make_missing(&there.join(no_directory), None, None).unwrap_err());

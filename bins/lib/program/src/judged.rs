@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use report::evidence::Evidence;
 use report::judge::Judged;
 use report::lag::LagRow;
 use report::programs::ProgramRow;
+use report::reasons::Reason;
 use report::seal::Seal;
+use report::show::{apart, us};
 use report::verdict::Verdict::{self, Held, Unknown};
 use report::verify::VerifyRow;
 use report::{drill, summary};
+use serde::de::DeserializeOwned;
 
 use crate::folder;
 
@@ -21,6 +24,8 @@ pub const PROGRAMS: &str = "programs.csv";
 pub struct JudgedRun {
     /// The samples of lag; `None`: the run has none.
     pub lag: Option<Result<Vec<LagRow>>>,
+    /// The limit on it, and what came of it; `None`: there was none.
+    pub lag_limit: Option<Result<LagLimit>>,
     /// The comparison of the standbys; `None`: a drill by itself makes none.
     pub standbys: Option<Result<Standbys>>,
     /// The drill.
@@ -33,6 +38,16 @@ pub struct Drill {
     pub evidence: Evidence,
     /// What follows from them.
     pub judged: Judged,
+}
+
+/// `--max-lag` of a drill.
+pub struct LagLimit {
+    /// The longest lag of a beat that is taken, in microseconds.
+    pub max_us: u64,
+    /// The longest lag of a beat, in microseconds; of one that was not seen, the bound. `None`: no beat has one.
+    pub longest_us: Option<u64>,
+    /// Whether it was kept.
+    pub verdict: Verdict,
 }
 
 /// What `verify-replication` found.
@@ -52,6 +67,7 @@ impl JudgedRun {
         let has = |file: &str| dir.join(file).exists();
         JudgedRun {
             lag: has("lag.csv").then(|| folder::rows(dir, "lag.csv")),
+            lag_limit: has(PROGRAMS).then(|| lag_limit(dir)).and_then(Result::transpose),
             standbys: ["run.toml", PROGRAMS, "verify.csv"].into_iter().any(has).then(|| standbys(dir)),
             drill: drilled(dir),
         }
@@ -61,18 +77,43 @@ impl JudgedRun {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let lag = self.lag.as_ref().map(|lag| lag.as_ref().map_or(Unknown, |_| Held));
+        let lag_limit = self.lag_limit.as_ref().map(|limit| limit.as_ref().map_or(Unknown, |limit| limit.verdict));
         let standbys = self.standbys.as_ref().map(|found| found.as_ref().map_or(Unknown, |found| found.verdict));
         let drill = self.drill.as_ref().map_or(Unknown, |drill| drill.judged.verdict);
-        [lag, standbys, Some(drill)].into_iter().flatten().fold(Held, Verdict::join)
+        [lag, lag_limit, standbys, Some(drill)].into_iter().flatten().fold(Held, Verdict::join)
     }
 
-    /// All of it in words, for people; the verdict on the drill comes last.
+    /// Why the verdict is not `held`: each reason of each part.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<Reason> {
+        let because = |verdict, why| Reason { step: None, verdict, why };
+        let failed = |part: &str, error: &Error| because(Unknown, format!("{part}: {error:#}"));
+        let mut reasons = match &self.drill {
+            Ok(drill) => drill.judged.reasons.clone(),
+            Err(error) => vec![failed("the drill", error)],
+        };
+        let lag = self.lag.as_ref().and_then(|lag| lag.as_ref().err());
+        reasons.extend(lag.map(|error| failed("the lag", error)));
+        reasons.extend(self.lag_limit.as_ref().and_then(|limit| match limit {
+            Ok(limit) => limit.why().map(|why| because(limit.verdict, why)),
+            Err(error) => Some(failed("the limit of the lag", error)),
+        }));
+        reasons.extend(self.standbys.as_ref().and_then(|found| match found {
+            Ok(found) => (found.verdict > Held).then(|| because(found.verdict, found.why())),
+            Err(error) => Some(failed("the comparison of the standbys", error)),
+        }));
+        reasons
+    }
+
+    /// All of it in words, for people, on a screen of 80 × 24; the verdict on all of it is the last line.
     #[must_use]
     pub fn said(&self) -> String {
         let lag = self.lag.as_ref().map(|lag| said("lag", lag, |rows| summary::lag(rows)));
         let standbys = self.standbys.as_ref().map(|found| said("standbys", found, Standbys::said));
-        let drill = said("verdict", &self.drill, |drill| summary::drills(&drill.judged));
-        [lag, standbys, Some(drill)].into_iter().flatten().collect::<Vec<_>>().join("\n")
+        let lag_limit = self.lag_limit.as_ref().map(|limit| said("lag", limit, LagLimit::said));
+        let drill = said("drill", &self.drill, |drill| summary::takeovers(&drill.judged));
+        let verdict = summary::verdict(self.verdict());
+        [lag, lag_limit, standbys, Some(drill), Some(verdict)].into_iter().flatten().collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -80,7 +121,35 @@ fn said<T>(part: &str, found: &Result<T>, in_words: impl Fn(&T) -> String) -> St
     found.as_ref().map_or_else(|error| format!("{part:<10}unknown: {error:#}"), in_words)
 }
 
+impl LagLimit {
+    /// Why the limit is not known to be kept; `None`: it is.
+    #[must_use]
+    pub fn why(&self) -> Option<String> {
+        match (self.verdict, self.longest_us) {
+            (Held, _) => None,
+            (Verdict::Broken, Some(longest_us)) if longest_us > self.max_us => {
+                let (longest, max) = apart(longest_us, self.max_us);
+                Some(format!("the lag of a beat came to {longest} (--max-lag {max})"))
+            }
+            (verdict, _) => Some(format!(
+                "measure-lag ended as {verdict} under --max-lag {}: log/measure-lag.log says why",
+                us(self.max_us)
+            )),
+        }
+    }
+
+    fn said(&self) -> String {
+        let kept = || format!("every beat within --max-lag {}", us(self.max_us));
+        format!("          {}: {}", self.why().unwrap_or_else(kept), self.verdict)
+    }
+}
+
 impl Standbys {
+    /// What was found, in one line.
+    fn why(&self) -> String {
+        self.said().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     fn said(&self) -> String {
         let beside = |ended| format!("\n          verify-replication ended as {ended}");
         summary::verify(&self.rows) + &self.ended.map(beside).unwrap_or_default()
@@ -102,17 +171,42 @@ fn drilled(dir: &Path) -> Result<Drill> {
 }
 
 fn standbys(dir: &Path) -> Result<Standbys> {
-    let (program, file) = ("verify-replication", "verify.csv");
-    let programs: Vec<ProgramRow> = folder::rows(dir, PROGRAMS)?;
-    let own: Vec<&ProgramRow> = programs.iter().filter(|row| row.program == program).collect();
-    ensure!(own.len() == 1, "{PROGRAMS} says {} times how {program} ended", own.len());
-    let (then, now) = (Seal { lines: own[0].count, md5: own[0].md5.clone() }, folder::seal(dir, file)?);
-    ensure!(then == now, "{file} is not what it was when {program} ended: {then} then, {now} now");
-    let rows: Vec<VerifyRow> = folder::rows(dir, file)?;
+    let program = program(dir, "verify-replication")?;
+    let rows: Vec<VerifyRow> = rows_of(dir, &program, "verify.csv")?;
     let found = rows.iter().map(|row| row.verdict).max().unwrap_or(Unknown);
-    Ok(Standbys {
-        rows,
-        verdict: found.join(own[0].verdict),
-        ended: Some(own[0].verdict).filter(|ended| *ended > found),
-    })
+    let ended = program.verdict;
+    Ok(Standbys { rows, verdict: found.join(ended), ended: Some(ended).filter(|ended| *ended > found) })
+}
+
+/// What came of `--max-lag`; `None`: it was not given.
+fn lag_limit(dir: &Path) -> Result<Option<LagLimit>> {
+    let program = program(dir, "measure-lag")?;
+    let Some(max_us) = program.max_lag_us else { return Ok(None) };
+    let rows: Vec<LagRow> = rows_of(dir, &program, "lag.csv")?;
+    let longest_us = rows.iter().filter_map(|row| row.visible_min_us.max(row.visible_max_us)).max();
+    let found = match longest_us {
+        Some(longest) if longest > max_us => Verdict::Broken,
+        // Whether beats were seen to the end is what the program itself knows.
+        Some(_) => program.verdict,
+        None => Unknown,
+    };
+    Ok(Some(LagLimit { max_us, longest_us, verdict: found.join(program.verdict) }))
+}
+
+/// How a program of the run ended.
+fn program(dir: &Path, name: &str) -> Result<ProgramRow> {
+    let programs: Vec<ProgramRow> = folder::rows(dir, PROGRAMS)?;
+    let own: Vec<ProgramRow> = programs.into_iter().filter(|row| row.program == name).collect();
+    match <[ProgramRow; 1]>::try_from(own) {
+        Ok([own]) => Ok(own),
+        Err(own) => bail!("{PROGRAMS} says {} times how {name} ended", own.len()),
+    }
+}
+
+/// Its rows, if their file is what it was then. Its name is ours: a folder may come from anywhere.
+fn rows_of<Row: DeserializeOwned>(dir: &Path, ended: &ProgramRow, file: &str) -> Result<Vec<Row>> {
+    let program = &ended.program;
+    let (then, now) = (Seal { lines: ended.count, md5: ended.md5.clone() }, folder::seal(dir, file)?);
+    ensure!(then == now, "{file} is not what it was when {program} ended: {then} then, {now} now");
+    folder::rows(dir, file)
 }

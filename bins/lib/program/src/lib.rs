@@ -4,6 +4,7 @@
 //! Nothing here knows of PostgreSQL.
 
 pub mod alarm;
+pub mod append;
 pub mod child;
 pub mod clock;
 pub mod dirs;
@@ -17,6 +18,7 @@ pub mod progress;
 pub mod run;
 pub mod sink;
 pub mod stop;
+mod table;
 pub mod tool;
 pub mod trust;
 pub mod users;

@@ -2,10 +2,18 @@
 
 use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use report::foreign;
+use report::show::for_screen;
+use report::verdict::Verdict;
+
+/// What is painted now: what is said meanwhile goes above it.
+static PAINTED: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+const BOLD: &str = "1";
 
 /// Progress of one program.
 #[derive(Clone)]
@@ -21,9 +29,14 @@ impl Progress {
     /// A painter; with `quiet` one that paints and says nothing.
     #[must_use]
     pub fn new(quiet: bool) -> Progress {
-        let terminal = !quiet && std::io::stderr().is_terminal();
+        let terminal = !quiet && std::io::stderr().is_terminal() && !is_dumb();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Progress { bar: ProgressBar::with_draw_target(None, target), quiet, terminal, in_lines: false }
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.finish_and_clear(); // nothing is painted before there is something to show, also where a line is said
+        if terminal {
+            *PAINTED.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+        }
+        Progress { bar, quiet, terminal, in_lines: false }
     }
 
     /// The same painter, for messages that are one line each: a line end in one of them is a name's, and is escaped. Such a name
@@ -37,6 +50,7 @@ impl Progress {
     pub fn step(&self, what: impl Into<Cow<'static, str>>) {
         let what = shown(what.into());
         if self.terminal {
+            self.begin_again();
             let style = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}").expect("a constant template");
             self.bar.set_style(style);
             self.bar.enable_steady_tick(Duration::from_millis(100));
@@ -45,6 +59,56 @@ impl Progress {
         } else {
             self.say(&what);
         }
+    }
+
+    /// Paints these lines below all that is said, in the place of those of before; nowhere else than on a terminal.
+    pub fn paint(&self, lines: &[String]) {
+        if self.terminal {
+            self.begin_again();
+            self.bar.set_style(ProgressStyle::with_template("{msg}").expect("a constant template"));
+            self.bar.set_message(shown(Cow::Owned(lines.join("\n"))).into_owned());
+            self.bar.tick();
+        }
+    }
+
+    /// What was taken away stays away, until it begins anew.
+    fn begin_again(&self) {
+        if self.bar.is_finished() {
+            self.bar.reset();
+        }
+    }
+
+    /// Prints a line for people that nobody may miss.
+    pub fn say_loudly(&self, line: &str) {
+        self.say_in(line, BOLD);
+    }
+
+    /// Says what was found, with the verdict in its last line. A terminal gets that in colour, and long lines folded and cut to
+    /// its width; whoever else reads them is to find whole sentences in one line.
+    pub fn conclude(&self, said: &str, verdict: Verdict) {
+        let colour = match verdict {
+            Verdict::Held => "1;32",
+            Verdict::Broken => "1;37;41",
+            Verdict::Unknown => "1;30;43",
+        };
+        let said = if self.terminal { Cow::Owned(for_screen(said, columns())) } else { Cow::Borrowed(said) };
+        match said.rsplit_once('\n') {
+            Some((above, last)) => {
+                self.say(above);
+                self.say_in(last, colour);
+            }
+            None => self.say_in(&said, colour),
+        }
+    }
+
+    fn say_in(&self, line: &str, colour: &str) {
+        if !self.terminal || std::env::var_os("NO_COLOR").is_some_and(|no| !no.is_empty()) {
+            return self.say(line);
+        }
+        let line = foreign::for_terminal(line);
+        self.bar.suspend(|| {
+            let _ = writeln!(std::io::stderr(), "\x1b[{colour}m{line}\x1b[0m");
+        });
     }
 
     /// Shows a bar over `total` things.
@@ -76,7 +140,7 @@ impl Progress {
 
     fn tell(&self, message: &str) {
         let message = if self.in_lines { foreign::on_one_line(message) } else { Cow::Borrowed(message) };
-        self.bar.suspend(|| tell(&message));
+        self.bar.suspend(|| print(&message));
     }
 
     /// Takes the bar away.
@@ -96,6 +160,38 @@ fn shown(message: Cow<'static, str>) -> Cow<'static, str> {
 /// Prints a line to stderr, with nothing in it that a terminal would obey. Where that leads to a full disk, or to a reader
 /// that has gone, the line is lost; `eprintln!` would panic, and what was to be done after it would be left undone.
 pub fn tell(line: &str) {
+    let painted = PAINTED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match painted {
+        Some(bar) => bar.suspend(|| print(line)),
+        None => print(line),
+    }
+}
+
+/// Prints a line to stdout, which is a terminal: above what is painted, if stderr leads there too.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn show(line: &str) -> std::io::Result<()> {
+    let print = || {
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{}", foreign::for_terminal(line)).and_then(|()| stdout.flush())
+    };
+    let painted = PAINTED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    painted.map_or_else(print, |bar| bar.suspend(print))
+}
+
+/// How wide the terminal is that stderr leads to; as wide as most are, if it does not say so.
+#[must_use]
+pub fn columns() -> usize {
+    console::Term::stderr().size_checked().map_or(80, |(_, columns)| columns.into())
+}
+
+/// Whether the terminal knows no cursor that could be moved.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb")
+}
+
+fn print(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", foreign::for_terminal(line));
 }
 
@@ -118,6 +214,7 @@ mod tests {
             progress.step(FOREIGN);
             progress.say(FOREIGN);
             progress.warn(FOREIGN);
+            progress.in_lines().say("table a\nverdict   held");
             return;
         }
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -127,8 +224,31 @@ mod tests {
         let escaped = r"a\u{1b}[2J\r\u{202e}b";
         assert!(output.status.success() && said.contains(&format!("warning: {escaped}\n")), "{said:?}");
         assert_eq!(said.lines().filter(|line| line.ends_with(escaped)).count(), 4, "{said:?}");
+        assert!(said.contains(r"table a\nverdict   held"), "{said:?}");
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
         // On a terminal a step is a message beside a spinner, which is painted by somebody else.
         assert_eq!(shown(FOREIGN.into()), escaped);
+    }
+
+    /// There a message is painted by somebody else; a bar that is hidden keeps it all the same.
+    #[test]
+    fn beside_a_spinner_and_a_bar_no_message_moves_the_cursor() {
+        let terminal = Progress { terminal: true, ..Progress::new(true) };
+        terminal.step("a\x1b[2J\r\u{202e}b");
+        assert_eq!(terminal.bar.message(), r"a\u{1b}[2J\r\u{202e}b");
+        terminal.begin("rows of \x1b[2J", 1);
+        assert_eq!(terminal.bar.message(), r"rows of \u{1b}[2J");
+    }
+
+    /// The second drill of several is to be seen, too.
+    #[test]
+    fn what_is_painted_after_the_end_is_seen() {
+        let terminal = Progress { terminal: true, ..Progress::new(true) };
+        terminal.finish();
+        terminal.paint(&["of the next".to_owned()]);
+        assert!(!terminal.bar.is_finished() && terminal.bar.message() == "of the next");
+        terminal.finish();
+        terminal.step("again");
+        assert!(!terminal.bar.is_finished());
     }
 }

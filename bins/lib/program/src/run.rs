@@ -80,6 +80,12 @@ pub fn utc_now() -> String {
     jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
+/// The seconds since 1970 now, as monitoring systems count.
+#[must_use]
+pub fn unix_now_s() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
 /// The date and time in UTC of a clock's origin, to the microsecond: `2026-11-21T02:44:00.123456Z`.
 #[must_use]
 pub fn utc_of_origin(clock: Clock) -> String {

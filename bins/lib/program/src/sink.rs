@@ -1,13 +1,15 @@
 //! Where rows go: stdout or a new file. The header is there even when no row is; each row is flushed as it is made.
+//! Everywhere they are CSV, but on a terminal, unless CSV is asked for.
 
 use std::fmt;
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::marker::PhantomData;
 use std::path::Path;
 
 use anyhow::{Context as _, Error, Result};
 use report::columns::columns;
+use report::shown::Shown;
 use serde::{Deserialize, Serialize};
 
 /// The reader of our stdout has gone, as `head -1` does. Not a failure: the program ends quietly.
@@ -22,11 +24,19 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
+use crate::{progress, table};
+
 /// Rows of one kind on their way out.
 pub struct Sink<Row> {
-    csv: csv::Writer<Box<dyn Write + Send>>,
+    out: Out<Row>,
     name: String,
     row: PhantomData<fn(&Row)>,
+}
+
+enum Out<Row> {
+    Csv(Box<csv::Writer<Box<dyn Write + Send>>>),
+    /// A terminal, and how a row is shown there.
+    Terminal(fn(&Row) -> Result<String, csv::Error>),
 }
 
 impl<Row: Serialize + for<'de> Deserialize<'de>> Sink<Row> {
@@ -56,10 +66,27 @@ impl<Row: Serialize + for<'de> Deserialize<'de>> Sink<Row> {
         Sink::new(Box::new(file), &path.display().to_string())
     }
 
+    /// Rows to stdout for people: aligned, and only what tells most, where that is a terminal and no `csv` is asked for;
+    /// else CSV.
+    ///
+    /// # Errors
+    /// [`Closed`], or what the system says.
+    pub fn stdout_for_people(csv: bool) -> Result<Sink<Row>>
+    where
+        Row: Shown,
+    {
+        if csv || !io::stdout().is_terminal() {
+            return Sink::stdout();
+        }
+        progress::show(&table::header::<Row>())?;
+        Ok(Sink { out: Out::Terminal(table::line::<Row>), name: "the terminal".to_owned(), row: PhantomData })
+    }
+
     fn new(writer: Box<dyn Write + Send>, name: &str) -> Result<Sink<Row>> {
-        let csv = csv::WriterBuilder::new().has_headers(false).from_writer(writer);
-        let mut sink = Sink { csv, name: name.to_owned(), row: PhantomData };
-        sink.csv.write_record(columns::<Row>()).map_err(|error| sink.failed(error.into()))?;
+        let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(writer);
+        let header = csv.write_record(columns::<Row>());
+        let mut sink = Sink { out: Out::Csv(Box::new(csv)), name: name.to_owned(), row: PhantomData };
+        header.map_err(|error| sink.failed(error.into()))?;
         sink.flush()?;
         Ok(sink)
     }
@@ -78,7 +105,10 @@ impl<Row: Serialize + for<'de> Deserialize<'de>> Sink<Row> {
     /// # Errors
     /// [`Closed`], or what the system says.
     pub fn row_unflushed(&mut self, row: &Row) -> Result<()> {
-        self.csv.serialize(row).map_err(|error| self.failed(error.into()))
+        match &mut self.out {
+            Out::Csv(csv) => csv.serialize(row).map_err(|error| self.failed(error.into())),
+            Out::Terminal(line) => progress::show(&line(row)?).map_err(|error| self.failed(error)),
+        }
     }
 
     /// Hands all rows so far to the system.
@@ -86,7 +116,10 @@ impl<Row: Serialize + for<'de> Deserialize<'de>> Sink<Row> {
     /// # Errors
     /// [`Closed`], or what the system says.
     pub fn flush(&mut self) -> Result<()> {
-        self.csv.flush().map_err(|error| self.failed(error))
+        match &mut self.out {
+            Out::Csv(csv) => csv.flush().map_err(|error| self.failed(error)),
+            Out::Terminal(_) => Ok(()),
+        }
     }
 
     fn failed(&self, error: io::Error) -> Error {

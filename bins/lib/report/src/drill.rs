@@ -114,6 +114,8 @@ pub struct DrillRow {
     pub connecting_us: Option<u64>,
     /// The takeover's number in the run, from 1: `step` of its events. Files of older versions do not say.
     pub step: Option<u32>,
+    /// Writes acknowledged per second before T0, rounded down; empty if none was.
+    pub acked_before_per_s: Option<u64>,
 }
 
 /// Where a `drill.csv` says otherwise than these rows, by column: `lost: 0 there, 15 here`. Columns that it does not have

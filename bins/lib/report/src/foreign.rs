@@ -70,7 +70,7 @@ fn turns(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, for_terminal, one_line, quoted};
+    use super::{LONGEST, for_terminal, on_one_line, one_line, quoted};
 
     #[test]
     fn no_text_moves_the_cursor_or_makes_a_line() {
@@ -84,6 +84,10 @@ mod tests {
             assert_eq!(one_line(&format!("a{c}b")), format!("a{}b", c.escape_unicode()));
         }
         assert_eq!(for_terminal("ours\n\ta\x07"), "ours\n\ta\\u{7}");
+        assert_eq!(for_terminal("ours\rverdict   held"), "ours\\rverdict   held");
+        // A name in a message of ours; and Unicode's own line ends, which some terminals obey.
+        assert_eq!(on_one_line("table \"a\nverdict   held\""), "table \"a\\nverdict   held\"");
+        assert_eq!(one_line("a\u{2028}verdict   held\u{2029}"), "a\\u{2028}verdict   held\\u{2029}");
     }
 
     #[test]
@@ -97,6 +101,7 @@ mod tests {
     fn each_line_of_several_is_marked() {
         assert_eq!(quoted(" one\x1b \n"), "one\\u{1b}");
         assert_eq!(quoted("one\nverdict   held\n"), "\n  | one\n  | verdict   held");
+        assert_eq!(quoted("one\nall is well\rverdict   held"), "\n  | one\n  | all is well\\rverdict   held");
     }
 
     #[test]
@@ -104,5 +109,7 @@ mod tests {
         let text = "ä".repeat(LONGEST);
         assert_eq!(one_line(&text).len(), LONGEST);
         assert_eq!(quoted(&format!("x{text}")).len(), LONGEST - 1);
+        let lines = quoted(&"x\n".repeat(LONGEST));
+        assert_eq!(lines.matches('x').count(), LONGEST / 2, "of several lines, too");
     }
 }

@@ -10,7 +10,6 @@ use crate::reads::Present;
 use crate::reasons::{Reason, reasons};
 use crate::takeovers::{Takeover, takeovers};
 use crate::verdict::Verdict;
-use crate::words::OutageKind;
 
 /// A drill, judged.
 #[derive(Clone, Debug)]
@@ -22,7 +21,7 @@ pub struct Judged {
     /// The verdict on all of it.
     pub verdict: Verdict,
     /// Why it is not `held`.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
 }
 
 impl Judged {
@@ -30,7 +29,7 @@ impl Judged {
     pub fn could_not(&mut self, why: &str) {
         let all = self.rows.iter_mut().map(|row| &mut row.verdict).chain([&mut self.verdict]);
         all.for_each(|verdict| *verdict = verdict.join(Verdict::Unknown));
-        self.reasons.push(format!("{}: {why}", Verdict::Unknown));
+        self.reasons.push(Reason { step: None, verdict: Verdict::Unknown, why: why.to_owned() });
     }
 }
 
@@ -52,7 +51,7 @@ pub fn judge(evidence: &Evidence) -> Result<Judged> {
     Ok(Judged {
         rows: rows.collect::<Result<_>>()?,
         verdict: on(None),
-        reasons: reasons.iter().map(ToString::to_string).collect(),
+        reasons,
         fates: fates.map(|fates| fates.named).unwrap_or_default(),
     })
 }
@@ -68,7 +67,7 @@ fn row(
     let lost = Loss { evidence, takeover, loss };
     let since_t0 = |mark: Option<u64>| mark.zip(marks.t0_us).map(|(mark, t0)| mark.saturating_sub(t0));
     let workers = marks.worker_outage_us();
-    let (outage_us, outage_kind) = outage(takeover).unzip();
+    let (outage_us, outage_kind) = takeover.outage().unzip();
     Ok(DrillRow {
         run: plan.run.clone(),
         backend: plan.backend,
@@ -120,14 +119,8 @@ fn row(
         outage_before_us: marks.outage_before_us().filter(|_| takeover.fault_proven_us.is_some()),
         connecting_us: marks.connecting_us,
         step: Some(takeover.step),
+        acked_before_per_s: marks.acked_before_per_s.map(|rate| rate as u64),
     })
-}
-
-/// The outage, if the fault was proven; only a lower bound, if no new ack came while the load ran.
-fn outage(takeover: &Takeover) -> Option<(u64, OutageKind)> {
-    takeover.fault_proven_us?;
-    let at_least = || Some((takeover.last_us.saturating_sub(takeover.marks.t1_us?), OutageKind::AtLeast));
-    takeover.marks.outage_us().map(|exact| (exact, OutageKind::Exact)).or_else(at_least)
 }
 
 /// What was lost by one takeover, and what else is not as it should be of the writes that it put to the test.
@@ -165,7 +158,7 @@ mod tests {
     use crate::event::{EventRow, Mark};
     use crate::evidence::tests::Files;
     use crate::reads::{ReadKind, ReadRow};
-    use crate::words::{Fault, Rejoin};
+    use crate::words::{Fault, OutageKind, Rejoin};
 
     #[test]
     fn the_figures_of_a_drill_on_paper() {
@@ -210,7 +203,7 @@ mod tests {
         for (max_lost, broken) in [(0, true), (1, true), (2, false)] {
             evidence.plan.max_lost = max_lost;
             let reasons = judge(&evidence).unwrap().reasons;
-            let said = reasons.iter().any(|why| why.contains("2 acknowledged writes are lost"));
+            let said = reasons.iter().any(|reason| reason.why.contains("2 acknowledged writes are lost"));
             assert_eq!(said, broken, "{max_lost}: {reasons:?}");
         }
         // Nothing may be lost by a planned shutdown; what another takeover lost is not held against it.
@@ -218,8 +211,11 @@ mod tests {
             let mut evidence = evidence.clone();
             let begun = |event: &&mut EventRow| event.mark == Mark::StepBegun && event.step == Some(step);
             evidence.events.iter_mut().find(begun).unwrap().fault = Some(Fault::Stop);
-            let said =
-                judge(&evidence).unwrap().reasons.iter().any(|why| why.contains("a planned shutdown loses none"));
+            let said = judge(&evidence)
+                .unwrap()
+                .reasons
+                .iter()
+                .any(|reason| reason.why.contains("a planned shutdown loses none"));
             assert_eq!(said, loses, "takeover {step}");
         }
     }
@@ -260,7 +256,7 @@ mod tests {
         let mut judged = judge(&Files::of_a_drill_that_held().read().unwrap()).unwrap();
         judged.could_not("the disk is full");
         assert_eq!((judged.verdict, judged.rows[0].verdict), (Verdict::Unknown, Verdict::Unknown));
-        assert_eq!(judged.reasons, ["unknown: the disk is full"]);
+        assert_eq!(judged.reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), ["unknown: the disk is full"]);
         judged.verdict = Verdict::Broken;
         judged.could_not("the disk is full");
         assert_eq!(judged.verdict, Verdict::Broken);

@@ -1,5 +1,7 @@
 //! `lag.csv`: how late a commit is visible on a standby.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::percentiles::Percentiles;
@@ -65,11 +67,19 @@ pub enum LagStatus {
 pub struct LagSummary {
     percentiles: Percentiles,
     longest_open_us: Option<u64>,
-    open: std::collections::BTreeMap<u64, u64>,
+    open: BTreeMap<u64, u64>,
     lost: u64,
 }
 
 impl LagSummary {
+    /// A summary for each standby of these rows, which must come in the order in which they were written.
+    #[must_use]
+    pub fn by_standby(rows: &[LagRow]) -> BTreeMap<&str, LagSummary> {
+        let mut standbys: BTreeMap<&str, LagSummary> = BTreeMap::new();
+        rows.iter().for_each(|row| standbys.entry(&row.standby).or_default().add(row));
+        standbys
+    }
+
     /// Takes one row in. Rows must come in the order in which they were written.
     pub fn add(&mut self, row: &LagRow) {
         let Some(beat) = row.beat else { return };

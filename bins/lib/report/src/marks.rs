@@ -41,7 +41,7 @@ impl New {
 }
 
 /// All marks of a takeover, in microseconds since the run's origin. `None`: it did not happen, or was not seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Marks {
     /// Just before the first act of the fault.
     pub t0_us: Option<u64>,
@@ -67,7 +67,9 @@ pub struct Marks {
     pub longest_gap_us: Option<u64>,
     /// The longest time without an ack before T0, the one that was still open at T0 counted up to T0.
     pub longest_gap_before_us: Option<u64>,
-    /// From T0 until acks came again at 90 % of the rate before it.
+    /// Acks per second before T0, from the first of them on.
+    pub acked_before_per_s: Option<f64>,
+    /// From T0 until acks came again at 90 % of that.
     pub recover90_us: Option<u64>,
     /// How much of T3 → T4 the client with the first new ack spent connecting: the load's own share.
     pub connecting_us: Option<u64>,
@@ -116,6 +118,7 @@ pub fn marks(load: &Stretch, seen: Seen) -> Marks {
     let t3_us = seen.out_of_recovery_us.map(|t3| t4_us.map_or(t3, |t4| t4.min(t3)));
     let (worker_outages_us, workers_stranded) = worker_outages(acks, new, t0_us);
     let gaps: Vec<(u64, u64)> = acks.windows(2).map(|pair| (pair[1].at_us, pair[1].at_us - pair[0].at_us)).collect();
+    let acked_before_per_s = acked_before_per_s(acks, t0_us);
     let longest_before = gaps.iter().filter(|(end, _)| *end < t0_us).map(|(_, gap)| *gap).max();
     Marks {
         t0_us: seen.t0_us,
@@ -132,7 +135,8 @@ pub fn marks(load: &Stretch, seen: Seen) -> Marks {
         longest_gap_us: gaps.iter().map(|(_, gap)| *gap).max(),
         longest_gap_before_us: longest_before.max(seen.t0_us.and_then(|t0| silence_us(acks, t0))),
         connecting_us: connecting_us(load, t3_us, new),
-        recover90_us: recover90_us(acks, t0_us, t4_us, load.last_us),
+        acked_before_per_s,
+        recover90_us: recover90_us(acks, acked_before_per_s, t0_us, t4_us, load.last_us),
         split_us: split.last().zip(t4_us).map_or(0, |(last, t4)| last - t4),
         split_acked: split.len() as u64,
     }
@@ -200,13 +204,18 @@ fn all_well(load: &Stretch, new: New) -> Option<u64> {
     well.values().copied().max().filter(|at| *at != u64::MAX)
 }
 
+/// Acks before T0 per second, from the first of them to T0. `None` if there was none, or no fault.
+fn acked_before_per_s(acks: &[Ack], t0_us: u64) -> Option<f64> {
+    let before = acks.partition_point(|ack| ack.at_us < t0_us);
+    let span_us = t0_us.checked_sub(acks.first()?.at_us).filter(|span| *span > 0 && t0_us != u64::MAX)?;
+    Some(before as f64 * 1e6 / span_us as f64)
+}
+
 /// From T0 to the first moment at or after T4 from which one second held at least 90 % of the acks per second that
 /// came before T0. `None` if the load ended before such a second was over.
-fn recover90_us(acks: &[Ack], t0_us: u64, t4_us: Option<u64>, last_us: u64) -> Option<u64> {
+fn recover90_us(acks: &[Ack], before_per_s: Option<f64>, t0_us: u64, t4_us: Option<u64>, last_us: u64) -> Option<u64> {
     let at: Vec<u64> = acks.iter().map(|ack| ack.at_us).collect();
-    let before = at.partition_point(|at| *at < t0_us);
-    let span_us = t0_us.checked_sub(*at.first()?).filter(|span| *span > 0)?;
-    let wanted = 0.9 * before as f64 * RECOVERY_WINDOW_US as f64 / span_us as f64;
+    let wanted = 0.9 * before_per_s? * RECOVERY_WINDOW_US as f64 / 1e6;
     let from = at.partition_point(|at| *at < t4_us.unwrap_or(t0_us));
     (from..at.len()).find_map(|index| {
         let end = at[index] + RECOVERY_WINDOW_US;

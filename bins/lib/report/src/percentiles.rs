@@ -7,42 +7,49 @@ const LONGEST_US: u64 = 3_600_000_000;
 
 /// Times in microseconds, of which percentiles can be asked.
 #[derive(Clone, Debug)]
-pub struct Percentiles(Histogram<u64>);
+pub struct Percentiles {
+    histogram: Histogram<u64>,
+    /// The longest, as it was: a bucket has but its edges.
+    longest: Option<u64>,
+}
 
 impl Default for Percentiles {
     fn default() -> Self {
-        Percentiles(Histogram::new_with_max(LONGEST_US, 3).expect("1 hour at 3 digits is a valid histogram"))
+        let histogram = Histogram::new_with_max(LONGEST_US, 3).expect("1 hour at 3 digits is a valid histogram");
+        Percentiles { histogram, longest: None }
     }
 }
 
 impl Percentiles {
     /// Counts one time.
     pub fn record(&mut self, us: u64) {
-        self.0.saturating_record(us);
+        self.histogram.saturating_record(us);
+        self.longest = self.longest.max(Some(us));
     }
 
     /// How many times were counted.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.histogram.len()
     }
 
     /// The time that `percent` of those counted do not exceed, within 0.1 %; `None` if there are none.
     #[must_use]
     pub fn at(&self, percent: f64) -> Option<u64> {
         // A bucket answers with its upper edge, which may lie above anything that was seen.
-        (self.count() > 0).then(|| self.0.value_at_percentile(percent).min(self.0.max()))
+        Some(self.histogram.value_at_percentile(percent).min(self.longest?))
     }
 
-    /// The longest, within 0.1 %; `None` if there are none.
+    /// The longest, to the microsecond; `None` if there are none.
     #[must_use]
     pub fn max(&self) -> Option<u64> {
-        (self.count() > 0).then(|| self.0.max())
+        self.longest
     }
 
     /// Forgets all, keeps the memory.
     pub fn clear(&mut self) {
-        self.0.reset(); // `clear` would keep the maximum
+        self.histogram.reset();
+        self.longest = None;
     }
 }
 
@@ -81,6 +88,16 @@ mod tests {
         percentiles.clear();
         percentiles.record(10);
         assert_eq!(percentiles.max(), Some(10));
+    }
+
+    #[test]
+    fn the_longest_is_what_was_counted_and_no_percentile_is_longer() {
+        let mut percentiles = Percentiles::default();
+        [23_632, 100, 2 * super::LONGEST_US].iter().for_each(|us| percentiles.record(*us));
+        assert_eq!(percentiles.max(), Some(2 * super::LONGEST_US));
+        percentiles.clear();
+        [100, 23_632].iter().for_each(|us| percentiles.record(*us));
+        assert_eq!((percentiles.max(), percentiles.at(100.0)), (Some(23_632), Some(23_632)));
     }
 
     #[test]

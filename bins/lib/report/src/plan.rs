@@ -25,6 +25,10 @@ pub struct PlanRow {
     pub op_timeout_us: u64,
     /// How many acknowledged writes may be lost before the verdict is `broken`.
     pub max_lost: u64,
+    /// The longest outage of a takeover before the verdict is `broken`; empty if any is taken.
+    pub max_outage_us: Option<u64>,
+    /// The fewest writes acknowledged per second before each fault; empty if any rate is taken.
+    pub min_rate_per_s: Option<u64>,
 }
 
 impl PlanRow {

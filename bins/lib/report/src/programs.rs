@@ -19,4 +19,6 @@ pub struct ProgramRow {
     pub count: u64,
     /// MD5 of that file.
     pub md5: String,
+    /// Of `measure-lag`: the longest lag of a beat before the verdict is `broken`; empty if any is taken, and of other programs.
+    pub max_lag_us: Option<u64>,
 }

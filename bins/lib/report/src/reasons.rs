@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::event::Mark;
 use crate::evidence::Evidence;
 use crate::fate::{Fate, FateRow, Fates};
 use crate::flow::Flow;
 use crate::ledger::{Key, Ledger};
+use crate::limits;
 use crate::show::us;
 use crate::takeovers::Takeover;
 use crate::verdict::Verdict::{self, Broken, Unknown};
@@ -16,9 +19,10 @@ use crate::words::Fault;
 const READ_LATE_US: u64 = 50_000;
 
 /// One reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// The takeover that it is about; `None`: the run as a whole.
+    #[serde(rename = "takeover")]
     pub step: Option<u32>,
     /// What the verdict is for this reason alone.
     pub verdict: Verdict,
@@ -67,6 +71,11 @@ pub fn reasons(evidence: &Evidence, takeovers: &[Takeover], fates: Option<&Fates
         };
         say(step, Unknown, (!takeover.answered()).then(|| missing.to_owned()));
         say(step, Unknown, (!proven).then(|| "the fault was not proven to have fired".to_owned()));
+    }
+    for takeover in takeovers {
+        for (verdict, why) in limits::not_kept(&evidence.plan, takeover) {
+            say(Some(takeover.step), verdict, Some(why));
+        }
     }
     let ledger = &evidence.ledger;
     say(None, Unknown, fates.is_none().then(|| "there was no final read".to_owned()));

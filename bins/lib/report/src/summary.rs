@@ -5,60 +5,97 @@ use crate::fate::{Fate, FateRow};
 use crate::judge::Judged;
 use crate::lag::{LagRow, LagSummary};
 use crate::show::{count, us};
+use crate::verdict::Verdict;
 use crate::verify::VerifyRow;
 use crate::words::{OutageKind, Rejoin};
 
 /// How many lost writes are named; the rest is in `fates.csv`.
 const NAMED: usize = 5;
 
-/// A drill that was judged: each of its takeovers, and what is said of the whole run once, below them all.
+/// How many takeovers and standbys have a line of their own: all of it is to fit a screen of 24 lines.
+const TAKEOVERS: usize = 4;
+const STANDBYS: usize = 3;
+
+/// A drill that was judged, with its verdict as the last line.
 #[must_use]
 pub fn drills(judged: &Judged) -> String {
-    if let [only] = &judged.rows[..] {
-        return drill(only, &judged.fates, &judged.reasons);
-    }
-    let mut said: Vec<String> = judged.rows.iter().map(|row| drill(row, &[], &[])).collect();
-    if !said.is_empty() {
-        said.push(format!("run       {} over {} takeovers", judged.verdict, judged.rows.len()));
-        said.extend(lost_by_name(&judged.fates));
-    }
-    said.extend(judged.reasons.iter().map(|reason| reason_line(reason)));
-    said.join("\n")
+    [takeovers(judged), verdict(judged.verdict)].join("\n")
 }
 
-/// A drill: outage, writes, loss, rejoin, verdict and its reasons.
+/// The verdict, as the last line of all that is said.
 #[must_use]
-pub fn drill(row: &DrillRow, fates: &[FateRow], reasons: &[String]) -> String {
+pub fn verdict(verdict: Verdict) -> String {
+    let means = match verdict {
+        Verdict::Held => "every promise was seen to be kept",
+        Verdict::Broken => "a promise was not kept",
+        Verdict::Unknown => "it could not be found out, which is never a pass",
+    };
+    format!("verdict   {verdict}: {means}")
+}
+
+/// Each takeover of a drill, and what is said of the whole run once, below them all; without the verdict.
+#[must_use]
+pub fn takeovers(judged: &Judged) -> String {
+    let mut lines = match &judged.rows[..] {
+        [] => Vec::new(),
+        [only] => drill(only),
+        rows => several(rows, judged.verdict),
+    };
+    lines.extend(lost_by_name(&judged.fates));
+    lines.extend(judged.reasons.iter().map(|reason| format!("          {reason}")));
+    lines.join("\n")
+}
+
+/// A line for each of several takeovers; of many those that did not hold, and the longest outages.
+fn several(rows: &[DrillRow], verdict: Verdict) -> Vec<String> {
+    let mut shown: Vec<&DrillRow> = rows.iter().collect();
+    shown.sort_by_key(|row| std::cmp::Reverse((row.verdict, row.outage_us)));
+    shown.truncate(TAKEOVERS);
+    shown.sort_by_key(|row| row.step);
+    let mut lines = rows.first().map(what).unwrap_or_default();
+    for row in shown {
+        let at_least = if row.outage_kind == Some(OutageKind::AtLeast) { "≥ " } else { "" };
+        let promoted = row.promotion_us.map_or(String::new(), |after| format!(", promoted {}", us(after)));
+        let rejoin = row.rejoin.map_or(String::new(), |how| format!(", {how}"));
+        let lost = row.lost.map_or("(not read)".to_owned(), |lost| lost.to_string());
+        let (number, outage) = (row.step.unwrap_or(0), seen(row.outage_us));
+        lines.push(format!(
+            "{number:<10}{} of {}: outage {at_least}{outage}{promoted}{rejoin}, {lost} lost: {}",
+            row.fault, row.old_primary, row.verdict
+        ));
+    }
+    let more = rows.len().saturating_sub(TAKEOVERS);
+    lines.extend((more > 0).then(|| format!("          and {} more, in drill.csv", count(more as u64, "takeover"))));
+    lines.push(format!("run       {verdict} over {} takeovers", rows.len()));
+    lines
+}
+
+/// What was done to whom.
+fn what(row: &DrillRow) -> Vec<String> {
     let rate = row.rate_per_s.map_or("unlimited".to_owned(), |rate| rate.to_string());
-    let mut lines = vec![format!(
-        "drill     {} of {} under {rate} writes/s from {}; sync {}, {}, PostgreSQL {}",
-        row.fault,
-        row.old_primary,
-        count(row.clients, "client"),
-        row.sync,
-        count(row.standbys, "standby"),
-        row.pg_version
-    )];
+    let (clients, standbys) = (count(row.clients, "client"), count(row.standbys, "standby"));
+    vec![
+        format!("drill     {} of {} under {rate} writes/s from {clients}", row.fault, row.old_primary),
+        format!("          sync {}, {standbys}, PostgreSQL {}", row.sync, row.pg_version),
+    ]
+}
+
+/// One takeover: outage, writes, loss, rejoin.
+fn drill(row: &DrillRow) -> Vec<String> {
+    let mut lines = what(row);
     lines.extend(outage(row));
     lines.push(format!(
         "writes    {} acked, {} acked without the standby, {} failed, {} unknown, {} skipped",
         row.acked, row.acked_local, row.failed, row.unknown, row.skipped
     ));
     lines.push(loss(row));
-    lines.extend(lost_by_name(fates));
     if let Some(how) = row.rejoin {
         lines.push(match how {
             Rejoin::Failed => format!("rejoin    {} failed", row.old_primary),
             how => format!("rejoin    {} by {how} in {}", row.old_primary, seen(row.rejoin_us)),
         });
     }
-    lines.push(format!("verdict   {}", row.verdict));
-    lines.extend(reasons.iter().map(|reason| reason_line(reason)));
-    lines.join("\n")
-}
-
-fn reason_line(reason: &str) -> String {
-    format!("          {reason}")
+    lines
 }
 
 /// A text that is there, between two others; nothing if it is empty.
@@ -68,9 +105,7 @@ fn some(text: String, before: &str, after: &str) -> String {
 
 fn outage(row: &DrillRow) -> Vec<String> {
     let at_least = if row.outage_kind == Some(OutageKind::AtLeast) { "at least " } else { "" };
-    let resolution = |writes: u64| {
-        row.rate_per_s.map_or(String::new(), |rate| format!("resolution {}", us(writes * 1_000_000 / rate)))
-    };
+    let resolution = |writes: u64| row.rate_per_s.map_or(String::new(), |rate| us(writes * 1_000_000 / rate));
     let end = match &row.new_primary {
         Some(new) if at_least.is_empty() => format!("until {new} acknowledged a write"),
         None if at_least.is_empty() && !row.fault.has_takeover() => {
@@ -78,19 +113,15 @@ fn outage(row: &DrillRow) -> Vec<String> {
         }
         _ => "and nobody acknowledged a write again".to_owned(),
     };
+    let resolution = some(resolution(1), "resolution ", &some(resolution(row.clients), " (one client ", "), "));
     let mut lines = vec![
+        format!("outage    {at_least}{} {end}", seen(row.outage_us)),
+        format!("          {resolution}longest gap before {}", seen(row.longest_gap_before_us)),
         format!(
-            "outage    {at_least}{} {end} ({}longest gap before {})",
-            seen(row.outage_us),
-            some(resolution(1), "", ", "),
-            seen(row.longest_gap_before_us)
-        ),
-        format!(
-            "          per client {} / {} / {} (min / median / max{})",
+            "          per client {} / {} / {} (min / median / max)",
             seen(row.outage_worker_min_us),
             seen(row.outage_worker_p50_us),
-            seen(row.outage_worker_max_us),
-            some(resolution(row.clients), "; ", "")
+            seen(row.outage_worker_max_us)
         ),
     ];
     lines.extend(if row.fault.has_takeover() { takeover(row) } else { vec![no_takeover(row)] });
@@ -106,13 +137,13 @@ fn outage(row: &DrillRow) -> Vec<String> {
 fn takeover(row: &DrillRow) -> Vec<String> {
     vec![
         format!(
-            "          noticed {} after the fault (a client waits for at most {}), promoted after {}",
+            "          noticed after {} (time-out {}), promoted after {}",
             seen(row.detection_us),
             us(row.op_timeout_us),
             seen(row.promotion_us)
         ),
         format!(
-            "          first ack {} after the promotion{}; a standby again {} after the fault",
+            "          first ack {} after the promotion{}; a standby again after {}",
             seen(row.reroute_us),
             some(row.connecting_us.map_or(String::new(), us), " (", " of it the client's own connecting)"),
             seen(row.redundancy_us)
@@ -168,10 +199,7 @@ fn lost_by_name(fates: &[FateRow]) -> Option<String> {
 /// The visible lag of each standby, a line each.
 #[must_use]
 pub fn lag(rows: &[LagRow]) -> String {
-    let mut standbys: std::collections::BTreeMap<&str, LagSummary> = std::collections::BTreeMap::new();
-    for row in rows {
-        standbys.entry(&row.standby).or_default().add(row);
-    }
+    let standbys = LagSummary::by_standby(rows);
     let line = |(name, summary): (&str, LagSummary)| {
         let gone = match summary.lost() {
             0 => String::new(),
@@ -187,7 +215,10 @@ pub fn lag(rows: &[LagRow]) -> String {
             count(lag.count(), "beat")
         ) + &gone
     };
-    standbys.into_iter().map(line).collect::<Vec<_>>().join("\n")
+    let more = standbys.len().saturating_sub(STANDBYS) as u64;
+    let mut lines: Vec<String> = standbys.into_iter().take(STANDBYS).map(line).collect();
+    lines.extend((more > 0).then(|| format!("          and {} more, in lag.csv", count(more, "standby"))));
+    lines.join("\n")
 }
 
 /// The comparison of all tables and standbys, in a line.
@@ -203,7 +234,7 @@ pub fn verify(rows: &[VerifyRow]) -> String {
         0 => String::new(),
         some => format!(", {} of indexes", count(some, "fault")),
     };
-    let verdict = rows.iter().map(|row| row.verdict).max().unwrap_or(crate::verdict::Verdict::Unknown);
+    let verdict = rows.iter().map(|row| row.verdict).max().unwrap_or(Verdict::Unknown);
     format!(
         "standbys  {} compared{unread}: {} missing, {} extra, {} different, {} corrupt{indexes}: {verdict}",
         count(sum(|row| row.rows_standby.and(row.rows_primary)), "row"),
@@ -237,6 +268,14 @@ mod tests {
         let (takeovers, run) = two.split_once("\nrun       broken over 2 takeovers\n").unwrap();
         assert!(run.contains("lost (worker/seq): 0/99") && run.contains("1 acknowledged writes are lost"), "{two}");
         assert!(!takeovers.contains("worker/seq") && !takeovers.contains("are lost"), "{two}");
+        // Of many not more than a screen holds, and the verdict last.
+        judged.rows = vec![judged.rows[0].clone(); 40];
+        let reason = crate::reasons::Reason { step: None, verdict: Verdict::Broken, why: "word ".repeat(500) };
+        judged.reasons = vec![reason; 40];
+        let many = crate::show::for_screen(&drills(&judged), 80);
+        assert!(many.contains("and 36 takeovers more") && many.contains("and 37 more reasons"), "{many}");
+        assert!(many.lines().count() <= 20 && many.lines().all(|line| line.chars().count() <= 80), "{many}");
+        assert!(many.lines().last().is_some_and(|line| line.starts_with("verdict   broken: ")), "{many}");
     }
 
     /// What was refused or could not begin has no row, and its reasons are said all the same.

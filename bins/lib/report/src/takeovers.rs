@@ -8,7 +8,7 @@ use crate::event::{EventRow, Mark};
 use crate::ledger::{Ledger, Write};
 use crate::lsn::Lsn;
 use crate::marks::{Marks, Seen, marks};
-use crate::words::{Fault, Rejoin};
+use crate::words::{Fault, OutageKind, Rejoin};
 
 /// One step of a run: what came upon a primary, and what followed. `None`: it did not happen, or was not seen.
 #[derive(Clone, Debug)]
@@ -61,6 +61,14 @@ impl Takeover {
     #[must_use]
     pub fn answered(&self) -> bool {
         if self.fault.has_takeover() { self.promote_accepted } else { self.thawed_us.is_some() }
+    }
+
+    /// The outage in microseconds, if the fault was proven; only a lower bound, if no new ack came while the load ran.
+    #[must_use]
+    pub fn outage(&self) -> Option<(u64, OutageKind)> {
+        self.fault_proven_us?;
+        let at_least = || Some((self.last_us.saturating_sub(self.marks.t1_us?), OutageKind::AtLeast));
+        self.marks.outage_us().map(|exact| (exact, OutageKind::Exact)).or_else(at_least)
     }
 
     /// Whether this is the takeover that could lose a write: the one that ended its timeline. What is newer than the last

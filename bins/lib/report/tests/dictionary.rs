@@ -8,16 +8,20 @@ use report::bench::{
     WitnessBenchRow,
 };
 use report::columns::columns;
+use report::compare::CompareRow;
 use report::diff::{DiffKind, DiffRow};
 use report::drill::DrillRow;
 use report::event::{EventRow, Mark};
 use report::fate::{Fate, FateRow};
+use report::history::HistoryRow;
 use report::lag::{LagRow, LagStatus};
 use report::ledger::{Event, LedgerRow, Outcome};
 use report::load::LoadRow;
+use report::modes::ModeRow;
 use report::plan::PlanRow;
 use report::programs::ProgramRow;
 use report::reads::{ReadKind, ReadRow};
+use report::runs::RunRow;
 use report::seed::SeedRow;
 use report::settings::SettingRow;
 use report::verdict::Verdict;
@@ -106,6 +110,10 @@ fn every_column_has_its_entry_in_its_order_and_no_entry_is_without_a_column() {
         ("fates.csv", columns::<FateRow>()),
         ("settings.csv", columns::<SettingRow>()),
         ("seed.csv", columns::<SeedRow>()),
+        ("runs.csv", columns::<RunRow>()),
+        ("compare.csv", columns::<CompareRow>()),
+        ("history.csv", columns::<HistoryRow>()),
+        ("modes.csv", columns::<ModeRow>()),
         ("bench-backends.csv", columns::<BackendBenchRow>()),
         ("bench-witness.csv", columns::<WitnessBenchRow>()),
         ("bench-lag.csv", columns::<LagBenchRow>()),
@@ -151,20 +159,24 @@ fn every_row_type_is_in_the_dictionary() {
     found.sort();
     let known = [
         "BackendBench",
+        "Compare",
         "CoverageBench",
         "Diff",
         "Drill",
         "Event",
         "Fate",
+        "History",
         "HonestBench",
         "Lag",
         "LagBench",
         "Ledger",
         "Load",
         "LoadBench",
+        "Mode",
         "Plan",
         "Program",
         "Read",
+        "Run",
         "Seed",
         "Setting",
         "TruthBench",

@@ -17,6 +17,7 @@ use report::judge::judge;
 use report::lag::LagRow;
 use report::ledger::LedgerRow;
 use report::load::LoadRow;
+use report::modes::{ModeRow, cells};
 use report::plan::PlanRow;
 use report::programs::ProgramRow;
 use report::reads::ReadRow;
@@ -24,6 +25,7 @@ use report::seed::SeedRow;
 use report::settings::SettingRow;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
+use report::words::SyncMode;
 use serde::de::DeserializeOwned;
 
 /// The folders that hold a whole drill.
@@ -72,6 +74,7 @@ fn every_sample_still_parses_into_todays_rows() {
     assert!(!rows::<TruthBenchRow>("bench", "bench-truth.csv").is_empty());
     assert!(!rows::<HonestBenchRow>("bench", "bench-honest.csv").is_empty());
     assert!(!rows::<DrillRow>("bench", "bench-outage.csv").is_empty());
+    assert!(!rows::<ModeRow>("sync-modes", "modes.csv").is_empty());
 }
 
 #[test]
@@ -100,7 +103,9 @@ fn every_file_of_the_samples_is_one_that_the_test_above_reads() {
         "bench-truth.csv",
         "bench-verify.csv",
     ];
-    for (folder, known) in DRILLS.map(|folder| (folder, &known[..])).into_iter().chain([("bench", &bench[..])]) {
+    let modes = ["README.md", "modes.csv", "modes.html"];
+    let others = [("bench", &bench[..]), ("sync-modes", &modes[..])];
+    for (folder, known) in DRILLS.map(|folder| (folder, &known[..])).into_iter().chain(others) {
         let names = path(folder, "").read_dir().expect(folder).map(|entry| entry.expect("an entry").file_name());
         let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
         names.sort();
@@ -118,10 +123,28 @@ fn figures_fates_verdict_and_reasons_follow_from_the_evidence() {
         assert_eq!(judged.fates, rows::<FateRow>(folder, "fates.csv"), "{folder}");
         let events = rows::<EventRow>(folder, "events.csv");
         let said = events.into_iter().filter(|event| event.mark == Mark::Verdict).filter_map(|event| event.detail);
-        assert_eq!(judged.reasons, said.collect::<Vec<_>>(), "{folder}");
+        assert_eq!(
+            judged.reasons.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            said.collect::<Vec<_>>(),
+            "{folder}"
+        );
         // load.csv counts the same writes, second by second.
         let seconds = rows::<LoadRow>(folder, "load.csv");
         assert_eq!(seconds.iter().map(|second| second.acked).sum::<u64>(), judged.rows[0].acked, "{folder}");
+    }
+}
+
+/// Each mode was held with one standby and with two, equally often, in an order that is none of the matrix.
+#[test]
+fn the_price_list_has_each_cell_equally_often_and_kept_what_was_promised() {
+    let rows = rows::<ModeRow>("sync-modes", "modes.csv");
+    let (_, cells) = cells(&rows);
+    assert_eq!(cells.len(), 8);
+    assert!(cells.iter().all(|cell| cell.rows.len() == rows.len() / 8), "{rows:#?}");
+    for row in &rows {
+        assert_eq!(row.verdict, Verdict::Held, "{row:?}");
+        assert!(row.lost == Some(0) || row.sync == SyncMode::Async, "{row:?}");
+        assert!(row.acked_per_s.is_some() && row.commit_p99_us.is_some() && row.lag_p99_us.is_some(), "{row:?}");
     }
 }
 

@@ -129,6 +129,10 @@ fn as_root_programs_of_another_user_are_not_run_wherever_they_are_found() {
     let mut command = home.command(&["--install-only"]);
     let passed_over = said(command.env("PATH", path).env_remove("PG_BINDIR").spawn().unwrap());
     assert_eq!(passed_over.code, Some(0), "{passed_over:?}");
+    // One of theirs among root's.
+    chown(&bin, Some(0), Some(0)).unwrap();
+    chown(bin.join("pg_waldump"), Some(nobody().0), None).unwrap();
+    home.refused(&["--pg-bin", bin.to_str().unwrap()], &["--pg-bin", "pg_waldump belongs to nobody"]);
     assert_eq!(fs::read_to_string(&trace).unwrap(), "", "it was run");
 }
 
@@ -219,7 +223,10 @@ fn a_home_or_a_lab_that_others_can_write_to_is_refused() {
     for path in [home.lab(), home.path().to_owned(), home.lab().join("lab.toml"), home.lab().join("pg-understudy.lab")]
     {
         let (right, group) = (fs::metadata(&path).unwrap().permissions(), fs::metadata(&path).unwrap().gid());
-        for others in [0o002, 0o020] {
+        for others in [0o002, 0o020, 0o1002] {
+            if others == 0o1002 && !path.is_dir() {
+                continue; // a directory as `/tmp` is, in which anybody could make what is not there yet
+            }
             if others == 0o020 && chown(&path, None, Some(SOME_GROUP)).is_err() {
                 continue; // only root gives files to any group
             }

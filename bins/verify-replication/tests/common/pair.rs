@@ -35,10 +35,15 @@ impl Pair {
         Pair { lab, file, primary: primary.unwrap(), standby: standby.unwrap() }
     }
 
+    /// The cluster file.
+    pub(crate) fn cluster(&self) -> &Path {
+        &self.lab.cluster
+    }
+
     /// Runs the program; its exit code, rows and stderr.
     pub(crate) fn verify(&self, args: &[&str]) -> (Option<i32>, Vec<VerifyRow>, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_verify-replication"));
-        command.arg("--cluster").arg(&self.lab.cluster).args(args).env_remove("UNDERSTUDY_CLUSTER");
+        command.arg("--cluster").arg(self.cluster()).args(args).env_remove("UNDERSTUDY_CLUSTER");
         command.env_remove("UNDERSTUDY_RUN").env_remove("UNDERSTUDY_ORIGIN").stdin(Stdio::null());
         let output = command.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -118,3 +118,14 @@ fn what_is_sent_after_the_end_was_due_before_it() {
     // A write may have been sent between the end and the worker's hearing of it.
     assert!((scheduled..scheduled + 20).contains(&sent), "{scheduled} were due, and {sent} sent");
 }
+
+#[test]
+fn a_load_that_is_slower_than_its_limit_is_1() {
+    let pair = Pair::new(SyncMode::Async);
+    for (limit, code) in [("100", 0), ("1000", 1)] {
+        let load = pair.load(&["--rate", "200", "--duration", "2s", "--min-rate", limit]);
+        let ended = load.ended();
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        assert_eq!(ended.stderr.contains("(--min-rate 1000)"), code == 1, "{}", ended.stderr);
+    }
+}

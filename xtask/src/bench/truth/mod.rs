@@ -9,7 +9,6 @@ mod count;
 mod damage;
 mod data_dir;
 mod databases;
-mod dice;
 mod edit;
 mod files;
 mod literals;
@@ -31,9 +30,9 @@ use program::{child, tool};
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
-use self::dice::Dice;
 use self::plan::{Class, Plan, Tallies};
 use self::subjects::Subject;
+use super::dice::{self, Dice};
 use super::psql::Server;
 use super::{Bed, ports};
 use crate::step;

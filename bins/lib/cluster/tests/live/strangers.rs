@@ -156,6 +156,7 @@ fn who_says_that_the_password_is_wrong_is_named_if_he_is_not_the_server() {
     let whose = if is_root() { NOBODY } else { rustix::process::geteuid().as_raw() };
     assert_eq!(asked(ServerUser::Lab(whose)), (true, false));
     assert_eq!(asked(ServerUser::Lab(whose + 1)), (false, true));
+    assert_eq!(asked(ServerUser::Engine), (!is_root(), is_root()), "the engine is root's or ours");
     assert_eq!(stranger.heard(), []);
 }
 

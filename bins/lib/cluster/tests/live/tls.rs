@@ -1,10 +1,12 @@
 //! `sslmode` means what libpq says (PostgreSQL manual, "SSL Support").
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use cluster::blocking::Blocking;
 use cluster::conninfo::Conninfo;
@@ -14,6 +16,11 @@ use lab::down::down;
 use lab::local::converge::converge;
 use lab::wanted::Wanted;
 use program::progress::Progress;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ServerConfig, ServerConnection};
 
 /// A lab whose servers have TLS, or have not; taken down when dropped.
 struct Lab {
@@ -185,4 +192,64 @@ fn a_self_signed_certificate_is_its_own_root() {
     assert_eq!(lab.connect(&format!("host=127.0.0.1 sslmode=verify-ca {root}")), Ok(true));
     assert_eq!(lab.connect(&format!("host=localhost hostaddr=127.0.0.1 sslmode=verify-full {root}")), Ok(true));
     assert!(lab.connect(&format!("host=127.0.0.1 sslmode=verify-full {root}")).is_err());
+}
+
+/// Listens once, with this certificate and this key, up to the end of the handshake; its port.
+fn handshake_with(certificate: &Path, key: &Path) -> u16 {
+    let key = ring::sign::any_supported_type(&PrivateKeyDer::from_pem_file(key).unwrap()).unwrap();
+    let shown = CertifiedKey::new(vec![CertificateDer::from_pem_file(certificate).unwrap()], key);
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 8]).unwrap(); // SSLRequest
+        stream.write_all(b"S").unwrap();
+        let _ = ServerConnection::new(Arc::new(config)).unwrap().complete_io(&mut stream);
+    });
+    port
+}
+
+/// A certificate is no secret: everybody has seen it who has once been at the server's port.
+#[test]
+fn who_shows_the_servers_certificate_and_has_not_its_key_is_refused() {
+    let certificates = Certificates::new();
+    let path = |name: &str| certificates.path(name);
+    let root = path("ca.crt");
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        for (key, is_refused) in [("server.key", false), ("other.key", true)] {
+            let port = handshake_with(&path("server.crt"), &path(key));
+            let text = format!(
+                "host=localhost hostaddr=127.0.0.1 port={port} user=u dbname=d sslmode=verify-full sslrootcert='{}' \
+                 ssl_min_protocol_version={version} ssl_max_protocol_version={version} connect_timeout=5",
+                root.display()
+            );
+            let error = Blocking::open(&Conninfo::from_argument(&text).unwrap(), "test").err().unwrap();
+            // With its key the handshake comes to its end, and there is no PostgreSQL behind it.
+            assert_eq!(format!("{error:#}").contains("BadSignature"), is_refused, "{version}, {key}: {error:#}");
+        }
+    }
+}
+
+/// What is its own authority counts if it is the one that was given, and not because it is one.
+#[test]
+fn a_certificate_that_somebody_else_has_signed_himself_is_refused() {
+    let certificates = Certificates::new();
+    let path = |name: &str| certificates.path(name);
+    for (root, is_refused) in [("other.crt", false), ("ca.crt", true), ("selfsigned.crt", true)] {
+        for sslmode in ["require", "verify-ca"] {
+            let port = handshake_with(&path("other.crt"), &path("other.key"));
+            let text = format!(
+                "host=127.0.0.1 port={port} user=u dbname=d sslmode={sslmode} sslrootcert='{}' connect_timeout=5",
+                path(root).display()
+            );
+            let error = Blocking::open(&Conninfo::from_argument(&text).unwrap(), "test").err().unwrap();
+            let refused = format!("{error:#}").contains("invalid peer certificate");
+            assert_eq!(refused, is_refused, "{sslmode}, {root}: {error:#}");
+        }
+    }
 }

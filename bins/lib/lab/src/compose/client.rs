@@ -78,6 +78,24 @@ mod tests {
         check_all().unwrap();
     }
 
+    /// What is not there yet can be put there between this look and docker's own.
+    #[test]
+    fn a_directory_that_others_can_write_to_is_named_also_while_it_is_empty() {
+        for (part, below) in [("", ".docker"), (".docker", "cli-plugins"), (".docker/cli-plugins", "docker-compose")] {
+            let home = home();
+            let (dir, below) = (home.path().join(part), home.path().join(part).join(below));
+            let removed = if below.is_dir() { fs::remove_dir_all(&below) } else { fs::remove_file(&below) };
+            removed.unwrap();
+            if part == ".docker" {
+                fs::remove_file(dir.join("config.json")).unwrap();
+            }
+            check_these(Some(home.path()), None).unwrap();
+            fs::set_permissions(&dir, Permissions::from_mode(0o777)).unwrap();
+            let said = format!("{:#}", check_these(Some(home.path()), None).unwrap_err());
+            assert!(said.contains("others can write"), "{part}: {said}");
+        }
+    }
+
     #[test]
     fn as_root_nothing_of_another_users_home_is_taken() {
         if !rustix::process::geteuid().is_root() {

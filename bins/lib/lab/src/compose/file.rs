@@ -228,6 +228,8 @@ mod tests {
         }
         mode(dir.path(), 0o777);
         assert!(check_trusted(dir.path()).is_err(), "one of them could be exchanged");
+        mode(dir.path(), 0o1777);
+        assert!(check_trusted(dir.path()).is_err(), "one that is missing could be made");
         mode(dir.path(), 0o755);
     }
 

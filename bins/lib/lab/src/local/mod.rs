@@ -10,6 +10,8 @@
 //! ```
 //! `data.new` is a clone in the making, `data.old` what a clone replaced, kept until the clone streams.
 
+#[cfg(test)]
+mod bed_for_tests;
 pub mod converge;
 mod data;
 pub mod down;

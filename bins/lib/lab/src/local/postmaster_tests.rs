@@ -1,48 +1,11 @@
 //! Which process counts as a data directory's postmaster, and which is left alone.
 
-use super::*;
-use crate::marker::{self, LabId};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
-/// A data directory of a lab, the directory of its programs, and a program in it that waits for its stdin to end.
-struct Lab {
-    dir: tempfile::TempDir,
-    ours: Ours,
-}
-
-impl Lab {
-    fn new() -> Lab {
-        let (dir, id) = (tempfile::tempdir().unwrap(), LabId::new());
-        for name in ["data", "bin", "elsewhere"] {
-            fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        for bin in ["bin", "elsewhere"] {
-            fs::copy("/bin/sh", dir.path().join(bin).join("postgres")).unwrap();
-        }
-        marker::put(&dir.path().join("data"), &id).unwrap();
-        let ours = Ours::for_test(&id, &dir.path().join("bin"));
-        Lab { dir, ours }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
-    }
-
-    /// A process that works in the data directory and is in `postmaster.pid`.
-    fn run(&self, program: &Path) -> Child {
-        let mut command = Command::new(program);
-        command.args(["-c", "read wait"]).current_dir(self.data()).stdin(Stdio::piped());
-        let child = command.spawn().unwrap(); // it has become that program when this returns
-        fs::write(self.data().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
-        child
-    }
-}
-
-fn end(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
+use super::super::bed_for_tests::{Lab, end};
+use super::*;
+use crate::marker::{self, LabId};
 
 #[test]
 fn a_pid_file_that_names_a_stranger_is_stale() {
@@ -221,9 +184,46 @@ fn as_root_another_users_process_is_neither_a_tool_nor_left_over_of_ours() {
         lab.ours.is_tool(&process)
     };
     assert!(is_tool(&left_over) && !is_tool(&theirs));
+    // Held, as `wait` would close them, and so end whom only the kill is to end.
+    let _stdins = [server.stdin.take(), left_over.stdin.take()];
     let reaping = std::thread::spawn(move || [server.wait().unwrap(), left_over.wait().unwrap()]);
     Postmaster::of(&lab.data(), &lab.ours).unwrap().expect("it works there").kill_all(&mut || {}).unwrap();
-    reaping.join().unwrap();
+    for status in reaping.join().unwrap() {
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    }
     assert!(theirs.try_wait().unwrap().is_none(), "it was killed");
     end(theirs);
+}
+
+/// After a kill of all: what else of the owner works in the data directory, and the lab's own program below it.
+#[test]
+fn what_is_no_server_there_or_works_below_it_outlives_a_kill() {
+    let lab = Lab::new();
+    fs::create_dir(lab.data().join("base")).unwrap();
+    let mut below = Command::new(lab.dir.path().join("bin/postgres"));
+    let below = below.args(["-c", "read wait"]).current_dir(lab.data().join("base")).stdin(Stdio::piped());
+    let others = [
+        Command::new("sleep").arg("600").current_dir(lab.data()).spawn().unwrap(), // somebody's shell, say
+        below.spawn().unwrap(),
+    ];
+    let mut server = lab.run(&lab.dir.path().join("bin/postgres"));
+    let _stdin = server.stdin.take(); // `wait` would close it, and so end it
+    let reaping = std::thread::spawn(move || server.wait().unwrap());
+    Postmaster::of(&lab.data(), &lab.ours).unwrap().expect("it works there").kill_all(&mut || {}).unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&reaping.join().unwrap()), Some(9));
+    for mut other in others {
+        assert!(other.try_wait().unwrap().is_none(), "it was killed");
+        end(other);
+    }
+}
+
+/// `psql` beside the server, say, which somebody has started in a data directory that is their own.
+#[test]
+fn another_program_from_beside_the_server_is_no_server() {
+    let lab = Lab::new();
+    fs::copy("/bin/sh", lab.dir.path().join("bin/psql")).unwrap();
+    let child = lab.run(&lab.dir.path().join("bin/psql"));
+    let said = Postmaster::of(&lab.data(), &lab.ours).err().expect("an error").to_string();
+    assert!(said.contains("is not the lab's `postgres`") && said.contains("left alone"), "{said}");
+    end(child);
 }

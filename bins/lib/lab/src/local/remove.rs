@@ -178,12 +178,49 @@ mod tests {
             command.uid(NOBODY).gid(NOBODY);
         }
         let maker = Maker(command.spawn().unwrap());
+        let mut command = Command::new("sleep");
+        let ours = Maker(command.arg("600").current_dir(&room.data).stdin(Stdio::null()).spawn().unwrap());
         let said = left(&room.data, owner, "rm: it is not empty").to_string();
+        assert!(!is_root() || !said.contains(&ours.0.id().to_string()), "root's: {said}");
+        drop(ours);
+        let said_by_them = left(&room.data, owner, "rm: \x1b[2J").to_string();
+        assert!(said_by_them.contains("rm: \\u{1b}[2J"), "{said_by_them:?}");
         for words in [&format!("process {} (", maker.0.id()), room.data.to_str().unwrap(), "rm: it is not empty"] {
             assert!(said.contains(words), "{words}: {said}");
         }
         drop(maker);
         let said = left(&room.data, owner, "").to_string();
         assert!(said.contains(&format!("`ps -U {}`", owner.uid())), "{said}");
+    }
+
+    /// Says that this process removes that directory, with a `rm` that notes who runs it.
+    const REMOVING: &str = "UNDERSTUDY_TEST_OF_REMOVE";
+
+    /// What a name leads to there is the owner's to say, so nothing may be done to it as root. The test runs itself as a program,
+    /// to have a `PATH` of its own.
+    #[test]
+    fn as_root_what_is_in_a_directory_is_removed_as_its_owner() {
+        if !is_root() {
+            return; // there is nobody else to be
+        }
+        if let Some(dir) = std::env::var_os(REMOVING) {
+            return remove_dir(Path::new(&dir)).unwrap();
+        }
+        let (room, tools) = (Room::new(), tempfile::tempdir().unwrap());
+        fs::write(room.data.join("file"), "").unwrap();
+        fs::set_permissions(tools.path(), Permissions::from_mode(0o755)).unwrap();
+        let (log, rm) = (tools.path().join("log"), tools.path().join("rm"));
+        fs::write(&log, "").unwrap();
+        fs::set_permissions(&log, Permissions::from_mode(0o666)).unwrap();
+        fs::write(&rm, format!("#!/bin/sh\nid -u >> '{}'\nexec /bin/rm \"$@\"\n", log.display())).unwrap();
+        fs::set_permissions(&rm, Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "local::remove::tests::as_root_what_is_in_a_directory_is_removed_as_its_owner"]);
+        let output = command.env(REMOVING, &room.data).env("PATH", path).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(!room.data.exists());
+        // The file is a name in a directory of nobody's, so nobody can remove it, whosever it is.
+        assert_eq!(fs::read_to_string(&log).unwrap(), format!("{NOBODY}\n"));
     }
 }

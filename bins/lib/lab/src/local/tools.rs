@@ -101,3 +101,29 @@ fn is_server_of_a_tool(process: &Process) -> bool {
     is_server(process)
         && process.arguments().iter().any(|word| matches!(word.as_str(), "--single" | "--boot" | "--check"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::super::bed_for_tests::{Lab, end};
+    use super::*;
+
+    /// Anybody may stand in a directory, with a program that calls itself what it likes.
+    #[test]
+    fn only_programs_of_the_lab_are_killed_below_its_directory() {
+        let lab = Lab::new();
+        let spawn = |program: &Path| -> Child {
+            let mut command = Command::new(program);
+            command.args(["-c", "read wait"]).current_dir(lab.data()).stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let theirs = [spawn(Path::new("/bin/sh")), spawn(&lab.dir.path().join("elsewhere/postgres"))];
+        let ours = spawn(&lab.dir.path().join("bin/postgres"));
+        assert_eq!(kill_below(lab.dir.path(), &lab.ours).unwrap(), 1);
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ours.wait_with_output().unwrap().status), Some(9));
+        for mut other in theirs {
+            assert!(other.try_wait().unwrap().is_none(), "it was killed");
+            end(other);
+        }
+    }
+}

@@ -1,6 +1,6 @@
-//! The random choice of what is planted: the same seed plants the same.
+//! Random choices that can be made again: of what is planted, and of the order in which cells of a matrix are held.
 
-/// SplitMix64: small, and good enough to choose rows.
+/// SplitMix64: small, and good enough to choose rows and turns.
 pub(super) struct Dice(u64);
 
 impl Dice {
