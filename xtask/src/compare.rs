@@ -29,7 +29,7 @@ pub(crate) fn compare(args: &Args) -> Result<Verdict> {
     let read = |dir: &Path| repetitions::read(dir).with_context(|| format!("cannot compare {}", dir.display()));
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let names = (name(&args.before)?, name(&args.after)?);
-    let found = compared((&names.0, &names.1), &before, &after, f64::from(args.at_least) / 100.0);
+    let mut found = compared((&names.0, &names.1), &before, &after, f64::from(args.at_least) / 100.0);
     let mut sink = Sink::stdout()?;
     found.rows.iter().try_for_each(|row| sink.row(row))?;
     for what in ["kernel", "cpus"] {
@@ -37,6 +37,11 @@ pub(crate) fn compare(args: &Args) -> Result<Verdict> {
         if before != after {
             tell(&format!("warning: {what} differs: {before} before, {after} after"));
         }
+    }
+    for (dir, name) in [(&args.before, &names.0), (&args.after, &names.1)] {
+        let (verdict, told) = repetitions::doubts(dir);
+        told.iter().for_each(|what| tell(&format!("warning: {name}: {what}")));
+        found.verdict = found.verdict.join(verdict);
     }
     found.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
     found.rows.iter().for_each(|row| tell(&said(row)));

@@ -1,5 +1,6 @@
 //! The folder of `cargo xtask drill --runs`, read back: a whole drill in each `run-N`, and all of their rows above them.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -89,6 +90,24 @@ pub(crate) fn read(dir: &Path) -> Result<Vec<Repetition>> {
     );
     let both = drills.into_iter().zip(runs).filter(|(_, row)| row.counted);
     Ok(both.map(|(drill, row)| Repetition { drill, beside: Some(row) }).collect())
+}
+
+/// What the rows of `drill.csv` and `runs.csv` say otherwise than the drills below them. Somebody may have kept the rows alone:
+/// then they are taken as they are, and that is said.
+pub(crate) fn doubts(dir: &Path) -> (Verdict, Vec<String>) {
+    let kept = std::fs::read_dir(dir).map(|entries| entries.flatten().any(|entry| is_of_a_drill(&entry.file_name())));
+    if !dir.join(RUNS).exists() {
+        return (Verdict::Held, Vec::new());
+    }
+    if !kept.unwrap_or_default() {
+        return (Verdict::Held, vec!["its drills are not beside its rows, which are taken as they are".to_owned()]);
+    }
+    let told: Vec<String> = judge(dir).reasons.into_iter().map(|reason| reason.why).collect();
+    (if told.is_empty() { Verdict::Held } else { Verdict::Unknown }, told)
+}
+
+fn is_of_a_drill(name: &OsStr) -> bool {
+    name.to_str().and_then(|name| name.strip_prefix("run-")).is_some_and(|number| number.parse::<u64>().is_ok())
 }
 
 /// Judges each of the drills by its files, and the rows above them by the drills.

@@ -61,6 +61,13 @@ fn rows_that_are_not_of_the_same_runs_are_refused_and_rows_without_drills_are_un
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (folder(dir.path(), "one", &[1; 8]), folder(dir.path(), "two", &[1; 8]));
     assert_eq!(xtask(&["judge"], &[&one]).status.code(), Some(2), "no drill is there to be judged");
+    let alone = xtask(&["compare"], &[&one, &two]);
+    let said = String::from_utf8(alone.stderr).unwrap();
+    assert!(alone.status.code() == Some(0) && said.contains("two: its drills are not beside its rows"), "{said}");
+    fs::create_dir(two.join("run-1")).unwrap();
+    let doubtful = xtask(&["compare"], &[&one, &two]);
+    let said = String::from_utf8(doubtful.stderr).unwrap();
+    assert!(doubtful.status.code() == Some(2) && said.contains("two: runs.csv says otherwise of run-1"), "{said}");
     let runs = fs::read_to_string(two.join("runs.csv")).unwrap();
     fs::write(two.join("runs.csv"), &runs[..runs.trim_end().rfind('\n').unwrap() + 1]).unwrap();
     let output = xtask(&["compare"], &[&one, &two]);

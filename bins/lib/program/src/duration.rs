@@ -7,10 +7,10 @@ pub use report::show::us as show_us;
 /// Parses a duration, for clap's `value_parser`.
 ///
 /// # Errors
-/// If it has no unit, is zero, negative or not a duration.
+/// If it has no unit, is shorter than a microsecond, in which all files count, negative or not a duration.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let duration = parse_or_zero(text)?;
-    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
+    if duration.as_micros() == 0 { Err("must be 1us or longer".to_owned()) } else { Ok(duration) }
 }
 
 /// As [`parse`], but `0s` is allowed.
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_duration() {
-        for text in ["", "-1", "-1s", "0", "0s", "NaN", "10", "1.5", "s", "5 parsecs", "1e9"] {
+        for text in ["", "-1", "-1s", "0", "0s", "1ns", "999ns", "NaN", "10", "1.5", "s", "5 parsecs", "1e9"] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }

@@ -213,7 +213,8 @@ fn level(name: &str, value: &Value) -> Result<Level> {
         return settings(value);
     }
     let shown = match value {
-        Value::String(word) => word.clone(),
+        // As a row says it, whatever its zeros: `--resume` looks for the drills of a cell by that.
+        Value::String(word) => word.parse().map_or_else(|_| word.clone(), |number: u64| number.to_string()),
         Value::Integer(number) => number.to_string(),
         _ => bail!("neither a word nor a whole number"),
     };
@@ -299,6 +300,7 @@ mod tests {
             ("rate = 1.5", &["`rate`: 1.5", "whole number"]),
             ("rate = []", &["`rate`", "empty list"]),
             ("sync = ['on', 'on']", &["`sync`: \"on\"", "twice"]),
+            ("rate = [500, '0500']", &["`rate`: \"0500\"", "twice"]),
             ("settings = 'wal_compression=on'", &["`settings`", "{ name = "]),
             ("settings = { 'a=b' = 1 }", &["`a=b` is not the name"]),
             ("repetitions = 0", &["`repetitions`: 0", "1 to 1000"]),
