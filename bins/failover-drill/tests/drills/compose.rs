@@ -53,3 +53,24 @@ fn who_has_a_dead_containers_port_gets_neither_a_password_nor_a_statement() {
     let lab = Lab::of_containers(1, SyncMode::On);
     drill_with(&lab, Asks::Password);
 }
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_cluster_file_that_is_not_what_the_lab_of_containers_is_hurts_nobody() {
+    let lab = Lab::of_containers(1, SyncMode::On);
+    let (before, text) = (lab.state(), std::fs::read_to_string(&lab.path).unwrap());
+    let project = &lab.file.compose.as_ref().unwrap().project;
+    let other = lab.path.with_file_name("another.toml");
+    for (wrong, word) in [
+        (text.replace(project.as_str(), "somebody-elses"), "[compose] in the cluster file"),
+        (text.replace("server_uid = 0", "server_uid = 1"), "server_uid in the cluster file"),
+    ] {
+        assert_ne!(wrong, text, "{word}");
+        std::fs::write(&other, wrong).unwrap();
+        let refused = lab.drill(&["--cluster", other.to_str().unwrap()]);
+        assert_eq!((refused.code, refused.stdout.lines().count()), (Some(2), 0), "{}", refused.stderr);
+        assert!(refused.stderr.contains(word), "{word}: {}", refused.stderr);
+    }
+    std::fs::remove_file(other).unwrap();
+    assert_eq!(lab.state(), before);
+}
