@@ -49,7 +49,7 @@ fn commit_p99_us(drill: &Drill) -> Option<u64> {
 
 fn lag_p99_us(judged: &JudgedRun) -> Option<u64> {
     let standbys = LagSummary::by_standby(judged.lag.as_ref()?.as_ref().ok()?);
-    standbys.into_values().filter_map(|summary| summary.finish().0.at(99.0)).max()
+    LagSummary::longest_at(standbys.values(), 99.0)
 }
 
 /// Without what a takeover changes: which node is which.

@@ -93,7 +93,10 @@ fn a_cluster_file_that_is_not_what_the_lab_is_hurts_nobody_and_runs_nothing() {
             text.replace("backend = \"local\"", "backend = \"compose\"").replace(&section, &of_containers),
             "backend in the cluster file",
         ),
-        (format!("{text}{of_containers}"), "`backend` in the cluster file is local: it needs [local], and no other section"),
+        (
+            format!("{text}{of_containers}"),
+            "`backend` in the cluster file is local: it needs [local], and no other section",
+        ),
         (text.replace("backend = \"local\"", "backend = \"kubernetes\""), "kubernetes"),
         (text.replace("backend = \"local\"", "backend = \"external\""), "external"),
         (text.replace("name = \"scratch\"", "name = \"production\""), "name in the cluster file"),

@@ -107,6 +107,21 @@ impl LagSummary {
         self.lost
     }
 
+    /// The lag that `percent` of the beats did not exceed. A beat that was never seen is later than all others; if it would have to
+    /// be one of those, `None`: a bound is no figure to compare with.
+    #[must_use]
+    pub fn at(&self, percent: f64) -> Option<u64> {
+        self.percentiles.at_among(percent, self.open.len() as u64)
+    }
+
+    /// The longest of what [`LagSummary::at`] says of these standbys; `None` if it is not known of one of them. Of one that was
+    /// never looked for a beat on there is nothing to know.
+    #[must_use]
+    pub fn longest_at<'a>(standbys: impl IntoIterator<Item = &'a LagSummary>, percent: f64) -> Option<u64> {
+        let with_beats = standbys.into_iter().filter(|one| one.percentiles.count() + one.open.len() as u64 > 0);
+        with_beats.map(|one| one.at(percent)).collect::<Option<Vec<u64>>>()?.into_iter().max()
+    }
+
     /// Percentiles of the upper bound of each beat, and the longest bound of a beat that was never seen.
     #[must_use]
     pub fn finish(mut self) -> (Percentiles, Option<u64>) {
@@ -151,6 +166,11 @@ mod tests {
         summary.add(&row(1, LagStatus::Seen, Some(150), Some(200)));
         summary.add(&row(2, LagStatus::AtLeast, Some(100), None));
         summary.add(&row(2, LagStatus::AtLeast, Some(900), None));
+        assert_eq!((summary.at(50.0), summary.at(99.0)), (Some(200), None), "of the other one no figure is known");
+        let mut seen = LagSummary::default();
+        seen.add(&row(1, LagStatus::Seen, Some(150), Some(250)));
+        let longest = |percent| LagSummary::longest_at([&summary, &seen, &LagSummary::default()], percent);
+        assert_eq!((longest(50.0), longest(99.0)), (Some(250), None));
         let (percentiles, open) = summary.finish();
         assert_eq!(percentiles.count(), 2);
         assert_eq!(percentiles.max(), Some(900));

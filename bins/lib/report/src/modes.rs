@@ -51,7 +51,7 @@ pub struct ModeRow {
     pub commit_p99_us: Option<u64>,
     /// Median visible lag before the fault, by its upper bound, of the standby that has the longest.
     pub lag_p50_us: Option<u64>,
-    /// 99th percentile of the same.
+    /// 99th percentile of the same; of both, none if it falls upon a beat that was not seen by then.
     pub lag_p99_us: Option<u64>,
     /// As in `drill.csv`.
     pub outage_us: Option<u64>,

@@ -40,6 +40,17 @@ impl Percentiles {
         Some(self.histogram.value_at_percentile(percent).min(self.longest?))
     }
 
+    /// The time that `percent` of those counted and of `more` longer ones do not exceed, within 0.1 %; `None` if that is one of the
+    /// longer ones.
+    #[must_use]
+    pub fn at_among(&self, percent: f64, more: u64) -> Option<u64> {
+        let rank = (percent / 100.0 * (self.count() + more) as f64).ceil();
+        if rank > self.count() as f64 {
+            return None;
+        }
+        self.at(100.0 * (rank - 0.5) / self.count() as f64) // half a rank below, so that no rounding takes the next one
+    }
+
     /// The longest, to the microsecond; `None` if there are none.
     #[must_use]
     pub fn max(&self) -> Option<u64> {
@@ -79,6 +90,24 @@ mod tests {
             let got = percentiles.at(percent).unwrap() as f64;
             assert!((got - want).abs() <= want / 1000.0, "p{percent}: {got} instead of {want}");
         }
+    }
+
+    #[test]
+    fn what_is_longer_than_all_that_was_counted_moves_the_rank() {
+        let mut percentiles = Percentiles::default();
+        (1..=10).for_each(|number| percentiles.record(number * 10));
+        for (percent, more, want) in [
+            (50.0, 0, Some(50)),
+            (50.0, 2, Some(60)),
+            (50.0, 10, Some(100)),
+            (50.0, 11, None),
+            (100.0, 0, Some(100)),
+            (100.0, 1, None),
+        ] {
+            assert_eq!(percentiles.at_among(percent, more), want, "{percent} {more}");
+        }
+        assert_eq!(Percentiles::default().at_among(50.0, 0), None);
+        assert_eq!(Percentiles::default().at_among(50.0, 3), None);
     }
 
     #[test]

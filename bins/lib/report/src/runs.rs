@@ -19,7 +19,8 @@ pub struct RunRow {
     pub counted: bool,
     /// The verdict on all of it: the drill, the standbys, and whether the files are whole.
     pub verdict: Verdict,
-    /// 99th percentile of the visible lag of the standby that has the longest, by its upper bound.
+    /// 99th percentile of the visible lag of the standby that has the longest, by its upper bound; none if it falls upon a
+    /// beat that was never seen.
     pub lag_p99_us: Option<u64>,
     /// 99th percentile of the time from when a write was due to its ack, of those acknowledged before the first fault.
     pub commit_p99_us: Option<u64>,

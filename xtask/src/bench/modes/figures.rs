@@ -71,7 +71,7 @@ pub(super) fn fill(row: &mut ModeRow, judged: &JudgedRun, held: &Result<Verdict>
     let commits = commits_before(drill, t0_us);
     (row.commit_p50_us, row.commit_p99_us) = (commits.at(50.0), commits.at(99.0));
     let lags = lags_before(judged, t0_us);
-    let longest = |percent| lags.iter().filter_map(|lag| lag.at(percent)).max();
+    let longest = |percent| LagSummary::longest_at(&lags, percent);
     (row.lag_p50_us, row.lag_p99_us) = (longest(50.0), longest(99.0));
 }
 
@@ -104,14 +104,14 @@ fn commits_before(drill: &Drill, t0_us: u64) -> Percentiles {
 }
 
 /// The visible lag of each standby from what was sampled before the fault: of the same time as the rate and the commits, for
-/// what comes later is the takeover's, and the old primary's catching up. A beat that was open then counts by its bound.
-fn lags_before(judged: &JudgedRun, t0_us: u64) -> Vec<Percentiles> {
+/// what comes later is the takeover's, and the old primary's catching up. A beat that was not seen by then is later than all others.
+fn lags_before(judged: &JudgedRun, t0_us: u64) -> Vec<LagSummary> {
     let mut standbys: BTreeMap<&str, LagSummary> = BTreeMap::new();
     let rows = judged.lag.as_ref().and_then(|lag| lag.as_ref().ok());
     for row in rows.into_iter().flatten().filter(|row| row.at_us < t0_us) {
         standbys.entry(&row.standby).or_default().add(row);
     }
-    standbys.into_values().map(|summary| summary.finish().0).collect()
+    standbys.into_values().collect()
 }
 
 #[cfg(test)]
