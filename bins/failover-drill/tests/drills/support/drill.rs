@@ -1,5 +1,6 @@
 //! A drill that runs, one that has ended, and what is made of it.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -128,7 +129,26 @@ impl Done {
         };
         assert_eq!(self.code, Some(code), "the exit code is the verdict: {}", self.stderr);
         self.check_nothing_runs(lab);
+        self.check_no_password(lab);
         Judged { row, ledger, events, present }
+    }
+
+    /// What the drill has left and said can be given to anybody: no password of the lab is in it.
+    fn check_no_password(&self, lab: &Lab) {
+        let passfile = std::fs::read_to_string(&lab.file.roles.admin.passfile).unwrap();
+        let passwords: BTreeSet<String> =
+            cluster::passfile::parse(&passfile).into_iter().map(|entry| entry.password.reveal().to_owned()).collect();
+        assert_eq!(passwords.len(), 5, "one for each role");
+        let mut texts = vec![("stdout".into(), self.stdout.clone()), ("stderr".into(), self.stderr.clone())];
+        for dir in [self.out.clone(), self.out.join("log")] {
+            let files =
+                std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+            texts.extend(files.map(|path| (path.clone(), String::from_utf8(std::fs::read(path).unwrap()).unwrap())));
+        }
+        assert!(texts.iter().any(|(path, _)| path.ends_with("events.csv")));
+        for (path, text) in &texts {
+            assert!(passwords.iter().all(|password| !text.contains(password)), "{}", path.display());
+        }
     }
 
     /// No program of the run is left, and no backend of its load.
