@@ -1,18 +1,11 @@
 //! What has to be there first: the programs, PostgreSQL. Done before anything is timed, and never inside of it.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use program::child;
 
 use crate::cargo::{cargo, explain_interrupt, to_its_end};
-
-/// The workspace's directory.
-pub(crate) fn workspace() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask).to_owned()
-}
 
 /// What is said of a build that is not done at once.
 const SLOW: &str = "building the programs: something has changed since the last time, or another cargo is at work here";

@@ -2,6 +2,7 @@
 //! when we are told to end.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,6 @@ use anyhow::{Context as _, Result};
 use program::progress::tell;
 use program::{stop, tool};
 use rustix::process::{Pid, Signal, kill_process_group};
-
-use crate::build::workspace;
 
 /// How long something may take without a word.
 const MUTE: Duration = Duration::from_secs(2);
@@ -20,6 +19,12 @@ const TERM_GRACE: Duration = Duration::from_secs(10);
 
 /// How often a process is looked at that was told to end.
 const POLL_EVERY: Duration = Duration::from_millis(5);
+
+/// The workspace's directory.
+pub(crate) fn workspace() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
+}
 
 /// The command `cargo ARGS`, in the workspace, as a user would type it there.
 ///

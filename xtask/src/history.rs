@@ -8,7 +8,7 @@ use report::history::HistoryRow;
 use report::runs::RunRow;
 use xshell::Shell;
 
-use crate::build::workspace;
+use crate::cargo::workspace;
 use crate::run_folder::{commit, system_file};
 
 /// Notes a drill that was judged, and what stands beside its rows. No verdict hangs on it.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use report::verdict::Verdict;
 use xshell::{Shell, cmd};
 
-use crate::build;
+use crate::cargo::workspace;
 
 /// The PostgreSQL of each release: its package carries the number in its name.
 const RELEASES: [(&str, u32); 5] = [("bookworm", 15), ("trixie", 17), ("forky", 18), ("jammy", 14), ("noble", 16)];
@@ -102,7 +102,7 @@ fn add_trees(sh: &Shell, tag: &str, trees: &[String]) -> Result<()> {
 
 /// Has `compose/compose.yaml` use the image, also by hand, unless somebody chose one.
 fn write_env(tag: &str) -> Result<()> {
-    let file = &build::workspace().join("compose/.env");
+    let file = &workspace().join("compose/.env");
     if file.exists() {
         return Ok(());
     }

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use program::judged::JudgedRun;
 use program::progress::Progress;
-use report::reasons::Reason;
 use report::verdict::Verdict;
 
+use crate::drilled::{Drilled, Judged};
 use crate::repetitions;
-use crate::results::Drilled;
 
 /// Arguments of `judge`.
 #[derive(clap::Args)]
@@ -16,20 +15,6 @@ pub(crate) struct Args {
     /// The run's folder, such as `reports/latest`
     #[arg(value_name = "RUN")]
     run: PathBuf,
-}
-
-/// A folder that was judged.
-pub(crate) struct Judged {
-    /// In words.
-    pub(crate) said: String,
-    /// The verdict on all of it.
-    pub(crate) verdict: Verdict,
-    /// The drills in it, as `draw-report` takes them.
-    pub(crate) folders: Vec<String>,
-    /// What each of them found.
-    pub(crate) drills: Vec<Drilled>,
-    /// Why the verdict is not `held`, beside what they say.
-    pub(crate) reasons: Vec<Reason>,
 }
 
 /// Says what `cargo xtask drill` said at its end, and returns the same verdict; `unknown`, where the files are not whole or

@@ -7,6 +7,7 @@ mod build;
 mod cargo;
 mod compare;
 mod drill;
+mod drilled;
 mod history;
 mod image;
 mod judge;
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<Verdict> {
     let sh = Shell::new()?;
     // What the shell runs works in the workspace; the programs that are called by their names, where the caller stands.
-    sh.change_dir(build::workspace());
+    sh.change_dir(cargo::workspace());
     // mmdebstrap and docker, which make an image, are to hear a Ctrl-C as always. All else is ended by us.
     if !matches!(command, Command::Image(_)) {
         stop::listen(false)?;

@@ -17,8 +17,7 @@ use report::settings::SettingRow;
 use report::takeovers::takeovers;
 use report::verdict::Verdict;
 
-use crate::judge::Judged;
-use crate::results::Drilled;
+use crate::drilled::{Drilled, Judged};
 
 /// Which folders there are, and what is beside their rows of `drill.csv`.
 pub(crate) const RUNS: &str = "runs.csv";

@@ -9,7 +9,7 @@ use program::run::{Run, utc_of_origin};
 use serde::Serialize;
 use xshell::{Shell, cmd};
 
-use crate::build::workspace;
+use crate::cargo::workspace;
 
 /// `run.toml`.
 #[derive(Serialize)]

@@ -14,7 +14,7 @@ use program::run::Run;
 use program::stop;
 use report::verdict::Verdict;
 
-use crate::judge::Judged;
+use crate::drilled::Judged;
 
 /// Runs a program to its end; its stdout becomes `rows`, its stderr `log/NAME.log`. Its verdict may be any of the three.
 pub(crate) fn judge(name: &str, args: &[impl AsRef<OsStr>], run: &Run, dir: &Path, rows: &str) -> Result<Verdict> {

@@ -98,7 +98,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::{AS_ROOT, IN_A_BROWSER, OF_CONTAINERS};
-    use crate::build::workspace;
+    use crate::cargo::workspace;
 
     /// Where `IGNORED` looks.
     const DIRS: [&str; 2] = ["bins/setup/tests/live", "bins/failover-drill/tests/drills"];

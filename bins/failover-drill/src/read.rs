@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cluster::args::Cluster;
-use cluster::connect::describe;
 use cluster::file::LoginKind;
 use cluster::ident::literal;
+use cluster::server_error::describe;
 use cluster::session::Session;
 use futures_util::TryStreamExt as _;
 use lab::data_dir::DataDir;

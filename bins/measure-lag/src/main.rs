@@ -193,7 +193,7 @@ fn claim(cluster: &Cluster, run: &str) -> Result<usize> {
 /// Advice if the heartbeat cannot be written: measure-lag needs one small table, and the right to write to it.
 fn heartbeat_is_refused(error: &Error, info: &Conninfo) -> String {
     let (dbname, user) = (&info.dbname, cluster::ident::quote(&info.user));
-    match cluster::connect::sqlstate(error).map(SqlState::code) {
+    match cluster::server_error::sqlstate(error).map(SqlState::code) {
         Some("42P01" | "3F000") => format!(
             "there is no table understudy.heartbeat in {dbname}: as an administrator, on the primary, run \
              psql -d {dbname} -f sql/heartbeat.sql (it makes this one table, and shows what {user} is to be granted)"

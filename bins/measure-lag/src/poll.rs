@@ -1,7 +1,7 @@
 //! The standby's side: polls for the beats.
 
 use anyhow::{Context as _, Result};
-use cluster::connect::describe;
+use cluster::server_error::describe;
 use program::alarm::Alarm;
 use report::timeline::of_wal_file;
 use tokio_postgres::{Row, Statement};

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tokio_postgres::Row;
 
-use cluster::connect::describe;
+use cluster::server_error::describe;
 
 /// The primary's statistics of one standby. A figure that the primary does not give stays empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use cluster::connect::{connect, describe};
+use cluster::connect::connect;
 use cluster::conninfo::Conninfo;
+use cluster::server_error::describe;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use anyhow::Result;
-use cluster::connect::describe;
+use cluster::server_error::describe;
 use program::alarm::Alarm;
 use tokio_postgres::Statement;
 

@@ -9,7 +9,7 @@ use report::verify::VerifyRow;
 
 use crate::causes::Causes;
 use crate::diff::Diff;
-use crate::indexes::Tally;
+use crate::indexes::tally::Tally;
 use crate::looks;
 use crate::node::{NodeSessions, Standby};
 use crate::read_error::ReadError;

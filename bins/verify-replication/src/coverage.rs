@@ -6,7 +6,7 @@ use report::show::count;
 use report::verdict::Verdict;
 use report::verify::{Descent, Equal, VerifyRow};
 
-use crate::indexes::Tally;
+use crate::indexes::tally::Tally;
 
 /// What was compared on one standby.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use program::progress::Progress;
 
 use crate::at_rest::otherwise;
+use crate::changed::Changed;
 use crate::layout::Layout;
 use crate::node::{NodeSessions, Standby};
 use crate::subject::Subject;
@@ -19,30 +20,6 @@ const LOOKS: u32 = 20;
 
 /// The pause before another look, times the number of looks so far.
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// The node whose file or columns differed from the layout by which the table was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Changed {
-    Here,
-    /// Only the standby.
-    There,
-}
-
-/// Whether the table has another shape by now than `layout` says.
-pub(crate) fn changed(
-    layout: &Layout,
-    primary: &mut NodeSessions,
-    standby: &mut NodeSessions,
-) -> Result<Option<Changed>, crate::read_error::ReadError> {
-    if standby.at_rest {
-        // Nobody writes, and a copy that was promoted may have rewritten the table for itself.
-        return Ok(layout.has_other_columns(standby.reader())?.then_some(Changed::There));
-    }
-    if layout.is_outdated(primary.reader())? {
-        return Ok(Some(Changed::Here));
-    }
-    Ok(layout.is_outdated(standby.reader())?.then_some(Changed::There))
-}
 
 /// Compares one table on all standbys: again and again until it did not change meanwhile, with a bound. A standby that is
 /// gone is reported elsewhere, once and not for each table.

@@ -13,6 +13,7 @@ mod args;
 mod at_rest;
 mod catalogs;
 mod causes;
+mod changed;
 mod collation;
 mod coverage;
 mod damage;

@@ -16,7 +16,7 @@ use report::verify::Descent;
 
 use crate::APPLICATION;
 use crate::hindered::explained;
-use crate::indexes::Checkers;
+use crate::indexes::amcheck::Checkers;
 use crate::pace::Pace;
 use crate::pulse::{self, Lost};
 use crate::reader::Reader;

@@ -3,18 +3,16 @@
 use anyhow::{Result, bail};
 
 use crate::node::NodeSessions;
-use crate::partitions::Parted;
 use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
 use crate::subject::{self, Subject};
-use crate::table::Finding;
 use crate::verify::Verify;
 
 /// A table or sequence that one copy has, and the primary has not.
 pub(crate) struct OnlyThere {
-    title: String,
-    rows: u64,
-    copy: String,
+    pub(crate) title: String,
+    pub(crate) rows: u64,
+    pub(crate) copy: String,
 }
 
 impl OnlyThere {
@@ -48,18 +46,6 @@ impl Verify<'_> {
             }
         }
         Ok(found)
-    }
-
-    /// Tells what was found.
-    pub(crate) fn emit_only_there(&mut self, found: Vec<OnlyThere>, parted: Vec<Parted>) -> Result<()> {
-        let only_there = found.into_iter().map(|one| (Finding::only_there(one.rows), one.title, one.copy));
-        let nothing = || Finding::unread(None);
-        let parted = parted.into_iter().map(|one| (nothing().with_otherwise(one.otherwise), one.title, one.copy));
-        for (finding, title, copy) in only_there.chain(parted) {
-            finding.tell(&title, &copy, &self.account.progress);
-            self.emit(vec![finding.row(&self.account.run, &title, &copy)])?;
-        }
-        Ok(())
     }
 }
 

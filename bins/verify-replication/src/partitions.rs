@@ -9,6 +9,7 @@ use cluster::session::Session;
 use crate::at_rest::{Otherwise, by_name};
 use crate::only_there::OnlyThere;
 use crate::subject::{Subject, leaves};
+use crate::table::Finding;
 use crate::verify::Verify;
 
 /// A partitioned table that a copy has otherwise.
@@ -50,6 +51,18 @@ impl Verify<'_> {
             }
         }
         Ok((only_there, parted))
+    }
+
+    /// Tells what was found.
+    pub(crate) fn emit_only_there(&mut self, found: Vec<OnlyThere>, parted: Vec<Parted>) -> Result<()> {
+        let only_there = found.into_iter().map(|one| (Finding::only_there(one.rows), one.title, one.copy));
+        let nothing = || Finding::unread(None);
+        let parted = parted.into_iter().map(|one| (nothing().with_otherwise(one.otherwise), one.title, one.copy));
+        for (finding, title, copy) in only_there.chain(parted) {
+            finding.tell(&title, &copy, &self.account.progress);
+            self.emit(vec![finding.row(&self.account.run, &title, &copy)])?;
+        }
+        Ok(())
     }
 }
 

@@ -4,8 +4,8 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use cluster::connect::{describe, sqlstate};
 use cluster::conninfo::Conninfo;
+use cluster::server_error::{describe, sqlstate};
 use cluster::session::Session;
 
 use crate::APPLICATION;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cluster::connect::sqlstate;
+use cluster::server_error::sqlstate;
 use tokio_postgres::error::SqlState;
 
 /// The words of our statements' error if a table's name belongs to another table by now.

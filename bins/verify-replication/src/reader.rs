@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use cluster::connect::{describe, sqlstate};
 use cluster::conninfo::Conninfo;
+use cluster::server_error::{describe, sqlstate};
 use cluster::session::Session;
 use cluster::topology::replayed;
 use report::lsn::Lsn;

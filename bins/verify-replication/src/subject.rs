@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cluster::connect::sqlstate;
 use cluster::ident::{literal, quote, shown};
+use cluster::server_error::sqlstate;
 use cluster::session::Session;
 use tokio_postgres::error::SqlState;
 

@@ -7,9 +7,10 @@ use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
 use crate::at_rest::Otherwise;
-use crate::indexes::{self, Draw, Indexes, Tally};
+use crate::changed::{Changed, changed};
+use crate::indexes::tally::Tally;
+use crate::indexes::{self, Draw, Indexes};
 use crate::layout::{Blocks, Layout};
-use crate::looks::{Changed, changed};
 use crate::node::{NodeSessions, Standby};
 use crate::proof::EndedXids;
 use crate::read_error::is_of_a_name;

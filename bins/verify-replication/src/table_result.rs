@@ -7,7 +7,7 @@ use report::verdict::Verdict;
 
 use crate::damage::{Damage, Side};
 use crate::difference::{Counted, Difference, Words};
-use crate::indexes::Tally;
+use crate::indexes::tally::Tally;
 use crate::leftovers::Leftovers;
 use crate::read_error::ReadError;
 use crate::spool::Spool;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use cluster::connect::describe;
+use cluster::server_error::describe;
 use program::alarm::Alarm;
 use program::run::Run;
 use report::ledger::{Event, Outcome};
@@ -192,7 +192,7 @@ impl LoadClient {
                 Err(error) => {
                     let name = &self.common.settings.nodes[node].0;
                     let origin = Origin { client: self.number, node: name, timeline: None };
-                    let sqlstate = cluster::connect::sqlstate(&error).map(tokio_postgres::error::SqlState::code);
+                    let sqlstate = cluster::server_error::sqlstate(&error).map(tokio_postgres::error::SqlState::code);
                     self.common.recorder.lock().connection(origin, Event::ConnectFailed, sqlstate)?;
                     self.common.finder.said(node, format!("{error:#}"));
                     self.common.finder.lost(node);

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use cluster::connect::{connect, describe};
+use cluster::connect::connect;
+use cluster::server_error::describe;
 use program::alarm::Alarm;
 use program::clock::Clock;
 use tokio::sync::{Notify, watch};

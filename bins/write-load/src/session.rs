@@ -6,8 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use cluster::connect::{Wire, connect, describe};
+use cluster::connect::connect;
 use cluster::conninfo::Conninfo;
+use cluster::server_error::describe;
+use cluster::socket::Wire;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, Statement};
@@ -150,7 +152,7 @@ async fn check(client: &Client, settings: &SessionSettings) -> Result<u32> {
 /// the server does not know the statement or the protocol, or a pooler is before it.
 pub(crate) fn cannot_heal(error: &anyhow::Error) -> bool {
     cluster::own::is_pooled(error)
-        || cluster::connect::sqlstate(error).is_some_and(|state| {
+        || cluster::server_error::sqlstate(error).is_some_and(|state| {
             let code = state.code();
             matches!(&code[..2], "42" | "28" | "0A") || matches!(code, "3D000" | "08P01")
         })

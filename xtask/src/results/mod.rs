@@ -4,7 +4,6 @@
 //! A file is there whatever became of the drill, so that nobody takes an old one for it: what cannot be replaced is refused before
 //! anything begins, and what only this run's reader looks at says `unknown` until the drill is over.
 
-mod drilled;
 mod file;
 mod github;
 mod json;
@@ -21,9 +20,8 @@ use report::reasons::Reason;
 use report::verdict::Verdict;
 use serde::Serialize;
 
-pub(crate) use drilled::Drilled;
-
-use crate::judge::{self, Judged};
+use crate::drilled::{Drilled, Judged};
+use crate::judge;
 use crate::run_folder;
 
 /// Where the results go beside the run's folder.

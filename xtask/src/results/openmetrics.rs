@@ -10,8 +10,8 @@ use report::drill::DrillRow;
 use report::verdict::Verdict;
 use report::words::OutageKind;
 
-use super::drilled::{Comparison, Lag};
-use super::{Drilled, Outcome};
+use super::Outcome;
+use crate::drilled::{Comparison, Drilled, Lag};
 
 const PREFIX: &str = "pg_understudy";
 

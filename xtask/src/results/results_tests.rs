@@ -12,8 +12,9 @@ use report::reasons::Reason;
 use report::verdict::Verdict::{self, Broken, Held, Unknown};
 use serde_json::Value;
 
-use super::{Args, Asked, Begun, Drilled, Format, Outcome, Results, Why, github, outcome};
-use crate::build::workspace;
+use super::{Args, Asked, Begun, Format, Outcome, Results, Why, github, outcome};
+use crate::cargo::workspace;
+use crate::drilled::Drilled;
 
 fn asked() -> Asked {
     Asked { fault: "kill".to_owned(), sync: "on".to_owned(), standbys: 1 }

@@ -5,8 +5,9 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use crate::connect::{connect, describe};
+use crate::connect::connect;
 use crate::conninfo::Conninfo;
+use crate::server_error::describe;
 use crate::session::GOODBYE;
 
 /// A session whose answers are waited for without a deadline.

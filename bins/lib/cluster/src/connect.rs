@@ -3,26 +3,21 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use report::foreign;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Connection};
+use tokio_postgres::Client;
 
 use crate::conninfo::Conninfo;
-use crate::guard::{Guard, Stranger};
 use crate::own::{self, Token};
 use crate::protection::SslMode;
-use crate::socket::{self, Channel, Secure, Socket};
+use crate::server_error::describe;
+use crate::socket::{self, Secure, Socket, Wire};
 use crate::tls;
-
-/// A connection, to be polled for messages.
-pub type Wire = Connection<Socket, Guard<Channel>>;
 
 /// Connects to one server, and sees that the session is the server's own ([`crate::own`]). The deadline of `info` covers
 /// socket, TLS, startup, authentication and that proof; tokio-postgres' own `connect_timeout` covers the socket only, and a
 /// mute listener would hold us forever.
 ///
 /// # Errors
-/// The server's own word, that there was none in time, that a pooler is between, or that a [`Stranger`] is there.
+/// The server's own word, that there was none in time, that a pooler is between, or that a [`Stranger`](crate::stranger::Stranger) is there.
 pub async fn connect(info: &Conninfo, application_name: &str) -> Result<(Client, Wire)> {
     open(info, application_name, &Token::new(info)).await
 }
@@ -79,49 +74,4 @@ pub async fn cancel(info: &Conninfo, token: &tokio_postgres::CancelToken) -> Res
         token.cancel_query_raw(socket, secure).await.map_err(describe)
     };
     within(info, info.connect_timeout, cancelling).await
-}
-
-/// An error of a server or its connection in one line: severity, message and SQLSTATE, where there are any. The detail
-/// is left out: it can hold data, or a statement with a password in it.
-#[derive(Debug)]
-pub struct ServerError {
-    text: String,
-    error: tokio_postgres::Error,
-}
-
-impl std::fmt::Display for ServerError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for ServerError {}
-
-/// Puts what a server or its connection said into one line, in which nothing moves a terminal's cursor.
-#[must_use]
-pub fn describe(error: tokio_postgres::Error) -> anyhow::Error {
-    if let Some(stranger) = Stranger::below(&error) {
-        return stranger.into();
-    }
-    let text = match error.as_db_error() {
-        Some(db) => format!("{}: {} (SQLSTATE {})", db.severity(), db.message(), db.code().code()),
-        None => match std::error::Error::source(&error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        },
-    };
-    ServerError { text: foreign::one_line(&text).into_owned(), error }.into()
-}
-
-/// The SQLSTATE of an error that [`describe`] made, under whatever context.
-#[must_use]
-pub fn sqlstate(error: &anyhow::Error) -> Option<&SqlState> {
-    error.downcast_ref::<ServerError>()?.error.code()
-}
-
-/// Whether the server refused the role that wanted in: a wrong password, no such role, no line of `pg_hba.conf`
-/// (SQLSTATE class 28). To ask again is in vain.
-#[must_use]
-pub fn is_refused(error: &anyhow::Error) -> bool {
-    sqlstate(error).is_some_and(|state| state.code().starts_with("28"))
 }

@@ -13,10 +13,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tokio_postgres::config::{SslMode, SslNegotiation};
 
+use crate::passfile::{self, SOCKET_DIRS};
 use crate::peer::is_trusted;
 use crate::protection::{self, Protection};
 use crate::secret::Secret;
-use crate::{passfile, service};
+use crate::service;
 
 /// Everything that is needed to reach one server.
 #[derive(Clone, Debug)]
@@ -46,9 +47,6 @@ pub struct Conninfo {
 /// Time for a whole connect where nothing else is said: a fork, a few messages and 4096 SCRAM rounds on each side
 /// take milliseconds; this leaves room for a machine that swaps.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Where servers put their sockets: Debian's and Red Hat's place, and PostgreSQL's own.
-pub(crate) const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// Where the parts of a conninfo come from when the string does not have them; so do those of [`protection::PARAMETERS`].
 const ENVIRONMENT: [(&str, &str); 10] = [

@@ -4,7 +4,6 @@
 //! server was killed anybody can listen on its port and ask. So each message of the server is looked at on its way up until
 //! we are let in: what `require_auth` does not take, or what comes from somebody else's process, ends the connection there.
 
-use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,48 +13,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use crate::auth::{Method, RequireAuth};
 use crate::peer::Peer;
-
-/// Why a server is not spoken to. It got no password, and no statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stranger(pub(crate) String);
-
-impl fmt::Display for Stranger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a stranger answers there, and was told nothing: {}", self.0)
-    }
-}
-
-impl std::error::Error for Stranger {}
-
-impl From<Stranger> for io::Error {
-    fn from(stranger: Stranger) -> io::Error {
-        io::Error::other(stranger)
-    }
-}
-
-impl Stranger {
-    /// Whether a connection failed because of a stranger, under whatever context.
-    #[must_use]
-    pub fn is_in(error: &anyhow::Error) -> bool {
-        error.downcast_ref::<Stranger>().is_some()
-    }
-
-    fn in_io(error: &io::Error) -> Option<&Stranger> {
-        error.get_ref().and_then(|inner| inner.downcast_ref::<Stranger>())
-    }
-
-    /// The one below an error of the driver.
-    pub(crate) fn below(error: &tokio_postgres::Error) -> Option<Stranger> {
-        let mut next = std::error::Error::source(error);
-        while let Some(source) = next {
-            if let Some(stranger) = source.downcast_ref::<io::Error>().and_then(Stranger::in_io) {
-                return Some(stranger.clone());
-            }
-            next = source.source();
-        }
-        None
-    }
-}
+use crate::stranger::Stranger;
 
 /// The longest message that a server has to say before it lets us in: a handful of bytes, and an error's text.
 const LONGEST: usize = 64 * 1024;

@@ -8,8 +8,9 @@ use std::hash::{BuildHasher as _, RandomState};
 use anyhow::{Error, Result, anyhow};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::connect::{Wire, describe, sqlstate};
 use crate::conninfo::Conninfo;
+use crate::server_error::{describe, sqlstate};
+use crate::socket::Wire;
 
 /// The setting that holds the token.
 const SETTING: &str = "understudy.session";

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::conninfo::SOCKET_DIRS;
 use crate::secret::Secret;
+
+/// Where servers put their sockets: Debian's and Red Hat's place, and PostgreSQL's own.
+pub(crate) const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// One line of a password file. `*` in a field but the password matches anything.
 #[derive(Clone, Debug, PartialEq, Eq)]

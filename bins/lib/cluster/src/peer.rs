@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
-use crate::guard::Stranger;
+use crate::stranger::Stranger;
 
 /// Time for `id`: it may ask a directory server.
 const ID_DEADLINE: Duration = Duration::from_secs(10);

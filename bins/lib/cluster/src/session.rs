@@ -7,8 +7,10 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
-use crate::connect::{Wire, connect, connect_first, describe};
+use crate::connect::{connect, connect_first};
 use crate::conninfo::Conninfo;
+use crate::server_error::describe;
+use crate::socket::Wire;
 
 /// Time for a short question. Catalog look-ups take milliseconds; a node that needs longer is as good as gone.
 pub const ANSWER: Duration = Duration::from_secs(10);

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow};
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_postgres::Connection;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -34,6 +35,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A socket.
 pub type Socket = Box<dyn Stream>;
+
+/// A connection, to be polled for messages.
+pub type Wire = Connection<Socket, Guard<Channel>>;
 
 type Rustls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 

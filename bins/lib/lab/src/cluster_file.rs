@@ -10,7 +10,7 @@ use cluster::file::{BackendName, ClusterFile, ComposeSection, LocalSection};
 use crate::account::Account;
 use crate::marker::{self, LabId};
 use crate::roles::DATABASE;
-use crate::state::{LabState, NodeState};
+use crate::state::{COMPOSE_DIR, LabState, NodeState};
 use crate::{compose, secrets};
 
 /// Writes the cluster file of the lab in `dir`, with its nodes in the order of `names`.
@@ -103,6 +103,6 @@ pub(crate) fn nodes(dir: &Path, state: &LabState) -> Result<Vec<String>> {
 pub(crate) fn nodes_dir(dir: &Path, state: &LabState) -> PathBuf {
     match state.bin {
         Some(_) => dir.to_owned(),
-        None => dir.join(compose::DIR).join("nodes"),
+        None => dir.join(COMPOSE_DIR).join("nodes"),
     }
 }

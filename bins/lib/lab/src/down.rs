@@ -11,7 +11,7 @@ use crate::files::remove_file;
 use crate::lock::Lock;
 use crate::lost_marker;
 use crate::marker::{self, LabId};
-use crate::state::LabState;
+use crate::state::{COMPOSE_DIR, LabState};
 use crate::{compose, local};
 
 /// Ends the servers of the lab in `dir` and removes it. What does not bear its marker is left alone, and then the lab's
@@ -38,7 +38,7 @@ pub fn down(dir: &Path) -> Result<Removed> {
 pub(crate) fn remove(dir: &Path, id: &LabId) -> Result<Removed> {
     // Without its file: a set-up was killed, or the file was removed by hand.
     let state = LabState::read_if_there(dir)?;
-    let of_containers = state.map_or(dir.join(compose::DIR).is_dir(), |state| state.image.is_some());
+    let of_containers = state.map_or(dir.join(COMPOSE_DIR).is_dir(), |state| state.image.is_some());
     let removed = if of_containers { compose::down::down(dir, id)? } else { local::down::down(dir, id)? };
     for file in ["lab.toml", "cluster.toml", "passfile", "lab.new", "cluster.new", "passfile.new"] {
         remove_file(&dir.join(file))?;

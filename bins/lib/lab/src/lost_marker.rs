@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 
-use crate::compose;
 use crate::marker::{self, LabId};
+use crate::state::COMPOSE_DIR;
 
 /// The lab in `dir`.
 ///
@@ -28,8 +28,8 @@ pub fn way_out(dir: &Path) -> Option<String> {
     let marker = dir.join(marker::FILE);
     let command = match copy_in_a_node(dir) {
         Some(copy) => format!("`install -m 600 {} {}`", copy.display(), marker.display()),
-        None if dir.join(compose::DIR).join(".env").is_file() => {
-            let env = dir.join(compose::DIR).join(".env");
+        None if dir.join(COMPOSE_DIR).join(".env").is_file() => {
+            let env = dir.join(COMPOSE_DIR).join(".env");
             format!("`(umask 077; sed -n 's/^UNDERSTUDY_LAB=//p' {} > {})`", env.display(), marker.display())
         }
         None => {

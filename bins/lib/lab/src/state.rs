@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::account::Account;
 use crate::conf::SyncMode;
 
+/// The directory, in a lab's, with what compose needs.
+pub(crate) const COMPOSE_DIR: &str = "compose";
+
 /// `lab.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use anyhow::{Context as _, ensure};
 
-use crate::ledger::LedgerRow;
+use crate::ledger_row::LedgerRow;
 
 /// Hands every whole row of a ledger to `take`, in order. A last line without its newline is left out.
 ///

@@ -20,6 +20,7 @@ pub mod judge;
 pub mod lag;
 pub mod ledger;
 pub mod ledger_file;
+pub mod ledger_row;
 pub mod limits;
 pub mod load;
 pub mod lsn;

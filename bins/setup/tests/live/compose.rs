@@ -133,7 +133,7 @@ fn a_stranger_at_the_port_of_a_dead_container_is_told_nothing() {
         });
         let stranger = stranger.unwrap();
         let error = Session::open("node1", &lab.admin_info("node1"), "test").err().unwrap();
-        assert!(cluster::guard::Stranger::is_in(&error), "{asks:?}: {error:#}");
+        assert!(cluster::stranger::Stranger::is_in(&error), "{asks:?}: {error:#}");
         assert!(stranger.came() > 0 && stranger.heard().is_empty(), "{asks:?}: {:?}", stranger.heard());
     }
 }

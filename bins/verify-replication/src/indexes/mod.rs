@@ -5,14 +5,15 @@
 //! not be the same in the primary's index: some operators do not find all values (NaN among circles), and an expression may
 //! have been computed under other settings. A fault that both nodes have is only a remark.
 
-mod amcheck;
+pub(crate) mod amcheck;
 mod contents;
 mod draw;
 mod explain;
 mod in_full;
 mod index;
 mod look_up;
-mod tally;
+mod seen;
+pub(crate) mod tally;
 mod visibility;
 
 use std::time::Duration;
@@ -20,12 +21,11 @@ use std::time::Duration;
 use clap::ValueEnum;
 use report::verdict::Verdict;
 
-pub(crate) use self::amcheck::Checkers;
 pub(crate) use self::draw::Draw;
-pub(crate) use self::tally::Tally;
 
+use self::amcheck::Checkers;
 use self::index::{Covered, Described, Index};
-use self::visibility::Map;
+use self::seen::{Map, Seen};
 use crate::layout::Layout;
 use crate::node::NodeSessions;
 use crate::read_error::{ReadError, is_of_a_name};
@@ -47,23 +47,6 @@ pub(crate) enum Indexes {
     Sample,
     /// In full, also without amcheck; what cannot be read makes the table unknown
     All,
-}
-
-/// What was found of one index.
-#[derive(Default)]
-struct Seen {
-    /// Whether all of it was read, and all rows looked up by it.
-    in_full: bool,
-    /// Whether `amcheck` read all of it. That is not to search it: an inner page can lead a search astray all the same.
-    by_amcheck: bool,
-    /// Rows that were looked up by it.
-    looked_up: u64,
-    /// Rows that it does not lead to or leads to wrongly; 1 for damage that is not of rows.
-    faults: u64,
-    /// What is wrong, in words.
-    remarks: Vec<String>,
-    /// Why it was not read, or not by a part of the means.
-    not_read: Option<String>,
 }
 
 /// The standby is checked; the primary is asked about faults that were found there.

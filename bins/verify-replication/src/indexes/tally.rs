@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use report::show::count;
 
-use super::Seen;
-use super::visibility::Map;
+use super::seen::{Map, Seen};
 
 /// How many indexes that were not read for the same reason are named.
 const NAMED: usize = 5;

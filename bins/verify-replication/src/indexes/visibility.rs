@@ -1,7 +1,9 @@
 //! The visibility map: if it wrongly calls a page all-visible, index-only scans show the page's deleted rows.
 
+use super::amcheck::Checkers;
 use super::index::{Covered, Index};
-use super::{Checkers, Indexes, LOOKS, Nodes, Table, pause};
+use super::seen::Map;
+use super::{Indexes, LOOKS, Nodes, Table, pause};
 use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
 
@@ -11,18 +13,6 @@ const COVERED: f64 = 0.9;
 
 /// For tables up to this many blocks that cost does not matter.
 const SMALL: u64 = 1024;
-
-/// What is known of a map.
-pub(super) enum Map {
-    /// It covers no page.
-    Empty,
-    /// Nothing: it was not looked at.
-    NotRead,
-    /// No fault was found.
-    Sound,
-    /// So many rows show a fault.
-    Wrong { rows: u64, remark: String },
-}
 
 /// Looks whether the map calls a page all-visible that is not. `faults`: what was found in the indexes.
 pub(super) fn check(nodes: &mut Nodes, table: &Table, indexes: &[Index], faults: u64) -> Result<Map, ReadError> {

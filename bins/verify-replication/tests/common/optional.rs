@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use cluster::connect::sqlstate;
+use cluster::server_error::sqlstate;
 use cluster::session::Session;
 use tokio_postgres::error::SqlState;
 

@@ -123,7 +123,7 @@ mod tests {
     use super::{blank, fill};
     use crate::bench::modes::matrix::Matrix;
     use crate::bench::modes::turns::turns;
-    use crate::build::workspace;
+    use crate::cargo::workspace;
 
     #[test]
     fn figures_follow_from_the_files_of_the_drill() {

@@ -5,13 +5,14 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use cluster::args::{Cluster, login_info};
 use cluster::blocking::Blocking;
-use cluster::connect::{connect, is_refused};
+use cluster::connect::connect;
 use cluster::conninfo::Conninfo;
 use cluster::file::{BackendName, ClusterFile, LoginKind};
-use cluster::guard::Stranger as IsStranger;
 use cluster::peer::ServerUser;
 use cluster::protection::Protection;
+use cluster::server_error::is_refused;
 use cluster::session::Session;
+use cluster::stranger::Stranger as IsStranger;
 use lab::conf::SyncMode;
 use lab::scratch::Scratch;
 use lab::stranger::{Asks, NOBODY, Stranger};

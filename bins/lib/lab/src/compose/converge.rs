@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use program::progress::Progress;
 
+use super::ComposeLab;
 use super::engine::Engine;
 use super::image::{self, Image};
-use super::{ComposeLab, DIR};
-use crate::state::LabState;
+use crate::state::{COMPOSE_DIR, LabState};
 use crate::wanted::Wanted;
 use crate::{converge, files};
 
@@ -24,8 +24,8 @@ pub fn converge(wanted: &Wanted, engine: Engine, progress: &Progress) -> Result<
     progress.say(&format!("image {name}; Docker {}, {}", engine.version, engine.compose_command()));
     let state = LabState { image: Some(name), image_id: id, ..wanted.settle(old.clone())? };
     let open = |dir: &Path, _is_new| {
-        files::make_dir(&dir.join(DIR))?;
-        files::make_dir(&dir.join(DIR).join("nodes"))?;
+        files::make_dir(&dir.join(COMPOSE_DIR))?;
+        files::make_dir(&dir.join(COMPOSE_DIR).join("nodes"))?;
         let lab = ComposeLab::open(dir, state.what_runs()?, engine)?;
         let secrets = lab.secrets.clone(); // those of a new lab are nowhere else yet
         Ok((lab, secrets))

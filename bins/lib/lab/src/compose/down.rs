@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result};
 use cluster::wait::{Attempt, until};
 
 use super::engine::Engine;
+use super::file;
 use super::labels::Labels;
 use super::process;
-use super::{DIR, file};
 use crate::backend::Removed;
 use crate::marker::LabId;
+use crate::state::COMPOSE_DIR;
 
 /// Time for everything to be gone: the engine kills, unmounts and removes, and may be busy with an order of before.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -21,14 +22,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Removes the containers, networks and volumes of the lab in `dir`, whose lock is held, and its files.
 pub(crate) fn down(dir: &Path, id: &LabId) -> Result<Removed> {
-    let compose = dir.join(DIR);
+    let compose = dir.join(COMPOSE_DIR);
     // A killed set-up may have left compose at work.
     process::kill_clients_below(&compose, id)?;
     let engine = Engine::find().with_context(|| format!("the containers of {} are still there", dir.display()))?;
     let (labels, mut removed) = (Labels::of(dir, id)?, Removed::default());
     let mut empty_looks = 0;
     until(&format!("everything with the labels {} to be gone", labels.both().join(" and ")), DEADLINE, PAUSE, || {
-        let containers = engine.containers(&labels)?;
+        let containers = engine.containers(&labels.filters())?;
         removed.processes += u32::try_from(containers.iter().filter(|c| c.runs && !c.service.is_empty()).count())?;
         removed.nodes += u32::try_from(containers.iter().filter(|c| !c.service.is_empty()).count())?;
         let ids: Vec<String> = containers.into_iter().map(|c| c.id).collect();

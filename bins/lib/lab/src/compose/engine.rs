@@ -10,7 +10,6 @@ use program::tool::{self, Output, TimedOut};
 use program::trust;
 
 use super::client;
-use super::labels::Labels;
 use crate::marker::LabId;
 
 /// Time for the engine to say who it is. One that hangs must not hang the choice of a backend.
@@ -190,9 +189,8 @@ impl Engine {
     ///
     /// # Errors
     /// What the engine says.
-    pub(super) fn containers(&self, labels: &Labels) -> Result<Vec<Container>> {
+    pub(super) fn containers(&self, filters: &[String]) -> Result<Vec<Container>> {
         let format = "{{.ID}} {{.State}} {{.Label \"com.docker.compose.service\"}}";
-        let filters = labels.filters();
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
         let said = self.order(&[&["ps", "--all", "--no-trunc", "--format", format], &filters[..]].concat())?;
         let of_line = |line: &str| {

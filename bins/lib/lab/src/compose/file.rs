@@ -14,8 +14,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use program::trust;
 
-use super::DIR;
 use crate::files::remove_file;
+use crate::state::COMPOSE_DIR;
 
 /// The file for people, from which a lab's is made.
 const BY_HAND: &str = include_str!("../../../../../compose/compose.yaml");
@@ -81,7 +81,7 @@ pub(super) fn render(nodes: &[(String, u16)]) -> Result<String> {
 pub(super) fn check_names(dir: &Path) -> Result<()> {
     let lab = dir.file_name().unwrap_or_default().display();
     ensure!(
-        !dir.join(DIR).join("nodes").join(FORMER_NODE).exists(),
+        !dir.join(COMPOSE_DIR).join("nodes").join(FORMER_NODE).exists(),
         "{}: an older version made this lab, and called its containers primary and standby_1, not node1 and node2: take it \
          down (`setup --down --name {lab}`), then set it up again",
         dir.display()

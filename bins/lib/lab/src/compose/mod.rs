@@ -22,11 +22,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use cluster::args::login_info;
-use cluster::connect::is_refused;
 use cluster::file::{BackendName, NodeSection};
 use cluster::ident::check_node_name;
 use cluster::peer::ServerUser;
 use cluster::protection::Protection;
+use cluster::server_error::is_refused;
 use cluster::session::Session;
 use cluster::wait::{Attempt, until};
 
@@ -37,13 +37,10 @@ use crate::lost_marker;
 use crate::marker::LabId;
 use crate::secrets::{ADMIN, Secrets};
 use crate::standby::{self, Upstream};
-use crate::state::NodeState;
+use crate::state::{COMPOSE_DIR, NodeState};
 use crate::{conf, lock};
 use engine::{Engine, Order};
 use labels::Labels;
-
-/// The directory, in a lab's, with what compose needs.
-pub const DIR: &str = "compose";
 
 /// Time for a server to take connections. A clean start takes 0.5 s; crash recovery replays up to `max_wal_size`.
 const START_DEADLINE: Duration = Duration::from_secs(120);
@@ -88,10 +85,10 @@ impl ComposeLab {
     pub fn open(dir: &Path, image: &str, engine: Engine) -> Result<ComposeLab> {
         let id = lost_marker::read(dir)?;
         file::check_names(dir)?;
-        file::check_trusted(&dir.join(DIR))?;
+        file::check_trusted(&dir.join(COMPOSE_DIR))?;
         let (labels, project) = (Labels::of(dir, &id)?, project(dir, &id)?);
         let secrets = Secrets::of_lab(dir)?;
-        let (engine, image) = (engine.at(&dir.join(DIR), &id), image.to_owned());
+        let (engine, image) = (engine.at(&dir.join(COMPOSE_DIR), &id), image.to_owned());
         let (ids, killing, linking) = (Mutex::default(), Mutex::default(), Mutex::default());
         Ok(ComposeLab { dir: dir.to_owned(), id, labels, project, image, engine, secrets, ids, killing, linking })
     }
@@ -105,7 +102,7 @@ impl ComposeLab {
     }
 
     fn compose_dir(&self) -> PathBuf {
-        self.dir.join(DIR)
+        self.dir.join(COMPOSE_DIR)
     }
 
     fn node_dir(&self, node: &str) -> Result<PathBuf> {
@@ -125,7 +122,7 @@ impl ComposeLab {
     fn find_container(&self, node: &str) -> Result<Option<String>> {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         if !ids.contains_key(node) {
-            let all = self.engine.containers(&self.labels)?;
+            let all = self.engine.containers(&self.labels.filters())?;
             *ids = all.into_iter().filter(|c| !c.service.is_empty()).map(|c| (c.service, c.id)).collect();
         }
         Ok(ids.get(node).cloned())

@@ -21,7 +21,7 @@ impl Site for ComposeLab {
         self.labels.check_not_moved(&self.engine)?;
         // The lock is ours: whatever still works here was left by a set-up that was killed.
         process::kill_clients_below(&self.compose_dir(), &self.id)?;
-        for step in self.engine.containers(&self.labels)?.iter().filter(|c| c.service.is_empty()) {
+        for step in self.engine.containers(&self.labels.filters())?.iter().filter(|c| c.service.is_empty()) {
             self.engine.order(&["rm", "--force", "--volumes", &step.id])?;
         }
         // Nodes that have lost their containers (`docker system prune`, say) still have their data, which have to be seen.

@@ -9,7 +9,7 @@ use program::{tool, trust};
 use rustix::process::Pid;
 use xshell::{Shell, cmd};
 
-use super::postmaster::{owner, recorded_pid};
+use super::data_owner::{owner, recorded_pid};
 use crate::process::Process;
 
 /// Time for `ipcrm`.

@@ -14,6 +14,7 @@
 mod bed_for_tests;
 pub mod converge;
 mod data;
+mod data_owner;
 pub mod down;
 mod memory;
 mod node;

@@ -3,6 +3,8 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Pid;
+
 use super::super::bed_for_tests::{Lab, end};
 use super::*;
 use crate::marker::{self, LabId};

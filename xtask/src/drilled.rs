@@ -8,6 +8,20 @@ use report::verdict::Verdict;
 use report::verify::VerifyRow;
 use serde::Serialize;
 
+/// A folder that was judged.
+pub(crate) struct Judged {
+    /// In words.
+    pub(crate) said: String,
+    /// The verdict on all of it.
+    pub(crate) verdict: Verdict,
+    /// The drills in it, as `draw-report` takes them.
+    pub(crate) folders: Vec<String>,
+    /// What each of them found.
+    pub(crate) drills: Vec<Drilled>,
+    /// Why the verdict is not `held`, beside what they say.
+    pub(crate) reasons: Vec<Reason>,
+}
+
 /// A drill that was judged.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Drilled {
