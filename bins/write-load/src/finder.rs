@@ -75,6 +75,11 @@ impl Finder {
         }
     }
 
+    /// Whether a primary is known.
+    pub(crate) fn knows(&self) -> bool {
+        self.current.borrow().is_some()
+    }
+
     /// Waits until another node than this one is the primary.
     pub(crate) async fn found_beside(&self, node: usize) {
         let mut current = self.current.subscribe();

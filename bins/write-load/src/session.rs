@@ -75,9 +75,10 @@ impl ClientSession {
         let gave_up_sync_wait = Rc::new(Cell::new(false));
         let (driving, driven) = watch::channel(());
         let driver = tokio::task::spawn_local(drive(wire, gave_up_sync_wait.clone(), driving)).abort_handle();
+        // Both are asked at once: the answers come in this order, and the first error counts.
         let opening = async {
-            let timeline = check(&client, settings).await?;
-            anyhow::Ok((timeline, client.prepare(cluster::sql!("ledger_insert")).await.map_err(describe)?))
+            let prepared = async { client.prepare(cluster::sql!("ledger_insert")).await.map_err(describe) };
+            tokio::try_join!(check(&client, settings), prepared)
         };
         match tokio::time::timeout(OPEN_DEADLINE, opening).await {
             Ok(Ok((timeline, insert))) => {
