@@ -5,7 +5,8 @@ SELECT r.status,
        r.received_tli,
        r.flushed_lsn::text,
        r.slot_name,
-       COALESCE(substring(r.conninfo FROM '(?:^| )application_name=(.*?)(?: [a-z_]+=|$)'),
-                substring(r.conninfo FROM '(?:^| )fallback_application_name=(.*?)(?: [a-z_]+=|$)')),
+       -- The expression begins with a blank: after `(?:^| )` PostgreSQL would take as much as it can, in spite of `.*?`.
+       COALESCE(substring(' ' || r.conninfo FROM ' application_name=(.*?)(?: [a-z_]+=|$)'),
+                substring(' ' || r.conninfo FROM ' fallback_application_name=(.*?)(?: [a-z_]+=|$)')),
        r.sender_host || ':' || r.sender_port
   FROM pg_catalog.pg_stat_wal_receiver AS r

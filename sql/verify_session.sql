@@ -9,7 +9,8 @@ SELECT pg_catalog.set_config(s.name, s.boot_val, false)
  WHERE s.context = 'user'
    AND (s.name ~ '^enable_'
         OR s.name IN ('standard_conforming_strings', 'quote_all_identifiers', 'transform_null_equals', 'array_nulls',
-                      'plan_cache_mode', 'force_parallel_mode', 'debug_parallel_query'));
+                      'plan_cache_mode', 'force_parallel_mode', 'debug_parallel_query',
+                      'gin_fuzzy_search_limit'));
 SET row_security = off;                   -- an error, instead of rows hidden by a policy
 SET jit = off;                            -- a chunk is too short to pay for compiling
 SET statement_timeout = '5min';           -- a chunk takes seconds; after this nobody waits for it any more
@@ -27,11 +28,3 @@ SELECT pg_catalog.set_config('client_encoding', pg_catalog.current_setting('serv
 SET enable_indexscan = off;
 SET enable_indexonlyscan = off;
 SET enable_bitmapscan = off;
--- types without a send function are compared as text
-SET DateStyle = 'ISO, YMD';
-SET IntervalStyle = 'postgres';
-SET TimeZone = 'UTC';
-SET bytea_output = 'hex';
-SET extra_float_digits = 3;
-SET lc_monetary = 'C';
-SET xmloption = content;

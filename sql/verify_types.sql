@@ -1,5 +1,6 @@
 -- What types are made of: whether they and all types in them (elements, attributes, bounds, what a domain is over) have a
--- send function, and a description that changes with whatever changes how their values are sent.
+-- send function, a description that changes with whatever changes how their values are sent, and the type that they are sent as
+-- instead: an xml is sent and printed without its declaration, and its bytes are those of a text. Not so one in a composite.
 -- psql: PREPARE verify_types (oid[]) AS
 -- psql: EXECUTE verify_types ('{int4, text[], numrange, aclitem}'::regtype[]::oid[]);
 WITH RECURSIVE part (root, oid) AS (
@@ -36,7 +37,10 @@ SELECT p.root,
                (SELECT pg_catalog.string_agg(pg_catalog.concat(a.attnum, ' ', a.atttypid), ' ' ORDER BY a.attnum)
                   FROM pg_catalog.pg_attribute AS a
                  WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)),
-           '; ' ORDER BY t.oid)
+           '; ' ORDER BY t.oid),
+       CASE WHEN pg_catalog.bool_or(t.oid = 'pg_catalog.xml'::regtype) AND NOT pg_catalog.bool_or(t.typtype IN ('c', 'r', 'm'))
+            THEN CASE WHEN pg_catalog.bool_or(t.typelem <> 0) THEN 'text[]' ELSE 'text' END
+        END
   FROM part AS p
   JOIN pg_catalog.pg_type AS t ON t.oid = p.oid
  GROUP BY p.root

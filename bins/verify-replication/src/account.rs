@@ -7,6 +7,7 @@ use anyhow::Result;
 use program::progress::Progress;
 use program::sink::Sink;
 use report::foreign::one_line;
+use report::lsn::Lsn;
 use report::verdict::Verdict;
 use report::verify::VerifyRow;
 
@@ -22,6 +23,8 @@ pub(crate) struct Account {
     pub(crate) diff: Option<Diff>,
     /// The path of that file, and whether values are written to it.
     wanted: Option<(PathBuf, bool)>,
+    /// The first mark that was set in the primary's WAL; `None` before it.
+    pub(crate) since: Option<Lsn>,
     sink: Option<Sink<VerifyRow>>,
     /// Whether rows are CSV on a terminal, too.
     csv: bool,
@@ -34,7 +37,7 @@ impl Account {
     /// An account without a row yet. stdout is opened with the first row, or database.
     pub(crate) fn new(run: String, progress: Progress, wanted: Option<(PathBuf, bool)>, csv: bool) -> Account {
         let (standbys, not_held) = (BTreeSet::new(), Vec::new());
-        Account { run, progress, verdict: None, diff: None, wanted, sink: None, csv, standbys, not_held }
+        Account { run, progress, verdict: None, diff: None, wanted, since: None, sink: None, csv, standbys, not_held }
     }
 
     /// Begins with a database, now that it can be read: before that no file is made.

@@ -25,6 +25,8 @@ const POLL_EVERY: Duration = Duration::from_millis(10);
 struct Aim {
     mark: Lsn,
     timeline: u32,
+    /// A checkpoint is proof only beyond this.
+    since: Lsn,
 }
 
 /// A standby's receiver.
@@ -38,10 +40,17 @@ struct Receiver {
 }
 
 /// Proves that each standby follows the primary. A standby for which this fails within `limit` is given up.
-pub(crate) fn prove(primary: &NodeSessions, standbys: &mut [Standby], limit: Duration) -> Result<()> {
+///
+/// `since`: the first mark of this run. It is kept from one database to the next.
+pub(crate) fn prove(
+    primary: &NodeSessions,
+    standbys: &mut [Standby],
+    limit: Duration,
+    since: &mut Option<Lsn>,
+) -> Result<()> {
     let begun = Instant::now();
     let aim = match aim(&primary.control) {
-        Ok(aim) => aim,
+        Ok(aim) => Aim { since: *since.get_or_insert(aim.mark), ..aim },
         Err(error) => {
             primary.lose(&error);
             return Ok(());
@@ -85,7 +94,7 @@ fn aim(primary: &Session) -> Result<Aim> {
     let mark = catch_up::mark(primary).context("cannot set a mark in its WAL")?;
     let file: String = primary.value(cluster::sql!("current_timeline"), &[])?;
     let timeline = of_wal_file(&file).with_context(|| format!("{file:?} is no WAL file's name"))?;
-    Ok(Aim { mark, timeline })
+    Ok(Aim { mark, timeline, since: mark })
 }
 
 /// One look at one standby; `None` if nothing is to be found out of it.
@@ -94,7 +103,7 @@ fn look(primary: &NodeSessions, standbys: &[Standby], index: usize, aim: &Aim) -
     let node = standby.node.as_ref().ok()?;
     let looked = match receiver(&node.control) {
         Ok(Some(receiver)) => streams(primary, standbys, &receiver, aim),
-        Ok(None) => restartpoint(primary, node),
+        Ok(None) => restartpoint(primary, node, aim),
         Err(error) => Err(error),
     };
     Some(match looked {
@@ -140,19 +149,26 @@ fn streams(primary: &NodeSessions, standbys: &[Standby], receiver: &Receiver, ai
     ))
 }
 
-/// Whether a node without a receiver made its last restartpoint at the primary's last checkpoint.
-fn restartpoint(primary: &NodeSessions, standby: &NodeSessions) -> Result<Attempt<Descent>> {
+/// Whether a node without a receiver made its last restartpoint at the primary's last checkpoint, and that after this run began: two
+/// that were one once, and went different ways since, have the checkpoints before that in common.
+fn restartpoint(primary: &NodeSessions, standby: &NodeSessions, aim: &Aim) -> Result<Attempt<Descent>> {
     let at = replayed(&standby.control)?.unwrap_or_default();
     if let Err(error) = within(&primary.control, at) {
         return Ok(Attempt::Never(error));
     }
     let sql = cluster::sql!("verify_checkpoint");
-    let (here, there) = (primary.control.value::<String>(sql, &[])?, standby.control.value::<String>(sql, &[])?);
-    Ok(match here == there {
+    let checkpoint = |node: &Session| -> Result<(String, Lsn)> {
+        let rows = node.rows(sql, &[])?;
+        let row = rows.first().context("no control file")?;
+        Ok((row.try_get(0)?, row.try_get::<_, String>(1)?.parse()?))
+    };
+    let (here, there) = (checkpoint(&primary.control)?, checkpoint(&standby.control)?);
+    Ok(match here == there && there.1 >= aim.since {
         true => Attempt::Done(Descent::Restartpoint),
         false => Attempt::NotYet(
-            "it has no receiver, and its last restartpoint is not the primary's last checkpoint (one that is fed from an \
-             archive can be proven by that, soon after its own CHECKPOINT)"
+            "it has no receiver, and has made no restartpoint yet at a checkpoint that the primary has made since this run began \
+             (one that is fed from an archive is proven by that: CHECKPOINT on the primary, wait until its WAL has arrived, \
+             CHECKPOINT on the standby, while --catch-up-timeout lasts)"
                 .to_owned(),
         ),
     })

@@ -54,7 +54,8 @@ type Pair<T> = [HashMap<Tid, Seen<T>>; 2];
 
 impl Diff {
     pub(crate) fn create(path: &Path, run: &str, show_values: bool) -> Result<Diff> {
-        let sink = Sink::create_new(path)?;
+        // What rows hold is for whoever may read the database, and not for whoever uses this machine.
+        let sink = if show_values { Sink::create_new_private(path)? } else { Sink::create_new(path)? };
         Ok(Diff { sink, run: run.to_owned(), database: String::new(), show_values })
     }
 

@@ -1,7 +1,7 @@
 //! What "equal" means: the bytes of a row, as its server sends them to a client that reads binary.
 //!
 //! `record_send` writes each column's type, length (NULL has one of its own) and bytes, so that no two contents give the
-//! same message: NULL and 0, 1.0 and 1.00, 0 and -0, `a` and `A` of citext, `{1,2}` and `{{1},{2}}` differ, whatever the
+//! same message (xml as the text that it is: it is sent without its declaration): NULL and 0, 1.0 and 1.00, 0 and -0, `a` and `A` of citext, `{1,2}` and `{{1},{2}}` differ, whatever the
 //! type's own equality says of them. The message is hashed twice, 64 bits each, with different seeds; the hash mixes all
 //! bytes, so values that two rows exchange do not cancel in a sum, as they do in sums of `hash_record_extended` over the
 //! values themselves: that is linear in the columns.
@@ -44,6 +44,12 @@ pub(crate) fn row_bytes(values: &[String]) -> String {
 
 /// A column as it goes into the row's bytes; as text if its type cannot be sent. `ROW(…)::text` calls the type's output
 /// function, where a cast of the column could be anybody's, and tells NULL from an empty string.
-pub(crate) fn value(quoted: &str, is_sendable: bool) -> String {
-    if is_sendable { format!("t.{quoted}") } else { format!("ROW(t.{quoted})::text") }
+///
+/// `sent_as`: a type that has the same bytes, and whose send function tells all of them.
+pub(crate) fn value(quoted: &str, is_sendable: bool, sent_as: Option<&str>) -> String {
+    match sent_as {
+        Some(other) => format!("t.{quoted}::pg_catalog.{other}"),
+        None if is_sendable => format!("t.{quoted}"),
+        None => format!("ROW(t.{quoted})::text"),
+    }
 }

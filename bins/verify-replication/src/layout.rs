@@ -121,7 +121,7 @@ impl Layout {
             let (name, kind) = (column::<String>(row, 0)?, types.get(oid)?);
             let quoted = quote(&name);
             has_text |= !kind.is_sendable;
-            values.push(value(&quoted, kind.is_sendable));
+            values.push(value(&quoted, kind.is_sendable, kind.sent_as.as_deref()));
             parts.push((name.clone(), kind.parts.clone()));
             columns.push((name, oid));
             if let Some(place) = column::<Option<i32>>(row, 2)? {

@@ -3,7 +3,7 @@
 //! A rewrite (CLUSTER, VACUUM FULL, ALTER TABLE) moves rows and keeps their writers: the rows of a place or a chunk can be
 //! compared only as long as both nodes have the table in the same file.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use program::progress::Progress;
 
@@ -17,6 +17,12 @@ use crate::types::Types;
 
 /// How often a table is looked at.
 const LOOKS: u32 = 20;
+
+/// After this long no more looks are begun, but for the first few: a table of which each takes a minute is looked at for no hour.
+const TIME: Duration = Duration::from_secs(120);
+
+/// The first few.
+const FEW: u32 = 3;
 
 /// The pause before another look, times the number of looks so far.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -36,11 +42,12 @@ pub(crate) fn compare(
     }
     let mut findings: Vec<Option<Finding>> = standbys.iter().map(|_| None).collect();
     let mut changed = vec![None; standbys.len()];
-    let looks = if primary.at_rest { 1 } else { LOOKS };
-    for look in 0..looks {
-        if program::stop::pause(PAUSE * look).is_err() {
+    let (most, begun, mut looks) = (if primary.at_rest { 1 } else { LOOKS }, Instant::now(), 0);
+    for look in 0..most {
+        if program::stop::pause(PAUSE * look).is_err() || look >= FEW && begun.elapsed() > TIME {
             break;
         }
+        looks = look + 1;
         if look > 0 {
             *types = Types::default();
             // The change has to arrive at each standby before the table can be the same there, also at a slow one.

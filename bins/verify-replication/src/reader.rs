@@ -38,7 +38,23 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
 const BY_SCAN: &str = cluster::sql!("verify_by_scan");
 
 /// How it looks for rows of catalogs: the catalogs of a thousand tables are long, and are read for each table.
-const BY_INDEX: &str = cluster::sql!("verify_by_index");
+const OF_CATALOGS: Mode = Mode { way: cluster::sql!("verify_by_index"), prints: FIXED };
+
+/// How it prints values, the same on both nodes.
+const FIXED: &str = cluster::sql!("verify_settings");
+
+/// How it prints values as other sessions of its role in this database do.
+const OWN: &str = cluster::sql!("verify_own_settings");
+
+/// What a session was told, or is to be told: how to look for rows, and how to print values. Each a script.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mode {
+    way: &'static str,
+    prints: &'static str,
+}
+
+/// That of a new session, once it has run `sql/verify_session.sql`.
+const NEW: Mode = Mode { way: BY_SCAN, prints: FIXED };
 
 /// Makes the session wait only a moment for a lock from then on.
 const HASTY: &str = "SET lock_timeout = '250ms'";
@@ -56,10 +72,10 @@ pub(crate) struct Reader {
     hasty: bool,
     /// Time for one statement.
     deadline: Duration,
-    /// How the server is to look for rows of tables: one of the scripts that set that.
-    mode: &'static str,
-    /// The last such script that the server was told.
-    told: &'static str,
+    /// How the server is to look for rows of tables, and to print values.
+    mode: Mode,
+    /// What the server was told last.
+    told: Mode,
     /// What this session has prepared.
     prepared: Prepared,
 }
@@ -75,7 +91,7 @@ impl Reader {
     ) -> Result<Reader> {
         let session = session(node, info)?;
         let info = info.clone();
-        let (mode, told, prepared) = (BY_SCAN, BY_SCAN, Prepared::default());
+        let (mode, told, prepared) = (NEW, NEW, Prepared::default());
         Ok(Reader { session, info, passed, lost, pace, hasty: false, deadline: DEADLINE, mode, told, prepared })
     }
 
@@ -90,7 +106,12 @@ impl Reader {
 
     /// Sets how rows of tables are looked for from now on. The script goes to the server with the next statement.
     pub(crate) fn set_mode(&mut self, script: &'static str) {
-        self.mode = script;
+        self.mode.way = script;
+    }
+
+    /// Sets whether values are printed from now on as other sessions of this role in this database do. Catalogs never are.
+    pub(crate) fn set_own_settings(&mut self, own: bool) {
+        self.mode.prints = if own { OWN } else { FIXED };
     }
 
     /// The rows of a statement. A conflict with recovery is tried again, with a bound.
@@ -108,7 +129,7 @@ impl Reader {
         sql: &'static str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, ReadError> {
-        self.run(BY_INDEX, async |client, prepared| prepared.rows(client, sql, parameters).await)
+        self.run(OF_CATALOGS, async |client, prepared| prepared.rows(client, sql, parameters).await)
     }
 
     /// As [`Reader::rows`], for whatever `work` does with the client. `work` begins anew after a conflict.
@@ -125,14 +146,15 @@ impl Reader {
         statements: [&'static str; N],
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<[Vec<Row>; N], ReadError> {
-        let all = self.run(BY_INDEX, async |client, prepared| prepared.all(client, &statements, parameters).await)?;
+        let all =
+            self.run(OF_CATALOGS, async |client, prepared| prepared.all(client, &statements, parameters).await)?;
         <[Vec<Row>; N]>::try_from(all).map_err(|_| ReadError::Unread("fewer answers than questions".to_owned()))
     }
 
     /// As [`Reader::read`], in a session that looks for rows as `mode` says.
     fn run<T>(
         &mut self,
-        mode: &'static str,
+        mode: Mode,
         mut work: impl AsyncFnMut(&Client, &Prepared) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, ReadError> {
         let mut conflicts = 0;
@@ -204,7 +226,7 @@ impl Reader {
             bail!(why);
         }
         self.session = session;
-        (self.told, self.prepared) = (BY_SCAN, Prepared::default());
+        (self.told, self.prepared) = (NEW, Prepared::default());
         if self.hasty {
             self.session.script(HASTY)?;
         }
@@ -275,6 +297,7 @@ pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, in
 fn session(node: &str, info: &Conninfo) -> Result<Session> {
     let session = Session::open(node, info, APPLICATION)?;
     session.script(cluster::sql!("verify_session"))?;
+    session.script(FIXED)?;
     Ok(session)
 }
 
@@ -282,14 +305,19 @@ fn session(node: &str, info: &Conninfo) -> Result<Session> {
 /// the work are sent at once: the server does one after the other.
 async fn in_mode<T>(
     client: &Client,
-    mode: &'static str,
-    told: &Cell<&'static str>,
+    mode: Mode,
+    told: &Cell<Mode>,
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, tokio_postgres::Error> {
     if told.get() == mode {
         return work.await;
     }
-    let (set, done) = tokio::join!(biased; client.batch_execute(mode), work);
+    let script = match told.get() {
+        Mode { prints, .. } if prints == mode.prints => mode.way.to_owned(),
+        Mode { way, .. } if way == mode.way => mode.prints.to_owned(),
+        _ => format!("{}{}", mode.way, mode.prints),
+    };
+    let (set, done) = tokio::join!(biased; client.batch_execute(&script), work);
     set?;
     told.set(mode);
     done

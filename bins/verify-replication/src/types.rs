@@ -10,6 +10,8 @@ use crate::reader::{Reader, column};
 pub(crate) struct Kind {
     /// Whether it and all in it have a send function.
     pub(crate) is_sendable: bool,
+    /// The type that values are sent as instead.
+    pub(crate) sent_as: Option<String>,
     /// What it is made of: as long as this is the same, the same value is sent as the same bytes.
     pub(crate) parts: String,
 }
@@ -34,7 +36,7 @@ impl Types {
             return Ok(());
         }
         for row in reader.catalog_rows(cluster::sql!("verify_types"), &[&new])? {
-            let kind = Kind { is_sendable: column(&row, 1)?, parts: column(&row, 2)? };
+            let kind = Kind { is_sendable: column(&row, 1)?, parts: column(&row, 2)?, sent_as: column(&row, 3)? };
             self.kinds.insert(column(&row, 0)?, kind);
         }
         Ok(())

@@ -147,7 +147,8 @@ impl Verify<'_> {
                 standby.descent = Some(Descent::AtRest);
             }
         } else {
-            descent::prove(&self.primary, &mut self.standbys, self.options.limits.catch_up)?;
+            let (limit, since) = (self.options.limits.catch_up, &mut self.account.since);
+            descent::prove(&self.primary, &mut self.standbys, limit, since)?;
         }
         self.give_up_lost();
         Ok(())

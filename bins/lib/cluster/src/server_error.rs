@@ -28,7 +28,11 @@ pub fn describe(error: tokio_postgres::Error) -> anyhow::Error {
         return stranger.into();
     }
     let text = match error.as_db_error() {
-        Some(db) => format!("{}: {} (SQLSTATE {})", db.severity(), db.message(), db.code().code()),
+        Some(db) => {
+            // In English, whatever language the server's messages are in: texts of two servers can then be compared.
+            let severity = db.parsed_severity().map_or_else(|| db.severity().to_owned(), |known| known.to_string());
+            format!("{severity}: {} (SQLSTATE {})", db.message(), db.code().code())
+        }
         None => match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),

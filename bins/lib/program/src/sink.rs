@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write};
 use std::marker::PhantomData;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Error, Result};
@@ -56,7 +57,20 @@ impl<Row: Serialize + for<'de> Deserialize<'de>> Sink<Row> {
     /// # Errors
     /// If the file exists or cannot be made.
     pub fn create_new(path: &Path) -> Result<Sink<Row>> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| match error.kind() {
+        Sink::create(path, 0o666) // less the umask
+    }
+
+    /// As [`Sink::create_new`], for nobody else to read: the rows may hold secrets.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_new_private(path: &Path) -> Result<Sink<Row>> {
+        Sink::create(path, 0o600)
+    }
+
+    fn create(path: &Path, mode: u32) -> Result<Sink<Row>> {
+        let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+        let file = opened.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => anyhow::anyhow!(
                 "{} exists, and nothing is ever overwritten: name another file or move it away",
                 path.display()

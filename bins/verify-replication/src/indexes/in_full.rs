@@ -61,8 +61,8 @@ pub(super) fn read(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut S
             continue;
         }
         let on_primary = both(nodes.primary, index, &in_order, &scan)?.map_or(0, |pass| pass.faults());
-        seen.faults += pass.faults().saturating_sub(on_primary);
         let also = if on_primary > 0 { ", and the primary's is much like it" } else { "" };
+        count(pass.faults(), on_primary, seen);
         seen.remarks.push(format!(
             "leads to {} rows where a scan finds {}, {} of them out of its order{also}",
             pass.by_index.rows, pass.by_scan.rows, pass.unordered
@@ -92,7 +92,7 @@ pub(super) fn nulls(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut 
         }
         if faults > 0 {
             let on_primary = both(nodes.primary, index, &sql, &sql)?.map_or(0, |pass| pass.faults());
-            seen.faults += faults.saturating_sub(on_primary);
+            count(faults, on_primary, seen);
             seen.remarks.push(format!(
                 "by IS NULL it leads to {faults} rows more or less than a scan ({on_primary} on the primary)"
             ));
@@ -100,6 +100,17 @@ pub(super) fn nulls(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut 
     }
     Ok(())
 }
+
+/// Counts faults. If the primary's index has some, too, nothing can be told: it is written to, and no two counts are of one moment.
+fn count(faults: u64, on_primary: u64, seen: &mut Seen) {
+    if on_primary == 0 {
+        seen.faults += faults;
+    } else {
+        (seen.in_full, seen.not_read) = (false, Some(NEITHER.to_owned()));
+    }
+}
+
+const NEITHER: &str = "the primary's own leads to other rows than a scan";
 
 /// What a scan and the index meet in one snapshot; `None`: the server does not use this index to read in its order.
 fn both(reader: &mut Reader, index: &Index, in_order: &str, scan: &str) -> Result<Option<Pass>, ReadError> {

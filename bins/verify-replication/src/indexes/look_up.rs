@@ -3,7 +3,7 @@
 //!
 //! Rows are read and looked up by one statement, so both see one snapshot.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::draw::draw;
 use super::explain::{BY_PLACE, by, mode};
@@ -12,7 +12,7 @@ use super::{LOOKS, Nodes, Seen, Table, pause};
 use crate::layout::Blocks;
 use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
-use crate::tid::Tid;
+use crate::tid::{Tid, Xid};
 
 /// How many rows of one value are followed. If the row is not among them, the look-up says nothing: it might be among others.
 const FOLLOWED: i64 = 200;
@@ -194,28 +194,76 @@ impl Way<'_> {
         )
     }
 
-    /// Checks wrong rows again: a row that is right later was no fault, nor is one that is wrong on the primary, too.
+    /// Checks wrong rows again: a row that is right later was no fault, nor is one that is wrong on the primary, too. One that
+    /// the primary has no more says nothing by itself.
     fn settle(&mut self, nodes: &mut Nodes, mut wrong: Vec<Tid>, seen: &mut Seen) -> Result<(), ReadError> {
-        for _ in 1..LOOKS {
+        for _ in 2..LOOKS {
             if wrong.is_empty() {
                 return Ok(());
             }
             pause()?;
             wrong = self.wrong_among(nodes.standby, &wrong)?;
         }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        pause()?;
+        // A place and its writer are a row; around the looks, so that each look was at this very row.
+        let there = self.writers(nodes.standby, &wrong)?;
+        let wrong = self.wrong_among(nodes.standby, &wrong)?;
         let on_primary: HashSet<Tid> = self.wrong_among(nodes.primary, &wrong)?.into_iter().collect();
-        let (same, wrong): (Vec<Tid>, Vec<Tid>) = wrong.into_iter().partition(|place| on_primary.contains(place));
+        let here = self.writers(nodes.primary, &wrong)?;
+        let (known, gone): (Vec<Tid>, Vec<Tid>) =
+            wrong.into_iter().partition(|place| here.contains_key(place) && here.get(place) == there.get(place));
+        let (same, wrong): (Vec<Tid>, Vec<Tid>) = known.into_iter().partition(|place| on_primary.contains(place));
+        if !gone.is_empty() && wrong.is_empty() && same.is_empty() && !self.misses_some(nodes.primary)? {
+            let rows = named(&gone);
+            seen.unknown =
+                Some(format!("it does not lead to the rows at {rows}, and the primary has others there by now"));
+        }
+        let on_both = if wrong.is_empty() { [same, gone].concat() } else { same };
+        self.note(&wrong, &on_both, seen);
+        Ok(())
+    }
+
+    fn note(&self, wrong: &[Tid], on_both: &[Tid], seen: &mut Seen) {
         seen.faults += wrong.len() as u64;
         if !wrong.is_empty() {
-            seen.remarks.push(format!("does not lead to the rows at {}, or not to them alone", named(&wrong)));
+            seen.remarks.push(format!("does not lead to the rows at {}, or not to them alone", named(wrong)));
         }
-        if !same.is_empty() {
-            seen.remarks.push(format!(
-                "does not lead to the rows at {}, on the primary neither: no fault of this standby",
-                named(&same)
-            ));
+        if on_both.is_empty() || seen.unknown.is_some() {
+            return;
         }
-        Ok(())
+        // Nor was anything seen of these rows: whether the index holds what it should is not known.
+        seen.looked_up = seen.looked_up.saturating_sub(on_both.len() as u64);
+        if seen.looked_up == 0 {
+            seen.not_read = Some("it does not lead to its rows by their own values, on the primary neither".to_owned());
+        }
+        let rows = named(on_both);
+        seen.remarks
+            .push(format!("does not lead to the rows at {rows}, on the primary neither: no fault of this standby"));
+    }
+
+    /// Whether a node's index does not lead to some of its own rows.
+    fn misses_some(&mut self, reader: &mut Reader) -> Result<bool, ReadError> {
+        let drawn = draw(reader, self.table, self.index, &self.holds())?;
+        Ok(!self.wrong_among(reader, &drawn)?.is_empty())
+    }
+
+    /// Who wrote the rows at these places, as far as the index should lead to them.
+    fn writers(&self, reader: &mut Reader, places: &[Tid]) -> Result<HashMap<Tid, Xid>, ReadError> {
+        let (rows, condition, holds) = (self.table.layout.table.rows(), self.index.condition(), self.holds());
+        let sql = format!(
+            "SELECT t.ctid, t.xmin FROM {rows} AND t.ctid = ANY ($1::text[]::tid[]) AND {condition} AND {holds}"
+        );
+        let mut writers = HashMap::new();
+        for some in places.chunks(1000) {
+            let some: Vec<String> = some.iter().map(Tid::to_string).collect();
+            for row in reader.rows(&sql, &[&some])? {
+                writers.insert(column(&row, 0)?, column(&row, 1)?);
+            }
+        }
+        Ok(writers)
     }
 
     /// Those of these rows that a node's index does not lead to, or not to them alone.

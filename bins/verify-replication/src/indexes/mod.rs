@@ -99,18 +99,25 @@ pub(crate) fn check(
         nodes.take_time_for(rows)?;
         index::read(nodes.standby, &layout.table)
     };
+    nodes.set_own_settings(true);
     match begun(nodes) {
         Ok(Described { indexes, blocks, covered }) => {
             all(nodes, &Table { layout, rows, blocks, covered, draw, how }, &indexes, found);
         }
         Err(error) => found.keep("its indexes", &error),
     }
+    nodes.set_own_settings(false);
     if let Err(error) = nodes.take_time_for(0) {
         found.keep("its indexes", &error);
     }
 }
 
 impl Nodes<'_> {
+    fn set_own_settings(&mut self, own: bool) {
+        self.standby.set_own_settings(own);
+        self.primary.set_own_settings(own);
+    }
+
     fn take_time_for(&mut self, rows: u64) -> Result<(), ReadError> {
         self.standby.take_time_for(rows)?;
         self.primary.take_time_for(rows)
@@ -159,6 +166,7 @@ fn keep(found: &mut TableResult, index: &Index, table: &Table, seen: Seen) {
     found.indexes = found.indexes.map(|read| read + u64::from(is_read));
     found.index_faults += seen.faults;
     found.remarks.extend(seen.remarks.into_iter().map(|remark| format!("index {}: {remark}", index.title)));
+    found.unknown.extend(seen.unknown.map(|why| format!("index {}: {why}", index.title)));
     let Some(why) = seen.not_read else { return };
     if table.how == Indexes::All && !seen.in_full && !seen.by_amcheck {
         found.unknown.push(format!("index {} was not read in full: {why}", index.title));
@@ -174,18 +182,17 @@ fn look_at(nodes: &mut Nodes, table: &Table, index: &Index) -> Result<Seen, Read
     if !index.is_valid {
         return Ok(Seen { not_read: Some("it is not valid, and no query uses it".to_owned()), ..seen });
     }
-    match persistent(|| amcheck::check(nodes.standby, nodes.checkers_on_standby, index))? {
+    let said = persistent(|| amcheck::check(nodes.standby, nodes.checkers_on_standby, index))?;
+    match &said {
         amcheck::Said::Nothing => {}
         amcheck::Said::Sound => seen.by_amcheck = true,
         amcheck::Said::Damaged(why) | amcheck::Said::NoEntry(_, why) => {
-            match amcheck::check(nodes.primary, nodes.checkers_on_primary, index)? {
-                amcheck::Said::Damaged(on_primary) | amcheck::Said::NoEntry(_, on_primary)
-                    if words(&on_primary) == words(&why) =>
-                {
-                    seen.remarks.push(format!("amcheck says the same of it on both nodes, {}", words(&why)));
-                }
-                _ => return Ok(damaged(format!("amcheck: {why}"))),
+            let on_primary = amcheck::check(nodes.primary, nodes.checkers_on_primary, index)?;
+            if !says_the_same(&said, &on_primary) {
+                return Ok(damaged(format!("amcheck: {why}")));
             }
+            // Whatever else is wrong with it, amcheck stops there.
+            seen.remarks.push(format!("amcheck says the same of it on both nodes, and no more: {}", words(why)));
         }
     }
     if index.calls_code_of_users {
@@ -242,6 +249,17 @@ fn persistent(mut ask: impl FnMut() -> Result<amcheck::Said, ReadError>) -> Resu
         said = again;
     }
     Ok(if same { said } else { amcheck::Said::Nothing })
+}
+
+/// Whether a checker found on both nodes what is no fault of the standby. Rows without an entry need not be the same ones: it names
+/// the first that it meets, and the primary may have written since.
+fn says_the_same(on_standby: &amcheck::Said, on_primary: &amcheck::Said) -> bool {
+    use amcheck::Said::{Damaged, NoEntry};
+    match (on_standby, on_primary) {
+        (NoEntry(..), NoEntry(..)) => true,
+        (Damaged(there), Damaged(here)) => words(there) == words(here),
+        _ => false,
+    }
 }
 
 /// What a server said, without which one it was.

@@ -13,6 +13,8 @@ pub(super) struct Seen {
     pub(super) faults: u64,
     /// What is wrong, in words.
     pub(super) remarks: Vec<String>,
+    /// Why nothing can be said of it, though it was read.
+    pub(super) unknown: Option<String>,
     /// Why it was not read, or not by a part of the means.
     pub(super) not_read: Option<String>,
 }

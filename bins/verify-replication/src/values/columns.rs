@@ -50,12 +50,24 @@ pub(crate) fn read(reader: &mut Reader, table: &Subject) -> Result<Vec<Column>, 
 impl Column {
     /// How it goes into the bytes of a row: as text if two servers might send the same value as other bytes.
     pub(crate) fn in_bytes(&self) -> String {
-        value(&quote(&self.name), self.is_sent_alike)
+        value(&quote(&self.name), self.is_sent_alike, self.sent_as())
+    }
+
+    /// An xml is sent and printed without its declaration; its bytes are those of a text.
+    fn sent_as(&self) -> Option<&'static str> {
+        match self.base.as_str() {
+            "xml" => Some("text"),
+            "xml[]" => Some("text[]"),
+            _ => None,
+        }
     }
 
     /// Its value as text, by the type's output function: a cast could be anybody's.
     pub(crate) fn text(&self) -> String {
-        let column = format!("t.{}", quote(&self.name));
+        let column = match self.sent_as() {
+            Some(_) => self.in_bytes(),
+            None => format!("t.{}", quote(&self.name)),
+        };
         format!("CASE WHEN pg_catalog.num_nulls({column}) = 0 THEN pg_catalog.format('%s', {column}) END")
     }
 

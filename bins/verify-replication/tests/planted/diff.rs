@@ -69,6 +69,8 @@ fn it_holds_what_was_planted_with_the_columns_that_differ() {
     assert_eq!(of("(2000,new)"), (new, String::new()));
 
     let path = pair.lab.home().join("diff.csv").display().to_string();
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+    assert_eq!(mode & 0o777, 0o600, "what rows hold is for nobody else");
     let before = std::fs::read_to_string(&path).unwrap();
     let again = pair.verify(&["--diff", &path, "--table", "keyed"]);
     assert!(again.code == Some(2) && again.stderr.contains("nothing is ever overwritten"), "{}", again.stderr);

@@ -84,6 +84,8 @@ const KINDS: &[Kind] = &[
 /// The same for what a server may be built without: what it needs first.
 const OPTIONAL: &[(&str, Kind)] = &[
     ("SELECT '<a/>'::xml", ("xml", "'<a/>'", "'<a />'", Broken)),
+    ("SELECT '<a/>'::xml", ("xml", "'<a/>'", "'<?xml version=\"1.0\"?><a/>'", Broken)),
+    ("SELECT '<a/>'::xml", ("xml[]", "ARRAY['<a/>'::xml]", "ARRAY['<?xml version=\"1.0\"?><a/>'::xml]", Broken)),
     ("CREATE EXTENSION IF NOT EXISTS citext", ("citext", "'abc'", "'Abc'", Held)),
     ("CREATE EXTENSION IF NOT EXISTS citext", ("citext", "'abc'", "'abd'", Broken)),
     ("CREATE EXTENSION IF NOT EXISTS citext", ("citext[]", "'{abc}'", "'{aBc}'", Held)),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use cluster::ident::literal;
 use cluster::wait::until_true;
 use lab::standby::{Upstream, upstream};
 use report::verdict::Verdict::{Held, Unknown};
@@ -81,6 +82,29 @@ fn a_standby_of_a_promoted_copy_is_unknown() {
     assert!(said.stderr.contains("timeline 2, and the primary writes timeline 1"), "{}", said.stderr);
 }
 
+/// As `pg_basebackup -R` leaves it: the primary knows it by its name alone.
+#[test]
+fn a_standby_without_a_slot_is_known_by_its_name() {
+    let lab = Lab::new(1);
+    let standby = lab.on("node2");
+    let conninfo: String = standby.value("SHOW primary_conninfo", &[]).unwrap();
+    for more in ["", " application_name='stand by'"] {
+        standby
+            .script(&format!("ALTER SYSTEM SET primary_conninfo = {}", literal(&(conninfo.clone() + more))))
+            .unwrap();
+        standby.script("ALTER SYSTEM SET primary_slot_name = ''").unwrap();
+        standby.script("SELECT pg_reload_conf()").unwrap();
+        until_true("a receiver without a slot", SOON, Duration::from_millis(20), || {
+            let sql =
+                "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming' AND slot_name IS NULL)";
+            standby.value(sql, &[])
+        })
+        .unwrap();
+        let said = lab.verify(&["--table", "understudy.ledger", "--catch-up-timeout", "5s"]);
+        assert_eq!((said.code, said.of("node2")), (Some(0), (Held, Some(Descent::Streams))), "{more}: {}", said.stderr);
+    }
+}
+
 /// It is proven at first, and then it follows somebody else who is further on: no wait for an LSN would notice.
 #[test]
 fn a_standby_that_changes_sides_in_mid_run_is_unknown() {
@@ -153,14 +177,30 @@ fn a_standby_that_is_fed_from_an_archive_is_proven_by_a_checkpoint() {
     standby.script(&restore).unwrap();
     standby.script("SELECT pg_reload_conf()").unwrap();
     receives_nothing(&lab, "node2");
+    // The same checkpoint as the primary's: so it is also on a copy that has gone its own way since.
     let table = ["--table", "understudy.orders"];
-    let said = lab.verify(&table);
-    assert_eq!((said.code, said.of("node2")), (Some(0), (Held, Some(Descent::Restartpoint))), "{}", said.stderr);
-
-    primary.script("CHECKPOINT").unwrap();
     let said = lab.verify(&[&table[..], &["--catch-up-timeout", "2s"]].concat());
     assert_eq!((said.code, said.of("node2")), (Some(2), (Unknown, None)), "{}", said.stderr);
-    assert!(said.stderr.contains("it has no receiver"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("it has no receiver") && said.stderr.contains("CHECKPOINT on the standby"),
+        "{}",
+        said.stderr
+    );
+
+    let cluster = lab.lab.cluster.display().to_string();
+    let args = [&["--cluster", &cluster, "--catch-up-timeout", "30s"], &table[..]].concat();
+    let child = lab.command(&args).spawn().unwrap();
+    until_true("the question for the checkpoint", SOON, Duration::from_millis(5), || {
+        let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                    WHERE application_name = 'verify-replication' AND query LIKE '%pg_control_checkpoint%')";
+        standby.value(sql, &[])
+    })
+    .unwrap();
+    primary.script("CHECKPOINT").unwrap();
+    lab.catch_up("node2");
+    standby.script("CHECKPOINT").unwrap();
+    let said = crate::said(&child.wait_with_output().unwrap());
+    assert_eq!((said.code, said.of("node2")), (Some(0), (Held, Some(Descent::Restartpoint))), "{}", said.stderr);
 }
 
 /// Its proof takes a while, and somebody ends the session that asks for it.
