@@ -35,6 +35,8 @@ const BATCH_BYTES: u64 = 1 << 20;
 /// The file that all differences go to.
 pub(crate) struct Diff {
     sink: Sink<DiffRow>,
+    /// Why it is not whole: nothing more is written to it, and what is compared is still told.
+    failed: Option<String>,
     run: String,
     database: String,
     show_values: bool,
@@ -56,7 +58,7 @@ impl Diff {
     pub(crate) fn create(path: &Path, run: &str, show_values: bool) -> Result<Diff> {
         // What rows hold is for whoever may read the database, and not for whoever uses this machine.
         let sink = if show_values { Sink::create_new_private(path)? } else { Sink::create_new(path)? };
-        Ok(Diff { sink, run: run.to_owned(), database: String::new(), show_values })
+        Ok(Diff { sink, failed: None, run: run.to_owned(), database: String::new(), show_values })
     }
 
     /// What follows is of this database.
@@ -67,7 +69,7 @@ impl Diff {
     /// Writes what was found of one table on one standby.
     ///
     /// # Errors
-    /// If that cannot be written, or was not kept.
+    /// If what differs was not kept. That the file cannot be written is none: see [`Diff::failed`].
     pub(crate) fn write(
         &mut self,
         found: &mut TableResult,
@@ -88,16 +90,22 @@ impl Diff {
                 batch.push(difference?);
                 if batch.len() == size {
                     program::stop::check()?;
-                    self.batch(&mut asked, &batch)?;
+                    self.batch(&mut asked, &batch);
                     batch.clear();
                 }
             }
-            self.batch(&mut asked, &batch)?;
+            self.batch(&mut asked, &batch);
         }
         for (side, spot) in found.damage.spots() {
-            self.sink.row_unflushed(&self.damaged(&title, &name, *side, spot))?;
+            self.add(&self.damaged(&title, &name, *side, spot));
         }
-        self.sink.flush()
+        self.flush();
+        Ok(())
+    }
+
+    /// Why the file is not whole, if it is not.
+    pub(crate) fn failed(&self) -> Option<&str> {
+        self.failed.as_deref()
     }
 
     /// Whether what rows hold is asked for.
@@ -106,13 +114,17 @@ impl Diff {
     }
 
     /// Writes a row; [`Diff::flush`] has to follow.
-    pub(crate) fn add(&mut self, row: &DiffRow) -> Result<()> {
-        self.sink.row_unflushed(row)
+    pub(crate) fn add(&mut self, row: &DiffRow) {
+        if self.failed.is_none() {
+            self.failed = self.sink.row_unflushed(row).err().map(|error| format!("{error:#}"));
+        }
     }
 
     /// Writes out what was added.
-    pub(crate) fn flush(&mut self) -> Result<()> {
-        self.sink.flush()
+    pub(crate) fn flush(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.sink.flush().err().map(|error| format!("{error:#}"));
+        }
     }
 
     /// A row of nothing but its names.
@@ -147,18 +159,18 @@ impl Diff {
         row
     }
 
-    fn batch(&mut self, asked: &mut Asked, batch: &[Difference]) -> Result<()> {
+    fn batch(&mut self, asked: &mut Asked, batch: &[Difference]) {
         let hashes = asked.hashes(batch, self.show_values).unwrap_or_default();
         let mut rest = batch;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(if self.show_values { few(rest, &hashes) } else { rest.len() });
             let texts = if self.show_values { asked.texts(now).unwrap_or_default() } else { Pair::default() };
             for difference in now {
-                self.sink.row_unflushed(&self.differing(asked, difference, &hashes, &texts))?;
+                self.add(&self.differing(asked, difference, &hashes, &texts));
             }
             rest = later;
         }
-        self.sink.flush()
+        self.flush();
     }
 
     fn differing(

@@ -66,6 +66,7 @@ use report::verdict::Verdict;
 
 use crate::account::Account;
 use crate::args::Args;
+use crate::diff::Diff;
 use crate::verify::{Scope, Verify};
 
 /// How our sessions call themselves.
@@ -101,7 +102,12 @@ fn run() -> Result<Verdict> {
     if !(found && compared.as_ref().is_err_and(Error::is::<Closed>)) {
         compared?;
     }
-    let verdict = account.verdict.context("there is nothing to compare: no table, no sequence, no ledger")?;
+    let mut verdict = account.verdict.context("there is nothing to compare: no table, no sequence, no ledger")?;
+    if let Some(why) = account.diff.as_ref().and_then(Diff::failed) {
+        // What was found is found; but whoever asked for all of it by name has not got it.
+        account.progress.warn(&format!("--diff is not whole: {why}"));
+        verdict = verdict.join(Verdict::Unknown);
+    }
     account.progress.conclude(&account.sentence(), verdict);
     Ok(verdict)
 }

@@ -78,6 +78,22 @@ fn it_holds_what_was_planted_with_the_columns_that_differ() {
     assert_eq!(pair.verify(&["--show-values", "--table", "keyed"]).code, Some(2), "it is of no use alone");
 }
 
+/// As on a full disk: what was found is told all the same, and that the file is not whole.
+#[test]
+fn where_it_cannot_be_written_what_was_found_is_told_all_the_same() {
+    let pair = Pair::new();
+    pair.script("CREATE TABLE many (id int PRIMARY KEY); INSERT INTO many SELECT generate_series(1, 1000)");
+    pair.script("CREATE TABLE same (id int PRIMARY KEY); INSERT INTO same SELECT generate_series(1, 1000)");
+    pair.leave_behind(&["many"], "DELETE FROM many WHERE id > 100");
+    let path = pair.lab.home().join("diff.csv").display().to_string();
+    for (tables, code) in [(&["--table", "many", "--table", "same"][..], 1), (&["--table", "same"], 0)] {
+        let said = pair.verify_with_files_of(4096, &[&["--diff", &path, "--indexes", "none"], tables].concat());
+        assert_eq!((said.code, said.rows.len()), (Some(code), tables.len() / 2), "{}", said.stderr);
+        assert_eq!(said.stderr.contains("--diff is not whole: "), code == 1, "{}", said.stderr);
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
 #[test]
 fn catalogs_are_tables_there_too() {
     let pair = Pair::new();

@@ -68,12 +68,23 @@ impl Pair {
     }
 
     pub(crate) fn verify(&self, args: &[&str]) -> Said {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_verify-replication"));
+        self.said(&mut Command::new(env!("CARGO_BIN_EXE_verify-replication")), args)
+    }
+
+    fn said(&self, command: &mut Command, args: &[&str]) -> Said {
         command.arg("--cluster").arg(&self.lab.cluster).args(args).env_remove("UNDERSTUDY_CLUSTER");
         command.env_remove("UNDERSTUDY_RUN").env_remove("UNDERSTUDY_ORIGIN").stdin(Stdio::null());
         let output = command.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         Said { code: output.status.code(), rows: report::rows::read(&output.stdout[..]).expect(&stderr), stderr }
+    }
+
+    /// As [`Pair::verify`], where no file can grow beyond so many bytes.
+    pub(crate) fn verify_with_files_of(&self, bytes: u32, args: &[&str]) -> Said {
+        let mut command = Command::new("sh");
+        let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+        command.args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_verify-replication")]);
+        self.said(&mut command, args)
     }
 
     /// As [`Pair::verify`], with all differences: their rows, and the file's text.
