@@ -16,10 +16,12 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use crate::APPLICATION;
+use crate::encoding::{ascii, is_foreign};
 use crate::pace::Pace;
 use crate::prepared::Prepared;
 use crate::pulse::Lost;
 use crate::read_error::ReadError;
+use crate::told::{BY_INDEX, BY_SCAN, BYTES, Told, UTF8, once_told};
 
 /// Time for one statement on our side: the server's own `statement_timeout` (sql/verify_session.sql) and a little, so
 /// that a server that stands still cannot hold us, and a slow one can say so itself.
@@ -34,18 +36,14 @@ const CONFLICTS: u32 = 20;
 /// The pause after the first such conflict; it grows by as much with each.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How a session looks for rows after `sql/verify_session.sql`.
-const BY_SCAN: &str = cluster::sql!("verify_by_scan");
-
-/// How it looks for rows of catalogs: the catalogs of a thousand tables are long, and are read for each table.
-const BY_INDEX: &str = cluster::sql!("verify_by_index");
-
 /// Makes the session wait only a moment for a lock from then on.
 const HASTY: &str = "SET lock_timeout = '250ms'";
 
 pub(crate) struct Reader {
     session: Session,
     info: Conninfo,
+    /// Whether the server has to convert text for us.
+    is_foreign: bool,
     /// The last mark that this standby caught up with; 0 on the primary.
     passed: Arc<AtomicU64>,
     /// Why its node was given up.
@@ -58,8 +56,8 @@ pub(crate) struct Reader {
     deadline: Duration,
     /// How the server is to look for rows of tables: one of the scripts that set that.
     mode: &'static str,
-    /// The last such script that the server was told.
-    told: &'static str,
+    /// What the server was told last.
+    told: Told,
     /// What this session has prepared.
     prepared: Prepared,
 }
@@ -73,10 +71,22 @@ impl Reader {
         lost: Lost,
         pace: Arc<Pace>,
     ) -> Result<Reader> {
-        let session = session(node, info)?;
+        let (session, is_foreign) = session(node, info)?;
         let info = info.clone();
-        let (mode, told, prepared) = (BY_SCAN, BY_SCAN, Prepared::default());
-        Ok(Reader { session, info, passed, lost, pace, hasty: false, deadline: DEADLINE, mode, told, prepared })
+        let (mode, told, prepared) = (BY_SCAN, Told::utf8(BY_SCAN, is_foreign), Prepared::default());
+        Ok(Reader {
+            session,
+            info,
+            is_foreign,
+            passed,
+            lost,
+            pace,
+            hasty: false,
+            deadline: DEADLINE,
+            mode,
+            told,
+            prepared,
+        })
     }
 
     pub(crate) fn node(&self) -> &str {
@@ -95,10 +105,28 @@ impl Reader {
 
     /// The rows of a statement. A conflict with recovery is tried again, with a bound.
     pub(crate) fn rows(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, ReadError> {
-        self.read(async |client| match parameters {
-            [] => client.query_typed(sql, &[]).await, // one round trip, where a statement with parameters needs two
-            _ => client.query(sql, parameters).await,
-        })
+        self.read(async |client| query(client, sql, parameters).await)
+    }
+
+    /// As [`Reader::rows`], with text as its bytes are, for [`Reader::texts`], and hashes of those bytes. Its parameters have
+    /// to be in ASCII.
+    pub(crate) fn raw_rows(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, ReadError> {
+        if !self.is_foreign {
+            return self.rows(sql, parameters);
+        }
+        let Some(sql) = ascii(sql) else { return Err(ReadError::Unread("it has no name in ASCII".to_owned())) };
+        let wanted = Told { mode: self.mode, text: BYTES };
+        self.run(wanted, async |client, _| query(client, &sql, parameters).await)
+    }
+
+    /// Whether the server has to convert what it sends to UTF-8.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
+    /// What the server is to be told for work of this mode that needs UTF-8.
+    fn as_utf8(&self, mode: &'static str) -> Told {
+        Told { mode, text: if self.is_foreign { UTF8 } else { "" } }
     }
 
     /// As [`Reader::rows`], of a statement that is asked of each table: it is prepared once, and finds its rows by index. It
@@ -108,7 +136,7 @@ impl Reader {
         sql: &'static str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, ReadError> {
-        self.run(BY_INDEX, async |client, prepared| prepared.rows(client, sql, parameters).await)
+        self.run(self.as_utf8(BY_INDEX), async |client, prepared| prepared.rows(client, sql, parameters).await)
     }
 
     /// As [`Reader::rows`], for whatever `work` does with the client. `work` begins anew after a conflict.
@@ -116,7 +144,7 @@ impl Reader {
         &mut self,
         mut work: impl AsyncFnMut(&Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, ReadError> {
-        self.run(self.mode, async |client, _| work(client).await)
+        self.run(self.as_utf8(self.mode), async |client, _| work(client).await)
     }
 
     /// As [`Reader::catalog_rows`], of several statements about the same thing: their rows in turn.
@@ -125,14 +153,16 @@ impl Reader {
         statements: [&'static str; N],
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<[Vec<Row>; N], ReadError> {
-        let all = self.run(BY_INDEX, async |client, prepared| prepared.all(client, &statements, parameters).await)?;
+        let all = self.run(self.as_utf8(BY_INDEX), async |client, prepared| {
+            prepared.all(client, &statements, parameters).await
+        })?;
         <[Vec<Row>; N]>::try_from(all).map_err(|_| ReadError::Unread("fewer answers than questions".to_owned()))
     }
 
-    /// As [`Reader::read`], in a session that looks for rows as `mode` says.
+    /// As [`Reader::read`], in a session that was told what is `wanted`.
     fn run<T>(
         &mut self,
-        mode: &'static str,
+        wanted: Told,
         mut work: impl AsyncFnMut(&Client, &Prepared) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, ReadError> {
         let mut conflicts = 0;
@@ -143,13 +173,16 @@ impl Reader {
                 tokio::select! {
                     biased;
                     error = given_up(&self.lost) => Err(error),
-                    result = in_mode(session.client(), mode, &told, work(session.client(), prepared)) => {
+                    result = once_told(session.client(), wanted, &told, work(session.client(), prepared)) => {
                         result.map_err(describe)
                     }
                 }
             });
             self.told = told.get();
-            let Err(error) = done else { return done.map_err(|error| ReadError::of(&error, self.session.is_closed())) };
+            let error = match done {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
             conflicts += 1;
             let is_conflict = |state: &SqlState| {
                 [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(state)
@@ -159,7 +192,8 @@ impl Reader {
                     .is_some_and(|state| is_conflict(state) || self.is_standby() && ENDED.contains(state));
             if !again || conflicts > CONFLICTS || self.lost.why().is_some() {
                 self.note_lock(&error);
-                return Err(ReadError::of(&error, self.session.is_closed()));
+                let kind = ReadError::of(&error, self.session.is_closed());
+                return Err(if wanted.text == UTF8 { kind.of_converted() } else { kind });
             }
             self.after_conflict(conflicts).map_err(|error| ReadError::Lost(format!("{error:#}")))?;
         }
@@ -194,7 +228,7 @@ impl Reader {
         if !self.is_ended_session() {
             return Ok(());
         }
-        let session = session(self.session.node(), &self.info)?;
+        let (session, _) = session(self.session.node(), &self.info)?;
         // After a restart a server may show an older state than before.
         let mark = Lsn(self.passed.load(Ordering::Relaxed));
         let at = replayed(&session)?;
@@ -204,7 +238,7 @@ impl Reader {
             bail!(why);
         }
         self.session = session;
-        (self.told, self.prepared) = (BY_SCAN, Prepared::default());
+        (self.told, self.prepared) = (self.as_utf8(BY_SCAN), Prepared::default());
         if self.hasty {
             self.session.script(HASTY)?;
         }
@@ -230,6 +264,8 @@ impl Reader {
 
     /// Whether a table is locked against readers, and stays so for `wait`. Other errors are left to the read itself.
     pub(crate) fn is_locked(&self, quoted: &str, wait: Duration) -> bool {
+        // In ASCII, which is right whatever encoding the session was told.
+        let quoted = if self.is_foreign { ascii(quoted).unwrap_or(quoted.into()) } else { quoted.into() };
         // Several statements are one transaction: the setting ends with it.
         let sql = format!("SET LOCAL lock_timeout = {}; SELECT FROM ONLY {quoted} LIMIT 0", wait.as_millis().max(1));
         self.script(&sql).is_err_and(|error| sqlstate(&error) == Some(&SqlState::LOCK_NOT_AVAILABLE))
@@ -271,28 +307,28 @@ pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, in
     row.try_get(index).context("an unexpected column").map_err(|error| ReadError::Lost(format!("{error:#}")))
 }
 
-/// A session that is set up to read.
-fn session(node: &str, info: &Conninfo) -> Result<Session> {
-    let session = Session::open(node, info, APPLICATION)?;
-    session.script(cluster::sql!("verify_session"))?;
-    Ok(session)
+/// The rows of a statement; without parameters in one round trip, where it needs two with some.
+async fn query(
+    client: &Client,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    match parameters {
+        [] => client.query_typed(sql, &[]).await,
+        _ => client.query(sql, parameters).await,
+    }
 }
 
-/// Does `work` in a session that looks for rows as `mode` says. If the server was not `told` that mode yet, the script and
-/// the work are sent at once: the server does one after the other.
-async fn in_mode<T>(
-    client: &Client,
-    mode: &'static str,
-    told: &Cell<&'static str>,
-    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, tokio_postgres::Error> {
-    if told.get() == mode {
-        return work.await;
-    }
-    let (set, done) = tokio::join!(biased; client.batch_execute(mode), work);
-    set?;
-    told.set(mode);
-    done
+/// A session that is set up to read, and whether the server has to convert text for it.
+fn session(node: &str, info: &Conninfo) -> Result<(Session, bool)> {
+    let session = Session::open(node, info, APPLICATION)?;
+    let rows = session.texts(cluster::sql!("verify_session"))?;
+    let encoding = rows.iter().find_map(|row| match &row[..] {
+        [Some(name), Some(value)] if name == "server_encoding" => Some(value),
+        _ => None,
+    });
+    let is_foreign = is_foreign(encoding.context("a server that does not tell its encoding")?);
+    Ok((session, is_foreign))
 }
 
 /// Completes when a signal came, or the node was given up.
