@@ -24,6 +24,8 @@ SELECT pg_catalog.set_config(s.name, '0', false)
 -- SQL_ASCII says nothing of what its bytes mean: there, they are sent as they are
 SELECT pg_catalog.set_config('client_encoding', pg_catalog.current_setting('server_encoding'), false)
  WHERE pg_catalog.current_setting('server_encoding') = 'SQL_ASCII';
+-- of another encoding than that and UTF8, the server is told for each statement whether to convert
+SELECT 'server_encoding', pg_catalog.current_setting('server_encoding');
 -- sequential reads: an index could hide a row, or show one that is not there
 SET enable_indexscan = off;
 SET enable_indexonlyscan = off;

@@ -75,7 +75,17 @@ pub(crate) fn find(reader: &mut Reader, at_rest: bool, shared: bool) -> Result<C
     Ok(catalogs)
 }
 
-/// Compares some of them on all standbys: one row for each standby, called `title`, with the sums.
+/// What was found of some catalogs on one standby.
+pub(crate) struct Compared {
+    /// With the sums.
+    pub(crate) row: VerifyRow,
+    /// How much of their indexes was read.
+    pub(crate) indexes: Tally,
+    /// How many of them were not compared to an end.
+    pub(crate) unknown: u64,
+}
+
+/// Compares some of them on all standbys: one row for each standby, called `title`.
 pub(crate) fn compare(
     primary: &mut NodeSessions,
     standbys: &mut [Standby],
@@ -84,15 +94,16 @@ pub(crate) fn compare(
     options: Options,
     (causes, progress): (&mut Causes, &Progress),
     mut diff: Option<&mut Diff>,
-) -> anyhow::Result<Vec<(VerifyRow, Tally)>> {
+) -> anyhow::Result<Vec<Compared>> {
     let (run, title) = title;
     let mut types = Types::default();
     let mut sums: Vec<Option<VerifyRow>> = vec![None; standbys.len()];
-    let mut tallies = vec![Tally::default(); standbys.len()];
+    let mut more = vec![(Tally::default(), 0); standbys.len()];
     for catalog in catalogs {
         let findings = looks::compare(primary, standbys, &catalog.table, &mut types, options, progress);
-        for (((standby, mut finding), sum), tally) in standbys.iter_mut().zip(findings).zip(&mut sums).zip(&mut tallies)
-        {
+        let standbys = standbys.iter_mut().zip(findings).zip(&mut sums).zip(&mut more);
+        for (((standby, mut finding), sum), (tally, unknown)) in standbys {
+            *unknown += u64::from(finding.is_unknown());
             tally.join(finding.tally());
             let row = finding.row(run, title, &standby.name);
             let name = format!("catalog {}", catalog.table.name);
@@ -128,7 +139,8 @@ pub(crate) fn compare(
             }
         }
     }
-    Ok(rows.into_iter().zip(tallies).collect())
+    let compared = |(row, (indexes, unknown))| Compared { row, indexes, unknown };
+    Ok(rows.into_iter().zip(more).map(compared).collect())
 }
 
 /// A promoted server drops the temporary tables of the sessions that its primary had.

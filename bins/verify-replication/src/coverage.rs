@@ -6,6 +6,7 @@ use report::show::count;
 use report::verdict::Verdict;
 use report::verify::{Descent, Equal, VerifyRow};
 
+use crate::catalogs::Compared;
 use crate::indexes::tally::Tally;
 
 /// What was compared on one standby.
@@ -40,6 +41,8 @@ pub(crate) struct Coverage {
     pub(crate) by_bytes: BTreeSet<String>,
     /// How many catalogs stand behind the row on them.
     pub(crate) catalogs: u64,
+    /// How many of them were not compared to an end, by standby.
+    unknown_catalogs: BTreeMap<String, u64>,
     /// The seed of the random choice of rows to look up by index, if they are chosen.
     seed: Option<u64>,
     /// How much of the indexes of tables was read, by standby.
@@ -71,15 +74,19 @@ impl Coverage {
             by_bytes: BTreeSet::new(),
             left_out: Vec::new(),
             catalogs: 0,
+            unknown_catalogs: BTreeMap::new(),
             seed,
             indexes: BTreeMap::new(),
             catalog_indexes: BTreeMap::new(),
         }
     }
 
-    /// Counts indexes of a catalog on a standby.
-    pub(crate) fn read_catalog_indexes(&mut self, standby: &str, tally: &Tally) {
-        self.catalog_indexes.entry(standby.to_owned()).or_default().join(tally);
+    /// Counts some catalogs on a standby, and their indexes.
+    pub(crate) fn compared_catalogs(&mut self, standby: &str, compared: &Compared) {
+        self.catalog_indexes.entry(standby.to_owned()).or_default().join(&compared.indexes);
+        if compared.row.table == VerifyRow::CATALOGS {
+            self.unknown_catalogs.insert(standby.to_owned(), compared.unknown);
+        }
     }
 
     /// Counts indexes of a table on a standby.
@@ -162,7 +169,12 @@ impl Covered {
             (0, _) => {}
             (_, 0) => lines.push("  catalogs: not to an end".to_owned()),
             _ => {
-                lines.push(format!("  {}: {}, as tables", count(coverage.catalogs, "catalog"), rows(self.catalogs)));
+                let all = count(coverage.catalogs, "catalog");
+                let all = match coverage.unknown_catalogs.get(&self.standby) {
+                    Some(unknown @ 1..) => format!("{} of {all}", coverage.catalogs.saturating_sub(*unknown)),
+                    _ => all,
+                };
+                lines.push(format!("  {all}: {}, as tables", rows(self.catalogs)));
                 let indexes = self.indexes(&coverage.catalog_indexes, coverage.seed);
                 lines.extend(indexes.iter().map(|line| format!("  of theirs, {line}")));
             }
@@ -187,5 +199,31 @@ impl Covered {
             None => vec!["no index".to_owned()],
             Some(tally) => [vec![tally.words(seed)], tally.not_read_words()].concat(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use report::verdict::Verdict;
+    use report::verify::{Equal, VerifyRow};
+
+    use super::Coverage;
+    use crate::catalogs::Compared;
+    use crate::indexes::tally::Tally;
+    use crate::table::Finding;
+
+    #[test]
+    fn a_catalog_that_was_not_read_is_not_among_those_that_were_compared() {
+        let mut coverage = Coverage::new(Equal::Bytes, None);
+        coverage.catalogs = 66;
+        let row = Finding::only_there(7).row("r", VerifyRow::CATALOGS, "s");
+        assert_eq!(row.verdict, Verdict::Broken);
+        coverage.add(&row);
+        let mut line = |unknown| {
+            coverage.compared_catalogs("s", &Compared { row: row.clone(), indexes: Tally::default(), unknown });
+            coverage.lines()[1].clone()
+        };
+        assert_eq!(line(0), "  66 catalogs: 7 rows, as tables");
+        assert_eq!(line(1), "  65 of 66 catalogs: 7 rows, as tables");
     }
 }

@@ -2,18 +2,24 @@
 
 use anyhow::{Error, Result};
 use cluster::args::Cluster;
-use cluster::session::Session;
+use cluster::server_error::sqlstate;
 use report::ledger::Ledger;
 use report::verify::VerifyRow;
 
 use crate::account::Account;
 use crate::args::Args;
+use crate::read_error::ReadError;
+use crate::reader::{Reader, column};
+use crate::subject::database;
 use crate::table::{Finding, Options};
 use crate::verify::{Scope, Verify};
 
 /// A database beside the one that was named.
 struct Database {
-    name: String,
+    /// As it is shown.
+    title: String,
+    /// For a connection, if it can be connected to.
+    name: Option<String>,
     /// Whether it lets anybody in.
     open: bool,
     /// Whether it lets our role in.
@@ -34,47 +40,57 @@ pub(crate) fn compare(
     let (others, standbys) = {
         let scope = Scope { shared_catalogs: true, other_databases: false };
         let mut named = Verify::open(args, cluster, scope, options, account)?;
-        let found = (others(named.control())?, named.standby_names());
+        let found = (others(named.primary.reader())?, named.standby_names());
         named.all(&[], ledger)?;
         found
     };
-    for Database { name, open, ours } in others {
+    for Database { title, name, open, ours } in others {
         program::stop::check()?;
         if !open {
-            account.progress.say(&format!("not compared: database {name} (it allows no connections)"));
+            account.progress.say(&format!("not compared: database {title} (it allows no connections)"));
             continue;
         }
-        let compared = match ours {
-            true => {
-                let scope = Scope { shared_catalogs: false, other_databases: false };
-                Verify::open(args, &cluster.in_database(&name), scope, options, account).map(Some)
-            }
-            false => Ok(None),
+        let why = match name {
+            None => "its name is not UTF-8, and no connection can ask for it".to_owned(),
+            Some(_) if !ours => "this role may not CONNECT to it".to_owned(),
+            Some(name) => match one(args, &cluster.in_database(&name), options, account)? {
+                Ok(()) => continue,
+                Err(error) if is_dropped(&error) => {
+                    account.progress.say(&format!("not compared: database {title} (dropped meanwhile)"));
+                    continue;
+                }
+                Err(error) => format!("{error:#}"),
+            },
         };
-        match compared {
-            Ok(Some(mut verify)) => verify.all(&[], None)?,
-            Ok(None) => not_compared((&name, args), "this role may not CONNECT to it", &standbys, account)?,
-            Err(error) if is_dropped(&error) => {
-                account.progress.say(&format!("not compared: database {name} (dropped meanwhile)"));
-            }
-            Err(error) => {
-                program::stop::check()?;
-                not_compared((&name, args), &format!("{error:#}"), &standbys, account)?;
-            }
-        }
+        program::stop::check()?;
+        not_compared((&title, args), &why, &standbys, account)?;
     }
     Ok(())
 }
 
-fn others(primary: &Session) -> Result<Vec<Database>> {
+/// Compares one of the others. The inner error is a server's about this database, and does not keep us from the next one.
+fn one(args: &Args, cluster: &Cluster, options: Options, account: &mut Account) -> Result<Result<(), Error>> {
+    let scope = Scope { shared_catalogs: false, other_databases: false };
+    let mut verify = match Verify::open(args, cluster, scope, options, account) {
+        Ok(verify) => verify,
+        Err(error) => return Ok(Err(error)),
+    };
+    match verify.all(&[], None) {
+        Err(error) if error.is::<ReadError>() || sqlstate(&error).is_some() => Ok(Err(error)),
+        done => done.map(Ok),
+    }
+}
+
+fn others(primary: &mut Reader) -> Result<Vec<Database>, ReadError> {
     let sql = "SELECT d.datname::text, d.datallowconn, pg_catalog.has_database_privilege(d.oid, 'CONNECT')
                  FROM pg_catalog.pg_database AS d
                 WHERE d.datname <> pg_catalog.current_database()
                 ORDER BY d.datname";
-    let database = |row: &tokio_postgres::Row| -> Result<Database> {
-        Ok(Database { name: row.try_get(0)?, open: row.try_get(1)?, ours: row.try_get(2)? })
+    let found = |row: &tokio_postgres::Row| {
+        let (title, name) = database(column(row, 0)?);
+        Ok(Database { title, name, open: column(row, 1)?, ours: column(row, 2)? })
     };
-    primary.rows(sql, &[])?.iter().map(database).collect()
+    primary.raw_rows(sql, &[])?.iter().map(found).collect()
 }
 
 /// Whether the server said that there is no such database (any more).

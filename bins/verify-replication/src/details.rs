@@ -8,7 +8,7 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::Layout;
 use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
-use crate::text::Text;
+use crate::text::Raw;
 use crate::tid::Tid;
 
 /// One row of one node.
@@ -28,7 +28,8 @@ pub(crate) fn hashes(
     layout: &Layout,
     places: &[Tid],
 ) -> Result<HashMap<Tid, Seen<i64>>, ReadError> {
-    read(reader, &layout.hashes_sql(), places)
+    let rows = rows_at(places, |names| reader.raw_rows(&layout.hashes_sql(), &[names]))?;
+    rows.iter().map(seen).collect()
 }
 
 /// The rows that are in these places by now, as text.
@@ -37,27 +38,38 @@ pub(crate) fn texts(
     layout: &Layout,
     places: &[Tid],
 ) -> Result<HashMap<Tid, Seen<Option<String>>>, ReadError> {
-    let rows = read::<Option<Text>>(reader, &layout.texts_sql(), places)?;
-    let shown = |texts: Vec<Option<Text>>| texts.into_iter().map(|text| text.map(|text| text.0)).collect();
-    let seen = |(place, Seen { hash, bytes, columns })| (place, Seen { hash, bytes, columns: shown(columns) });
-    Ok(rows.into_iter().map(seen).collect())
+    let rows = rows_at(places, |names| reader.raw_rows(&layout.texts_sql(), &[names]))?;
+    let shown = |row: &Row| {
+        let (place, Seen { hash, bytes, columns }) = seen::<Option<Raw>>(row)?;
+        let columns = reader.texts(columns)?.into_iter().map(|text| text.map(|text| text.text)).collect();
+        Ok((place, Seen { hash, bytes, columns }))
+    };
+    rows.iter().map(shown).collect()
 }
 
-/// The rows that are in these places by now, by a statement of [`Layout::places_sql`].
+/// The rows that are in these places by now, by a statement of [`Layout::places_sql`] whose text is sent as UTF-8.
 pub(crate) fn read<T>(reader: &mut Reader, sql: &str, places: &[Tid]) -> Result<HashMap<Tid, Seen<T>>, ReadError>
 where
     for<'a> Vec<T>: tokio_postgres::types::FromSql<'a>,
 {
-    if places.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let names: Vec<String> = places.iter().map(Tid::to_string).collect();
-    let seen = |row: &Row| {
-        let hash = Fingerprint(column(row, 1)?, column(row, 2)?);
-        let bytes = column::<i32>(row, 3)?.unsigned_abs().into();
-        Ok((column(row, 0)?, Seen { hash, bytes, columns: column(row, 4)? }))
-    };
-    reader.rows(sql, &[&names])?.iter().map(seen).collect()
+    rows_at(places, |names| reader.rows(sql, &[names]))?.iter().map(seen).collect()
+}
+
+/// What `read` reads of these places, if there are any.
+fn rows_at(
+    places: &[Tid],
+    read: impl FnOnce(&Vec<String>) -> Result<Vec<Row>, ReadError>,
+) -> Result<Vec<Row>, ReadError> {
+    if places.is_empty() { Ok(Vec::new()) } else { read(&places.iter().map(Tid::to_string).collect()) }
+}
+
+fn seen<T>(row: &Row) -> Result<(Tid, Seen<T>), ReadError>
+where
+    for<'a> Vec<T>: tokio_postgres::types::FromSql<'a>,
+{
+    let hash = Fingerprint(column(row, 1)?, column(row, 2)?);
+    let bytes = column::<i32>(row, 3)?.unsigned_abs().into();
+    Ok((column(row, 0)?, Seen { hash, bytes, columns: column(row, 4)? }))
 }
 
 /// Columns with their texts, as a JSON object; NULL is null.

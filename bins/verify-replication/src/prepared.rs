@@ -43,3 +43,15 @@ impl Prepared {
         try_join_all(statements.iter().map(|sql| self.rows(client, sql, parameters))).await
     }
 }
+
+/// The rows of a statement; without parameters in one round trip, where it needs two with some.
+pub(crate) async fn query(
+    client: &Client,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, Error> {
+    match parameters {
+        [] => client.query_typed(sql, &[]).await,
+        _ => client.query(sql, parameters).await,
+    }
+}

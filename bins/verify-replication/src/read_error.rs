@@ -16,6 +16,12 @@ pub(crate) fn is_of_a_name(error: &str) -> bool {
     NOT_BY_NAME.iter().any(|words| error.contains(words))
 }
 
+/// Whether an error is that text cannot be converted from one encoding to another: it is no text of the first, or has no
+/// counterpart in the second.
+pub(crate) fn is_of_conversion(error: &str) -> bool {
+    ["(SQLSTATE 22021)", "(SQLSTATE 22P05)"].iter().any(|words| error.contains(words))
+}
+
 /// Why something could not be read.
 #[derive(Clone, Debug)]
 pub(crate) enum ReadError {
@@ -67,6 +73,14 @@ impl ReadError {
             ) => ReadError::Lost(text),
             Some(_) if !closed => ReadError::Unread(text),
             _ => ReadError::Lost(text),
+        }
+    }
+
+    /// The same, if the server had to convert what it was about to send: that it could not says nothing about its data.
+    pub(crate) fn of_converted(self) -> ReadError {
+        match self {
+            ReadError::Corrupt(why) if is_of_conversion(&why) => ReadError::Unread(why),
+            other => other,
         }
     }
 

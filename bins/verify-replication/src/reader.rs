@@ -16,10 +16,12 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use crate::APPLICATION;
+use crate::encoding::{ascii, is_foreign};
 use crate::pace::Pace;
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, query};
 use crate::pulse::Lost;
 use crate::read_error::ReadError;
+use crate::told::{BY_INDEX, BY_SCAN, BYTES, FIXED, OWN, Told, UTF8, once_told};
 
 /// Time for one statement on our side: the server's own `statement_timeout` (sql/verify_session.sql) and a little, so
 /// that a server that stands still cannot hold us, and a slow one can say so itself.
@@ -34,34 +36,14 @@ const CONFLICTS: u32 = 20;
 /// The pause after the first such conflict; it grows by as much with each.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How a session looks for rows after `sql/verify_session.sql`.
-const BY_SCAN: &str = cluster::sql!("verify_by_scan");
-
-/// How it looks for rows of catalogs: the catalogs of a thousand tables are long, and are read for each table.
-const OF_CATALOGS: Mode = Mode { way: cluster::sql!("verify_by_index"), prints: FIXED };
-
-/// How it prints values, the same on both nodes.
-const FIXED: &str = cluster::sql!("verify_settings");
-
-/// How it prints values as other sessions of its role in this database do.
-const OWN: &str = cluster::sql!("verify_own_settings");
-
-/// What a session was told, or is to be told: how to look for rows, and how to print values. Each a script.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Mode {
-    way: &'static str,
-    prints: &'static str,
-}
-
-/// That of a new session, once it has run `sql/verify_session.sql`.
-const NEW: Mode = Mode { way: BY_SCAN, prints: FIXED };
-
 /// Makes the session wait only a moment for a lock from then on.
 const HASTY: &str = "SET lock_timeout = '250ms'";
 
 pub(crate) struct Reader {
     session: Session,
     info: Conninfo,
+    /// Whether the server has to convert text for us.
+    is_foreign: bool,
     /// The last mark that this standby caught up with; 0 on the primary.
     passed: Arc<AtomicU64>,
     /// Why its node was given up.
@@ -72,10 +54,12 @@ pub(crate) struct Reader {
     hasty: bool,
     /// Time for one statement.
     deadline: Duration,
-    /// How the server is to look for rows of tables, and to print values.
-    mode: Mode,
+    /// How the server is to look for rows of tables: one of the scripts that set that.
+    mode: &'static str,
+    /// How it is to print values: another one of them.
+    prints: &'static str,
     /// What the server was told last.
-    told: Mode,
+    told: Told,
     /// What this session has prepared.
     prepared: Prepared,
 }
@@ -89,10 +73,23 @@ impl Reader {
         lost: Lost,
         pace: Arc<Pace>,
     ) -> Result<Reader> {
-        let session = session(node, info)?;
+        let (session, is_foreign) = session(node, info)?;
         let info = info.clone();
-        let (mode, told, prepared) = (NEW, NEW, Prepared::default());
-        Ok(Reader { session, info, passed, lost, pace, hasty: false, deadline: DEADLINE, mode, told, prepared })
+        let (mode, prints, told) = (BY_SCAN, FIXED, Told::utf8(BY_SCAN, FIXED, is_foreign));
+        Ok(Reader {
+            session,
+            info,
+            is_foreign,
+            passed,
+            lost,
+            pace,
+            hasty: false,
+            deadline: DEADLINE,
+            mode,
+            prints,
+            told,
+            prepared: Prepared::default(),
+        })
     }
 
     pub(crate) fn node(&self) -> &str {
@@ -106,20 +103,38 @@ impl Reader {
 
     /// Sets how rows of tables are looked for from now on. The script goes to the server with the next statement.
     pub(crate) fn set_mode(&mut self, script: &'static str) {
-        self.mode.way = script;
+        self.mode = script;
     }
 
     /// Sets whether values are printed from now on as other sessions of this role in this database do. Catalogs never are.
     pub(crate) fn set_own_settings(&mut self, own: bool) {
-        self.mode.prints = if own { OWN } else { FIXED };
+        self.prints = if own { OWN } else { FIXED };
     }
 
     /// The rows of a statement. A conflict with recovery is tried again, with a bound.
     pub(crate) fn rows(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, ReadError> {
-        self.read(async |client| match parameters {
-            [] => client.query_typed(sql, &[]).await, // one round trip, where a statement with parameters needs two
-            _ => client.query(sql, parameters).await,
-        })
+        self.read(async |client| query(client, sql, parameters).await)
+    }
+
+    /// As [`Reader::rows`], with text as its bytes are, for [`Reader::texts`], and hashes of those bytes. Its parameters have
+    /// to be in ASCII.
+    pub(crate) fn raw_rows(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, ReadError> {
+        if !self.is_foreign {
+            return self.rows(sql, parameters);
+        }
+        let Some(sql) = ascii(sql) else { return Err(ReadError::Unread("it has no name in ASCII".to_owned())) };
+        let wanted = Told { mode: self.mode, prints: self.prints, text: BYTES };
+        self.run(wanted, async |client, _| query(client, &sql, parameters).await)
+    }
+
+    /// Whether the server has to convert what it sends to UTF-8.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
+    /// What the server is to be told to read catalogs: as UTF-8, and always printed alike.
+    fn of_catalogs(&self) -> Told {
+        Told::utf8(BY_INDEX, FIXED, self.is_foreign)
     }
 
     /// As [`Reader::rows`], of a statement that is asked of each table: it is prepared once, and finds its rows by index. It
@@ -129,7 +144,7 @@ impl Reader {
         sql: &'static str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, ReadError> {
-        self.run(OF_CATALOGS, async |client, prepared| prepared.rows(client, sql, parameters).await)
+        self.run(self.of_catalogs(), async |client, prepared| prepared.rows(client, sql, parameters).await)
     }
 
     /// As [`Reader::rows`], for whatever `work` does with the client. `work` begins anew after a conflict.
@@ -137,7 +152,7 @@ impl Reader {
         &mut self,
         mut work: impl AsyncFnMut(&Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, ReadError> {
-        self.run(self.mode, async |client, _| work(client).await)
+        self.run(Told::utf8(self.mode, self.prints, self.is_foreign), async |client, _| work(client).await)
     }
 
     /// As [`Reader::catalog_rows`], of several statements about the same thing: their rows in turn.
@@ -147,14 +162,14 @@ impl Reader {
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<[Vec<Row>; N], ReadError> {
         let all =
-            self.run(OF_CATALOGS, async |client, prepared| prepared.all(client, &statements, parameters).await)?;
+            self.run(self.of_catalogs(), async |client, prepared| prepared.all(client, &statements, parameters).await)?;
         <[Vec<Row>; N]>::try_from(all).map_err(|_| ReadError::Unread("fewer answers than questions".to_owned()))
     }
 
-    /// As [`Reader::read`], in a session that looks for rows as `mode` says.
+    /// As [`Reader::read`], in a session that was told what is `wanted`.
     fn run<T>(
         &mut self,
-        mode: Mode,
+        wanted: Told,
         mut work: impl AsyncFnMut(&Client, &Prepared) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, ReadError> {
         let mut conflicts = 0;
@@ -165,13 +180,16 @@ impl Reader {
                 tokio::select! {
                     biased;
                     error = given_up(&self.lost) => Err(error),
-                    result = in_mode(session.client(), mode, &told, work(session.client(), prepared)) => {
+                    result = once_told(session.client(), wanted, &told, work(session.client(), prepared)) => {
                         result.map_err(describe)
                     }
                 }
             });
             self.told = told.get();
-            let Err(error) = done else { return done.map_err(|error| ReadError::of(&error, self.session.is_closed())) };
+            let error = match done {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
             conflicts += 1;
             let is_conflict = |state: &SqlState| {
                 [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(state)
@@ -181,7 +199,8 @@ impl Reader {
                     .is_some_and(|state| is_conflict(state) || self.is_standby() && ENDED.contains(state));
             if !again || conflicts > CONFLICTS || self.lost.why().is_some() {
                 self.note_lock(&error);
-                return Err(ReadError::of(&error, self.session.is_closed()));
+                let kind = ReadError::of(&error, self.session.is_closed());
+                return Err(if wanted.text == UTF8 { kind.of_converted() } else { kind });
             }
             self.after_conflict(conflicts).map_err(|error| ReadError::Lost(format!("{error:#}")))?;
         }
@@ -216,7 +235,7 @@ impl Reader {
         if !self.is_ended_session() {
             return Ok(());
         }
-        let session = session(self.session.node(), &self.info)?;
+        let (session, _) = session(self.session.node(), &self.info)?;
         // After a restart a server may show an older state than before.
         let mark = Lsn(self.passed.load(Ordering::Relaxed));
         let at = replayed(&session)?;
@@ -226,7 +245,7 @@ impl Reader {
             bail!(why);
         }
         self.session = session;
-        (self.told, self.prepared) = (NEW, Prepared::default());
+        (self.told, self.prepared) = (Told::utf8(BY_SCAN, FIXED, self.is_foreign), Prepared::default());
         if self.hasty {
             self.session.script(HASTY)?;
         }
@@ -252,6 +271,8 @@ impl Reader {
 
     /// Whether a table is locked against readers, and stays so for `wait`. Other errors are left to the read itself.
     pub(crate) fn is_locked(&self, quoted: &str, wait: Duration) -> bool {
+        // In ASCII, which is right whatever encoding the session was told.
+        let quoted = if self.is_foreign { ascii(quoted).unwrap_or(quoted.into()) } else { quoted.into() };
         // Several statements are one transaction: the setting ends with it.
         let sql = format!("SET LOCAL lock_timeout = {}; SELECT FROM ONLY {quoted} LIMIT 0", wait.as_millis().max(1));
         self.script(&sql).is_err_and(|error| sqlstate(&error) == Some(&SqlState::LOCK_NOT_AVAILABLE))
@@ -293,34 +314,17 @@ pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, in
     row.try_get(index).context("an unexpected column").map_err(|error| ReadError::Lost(format!("{error:#}")))
 }
 
-/// A session that is set up to read.
-fn session(node: &str, info: &Conninfo) -> Result<Session> {
+/// A session that is set up to read, and whether the server has to convert text for it.
+fn session(node: &str, info: &Conninfo) -> Result<(Session, bool)> {
     let session = Session::open(node, info, APPLICATION)?;
-    session.script(cluster::sql!("verify_session"))?;
+    let rows = session.texts(cluster::sql!("verify_session"))?;
+    let encoding = rows.iter().find_map(|row| match &row[..] {
+        [Some(name), Some(value)] if name == "server_encoding" => Some(value),
+        _ => None,
+    });
+    let is_foreign = is_foreign(encoding.context("a server that does not tell its encoding")?);
     session.script(FIXED)?;
-    Ok(session)
-}
-
-/// Does `work` in a session that looks for rows as `mode` says. If the server was not `told` that mode yet, the script and
-/// the work are sent at once: the server does one after the other.
-async fn in_mode<T>(
-    client: &Client,
-    mode: Mode,
-    told: &Cell<Mode>,
-    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, tokio_postgres::Error> {
-    if told.get() == mode {
-        return work.await;
-    }
-    let script = match told.get() {
-        Mode { prints, .. } if prints == mode.prints => mode.way.to_owned(),
-        Mode { way, .. } if way == mode.way => mode.prints.to_owned(),
-        _ => format!("{}{}", mode.way, mode.prints),
-    };
-    let (set, done) = tokio::join!(biased; client.batch_execute(&script), work);
-    set?;
-    told.set(mode);
-    done
+    Ok((session, is_foreign))
 }
 
 /// Completes when a signal came, or the node was given up.

@@ -13,7 +13,7 @@ use crate::layout::{Blocks, Layout};
 use crate::proof::Version;
 use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
-use crate::text::Text;
+use crate::text::{Raw, Shown};
 
 /// What a range of blocks holds on one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(crate) type ChunkSums = Vec<Option<Result<Sum, ReadError>>>;
 /// Counts and hashes one range.
 pub(crate) fn sum(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result<Sum, ReadError> {
     reader.pace()?;
-    let rows = reader.rows(&layout.sum_sql(range), &[])?;
+    let rows = reader.raw_rows(&layout.sum_sql(range), &[])?;
     let Some(row) = rows.first() else { return Err(ReadError::Unread("an aggregate without a row".to_owned())) };
     let sum = Sum { rows: column::<i64>(row, 0)?.unsigned_abs(), hashes: [column(row, 1)?, column(row, 2)?] };
     reader.spent(sum.rows);
@@ -38,19 +38,21 @@ pub(crate) fn sum(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result
 
 /// Lists the rows of one range.
 pub(crate) fn versions(reader: &mut Reader, layout: &Layout, range: Blocks) -> Result<Vec<Version>, ReadError> {
-    let version = |row: &tokio_postgres::Row| {
+    let version = |(row, key): (&tokio_postgres::Row, Option<Shown>)| {
         Ok(Version {
             ctid: column(row, 0)?,
             xmin: column(row, 1)?,
             xmax: column(row, 2)?,
-            key: column::<Option<Text>>(row, 3)?.map(|key| key.0),
+            key: key.map(|key| key.text),
             hash: Fingerprint(column(row, 4)?, column(row, 5)?),
         })
     };
     reader.pace()?;
-    let rows = reader.rows(&layout.rows_sql(range), &[])?;
+    let rows = reader.raw_rows(&layout.rows_sql(range), &[])?;
     reader.spent(rows.len() as u64);
-    rows.iter().map(version).collect()
+    let keys = rows.iter().map(|row| column::<Option<Raw>>(row, 3)).collect::<Result<_, _>>()?;
+    let keys = reader.texts(keys)?;
+    rows.iter().zip(keys).map(version).collect()
 }
 
 /// Counts and hashes all chunks on one node, with as many sessions as it has readers, as long as anybody wants them.

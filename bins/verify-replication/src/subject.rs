@@ -6,10 +6,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cluster::ident::{literal, quote, shown};
 use cluster::server_error::sqlstate;
 use cluster::session::Session;
+use report::foreign::one_line;
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use crate::read_error::{ANOTHER, ReadError};
 use crate::reader::{Reader, column};
+use crate::text::{Raw, Shown};
 
 /// A table or a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,23 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    /// The relations of some rows of [`Reader::raw_rows`] that begin with oid, schema and name; and whether statements can
+    /// name them. In SQL_ASCII a name may be of bytes that are no UTF-8, and a statement is.
+    pub(crate) fn of(rows: &[Row], reader: &mut Reader) -> Result<Vec<(Subject, bool)>, ReadError> {
+        let mut names = Vec::with_capacity(2 * rows.len());
+        for row in rows {
+            names.extend([column::<Option<Raw>>(row, 1)?, column(row, 2)?]);
+        }
+        let mut names = reader.texts(names)?.into_iter().flatten();
+        let mut subjects = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (Some(schema), Some(name)) = (names.next(), names.next()) else { break };
+            let is_nameable = schema.is_whole && name.is_whole;
+            subjects.push((Subject { oid: column(row, 0)?, schema: schema.text, name: name.text }, is_nameable));
+        }
+        Ok(subjects)
+    }
+
     /// Whether it was dropped from the primary since it was found there. If that cannot be asked: no.
     pub(crate) fn is_dropped(&self, primary: &Session) -> bool {
         let sql = "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = $1)";
@@ -57,18 +77,30 @@ pub(crate) fn quote_where_needed(name: &str) -> String {
     if bare { name.to_owned() } else { shown(name) }
 }
 
+/// Why something that no statement can name is unknown.
+pub(crate) const NAMELESS: &str =
+    "its name is no text of this database's encoding that can be sent as UTF-8: no statement can name it";
+
 /// All that is compared.
 #[derive(Debug, Default)]
 pub(crate) struct Subjects {
     /// Tables and materialized views; of partitioned tables the leaves.
     pub(crate) tables: Vec<Subject>,
     pub(crate) sequences: Vec<Subject>,
+    /// Tables and sequences that no statement can name, by title.
+    pub(crate) nameless: Vec<String>,
     /// What is not compared, each with why.
     pub(crate) left_out: Vec<String>,
     /// Partitioned tables that were named; their leaves are among the tables.
     pub(crate) partitioned: Vec<Subject>,
     /// Names that lead to nothing on this node.
     pub(crate) not_here: Vec<String>,
+}
+
+impl Subjects {
+    fn count(&self) -> usize {
+        self.tables.len() + self.sequences.len() + self.nameless.len()
+    }
 }
 
 /// Finds what to compare: everything, or the relations of `names`. With `say_others`, `left_out` has the other databases.
@@ -81,11 +113,11 @@ pub(crate) fn find(control: &Session, reader: &mut Reader, names: &[String], say
     if names.is_empty() {
         add(reader, None, &mut subjects, &mut left_out)?;
         if say_others {
-            left_out.extend(other_databases(control)?);
+            left_out.extend(other_databases(reader)?);
         }
     }
     for name in names {
-        let before = subjects.tables.len() + subjects.sequences.len();
+        let before = subjects.count();
         let Some(oid) = resolve(control, name)? else {
             subjects.not_here.push(name.clone());
             continue;
@@ -93,7 +125,7 @@ pub(crate) fn find(control: &Session, reader: &mut Reader, names: &[String], say
         let partitioned = subjects.partitioned.len();
         add(reader, Some(oid), &mut subjects, &mut left_out)?;
         let is_partitioned = subjects.partitioned.len() > partitioned;
-        if subjects.tables.len() + subjects.sequences.len() == before {
+        if subjects.count() == before {
             match left_out.pop() {
                 Some(why) => bail!("--table {name}: {why} cannot be compared"),
                 None if is_partitioned => left_out.push(format!("{name} (it has no partitions)")),
@@ -106,6 +138,8 @@ pub(crate) fn find(control: &Session, reader: &mut Reader, names: &[String], say
         let mut known = BTreeSet::new();
         list.retain(|one| known.insert(one.oid)); // two names may have led to one, before and after it was renamed
     }
+    subjects.nameless.sort();
+    subjects.nameless.dedup();
     if !names.is_empty() {
         left_out.push("all but what --table names".to_owned());
     }
@@ -117,17 +151,27 @@ pub(crate) fn find(control: &Session, reader: &mut Reader, names: &[String], say
 pub(crate) fn leaves(reader: &mut Reader, partitioned: &Subject) -> Result<Vec<Subject>, ReadError> {
     let mut subjects = Subjects::default();
     add(reader, Some(partitioned.oid), &mut subjects, &mut Vec::new())?;
-    Ok(subjects.tables)
+    match subjects.nameless.first() {
+        Some(title) => Err(ReadError::Unread(format!("{title}: {NAMELESS}"))),
+        None => Ok(subjects.tables),
+    }
 }
 
 /// The other databases of the cluster, as one remark.
-pub(crate) fn other_databases(control: &Session) -> Result<Option<String>> {
-    let names: Vec<String> = control.value(
-        "SELECT COALESCE(array_agg(datname::text ORDER BY datname), '{}') FROM pg_catalog.pg_database
-          WHERE datallowconn AND datname <> pg_catalog.current_database()",
-        &[],
-    )?;
+pub(crate) fn other_databases(reader: &mut Reader) -> Result<Option<String>, ReadError> {
+    let sql = "SELECT d.datname::text FROM pg_catalog.pg_database AS d
+                WHERE d.datallowconn AND d.datname <> pg_catalog.current_database() ORDER BY d.datname";
+    let rows = reader.raw_rows(sql, &[])?;
+    let names: Vec<String> =
+        rows.iter().map(|row| Ok(database(column(row, 0)?).0)).collect::<Result<_, ReadError>>()?;
     Ok((!names.is_empty()).then(|| format!("other databases ({})", names.join(", "))))
+}
+
+/// How rows and messages call a database, and its name for a connection. That is UTF-8, and goes to the server as it is: one
+/// whose name was written in another encoding cannot be connected to.
+pub(crate) fn database(raw: Raw) -> (String, Option<String>) {
+    let Shown { text, is_whole } = raw.shown();
+    (if one_line(&text) == text { text.clone() } else { shown(&text) }, is_whole.then_some(text))
 }
 
 /// The relation of a name, looked for where this role's own statements would look: our session has another path.
@@ -164,18 +208,20 @@ fn is_no_name(error: &anyhow::Error) -> bool {
 }
 
 fn add(reader: &mut Reader, oid: Option<u32>, to: &mut Subjects, left_out: &mut Vec<String>) -> Result<(), ReadError> {
-    for row in reader.rows(cluster::sql!("verify_relations"), &[&oid])? {
-        let subject = Subject { oid: column(&row, 0)?, schema: column(&row, 1)?, name: column(&row, 2)? };
-        let (kind, persistence): (&str, &str) = (column(&row, 3)?, column(&row, 4)?);
+    let rows = reader.raw_rows(cluster::sql!("verify_relations"), &[&oid])?;
+    for (row, (subject, is_nameable)) in rows.iter().zip(Subject::of(&rows, reader)?) {
+        let (kind, persistence): (&str, &str) = (column(row, 3)?, column(row, 4)?);
         let title = subject.title();
         match (kind, persistence) {
             ("p", _) => to.partitioned.push(subject), // its leaves come with it
             ("f", _) => left_out.push(format!("foreign table {title}")),
             (_, "u") => left_out.push(format!("unlogged {title}")),
             (_, "t") => left_out.push(format!("temporary {title}")),
-            ("m", _) if !column::<bool>(&row, 5)? => {
+            ("m", _) if !column::<bool>(row, 5)? => {
                 left_out.push(format!("materialized view {title} (not populated)"));
             }
+            ("S", _) if !is_nameable => to.nameless.push(format!("sequence {title}")),
+            ("r" | "m", _) if !is_nameable => to.nameless.push(title),
             ("r" | "m", _) => to.tables.push(subject),
             ("S", _) => to.sequences.push(subject),
             _ => {}

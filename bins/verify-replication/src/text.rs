@@ -20,6 +20,43 @@ impl<'a> FromSql<'a> for Text {
     accepts!(TEXT);
 }
 
+/// Text as its bytes came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Raw(pub(crate) Vec<u8>);
+
+impl<'a> FromSql<'a> for Raw {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Raw, Box<dyn Error + Sync + Send>> {
+        Ok(Raw(raw.to_vec()))
+    }
+
+    accepts!(TEXT);
+}
+
+impl Raw {
+    /// As it is shown, if it is UTF-8 where it is whole.
+    pub(crate) fn shown(self) -> Shown {
+        match String::from_utf8(self.0) {
+            Ok(text) => Shown { text, is_whole: true },
+            Err(error) => Shown::escaped(error.as_bytes()),
+        }
+    }
+}
+
+/// Text to be shown, of which it is known whether it is the text itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) text: String,
+    /// Whether nothing of it had to be escaped: else no statement can name what is called so.
+    pub(crate) is_whole: bool,
+}
+
+impl Shown {
+    /// Bytes of another encoding.
+    pub(crate) fn escaped(raw: &[u8]) -> Shown {
+        Shown { text: escaped(raw), is_whole: false }
+    }
+}
+
 fn escaped(raw: &[u8]) -> String {
     let mut text = String::new();
     for chunk in raw.utf8_chunks() {

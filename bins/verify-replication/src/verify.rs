@@ -14,7 +14,9 @@ use crate::causes::Causes;
 use crate::coverage::Coverage;
 use crate::indexes::Indexes;
 use crate::node::{NodeSessions, Standby};
-use crate::subject::{self, Subjects};
+use crate::read_error::ReadError;
+use crate::reader::column;
+use crate::subject::{self, NAMELESS, Subjects};
 use crate::table::{Finding, Options};
 use crate::{APPLICATION, catalogs, collation, descent, ledger, sequences};
 
@@ -59,15 +61,15 @@ impl Verify<'_> {
             cluster.check_primary(&found.primary.0)?;
         }
         let (node, control) = found.primary;
-        let primary = NodeSessions::open(cluster, &node, control, how)?;
+        let mut primary = NodeSessions::open(cluster, &node, control, how)?;
         let mut standbys = Vec::new();
-        let database = database(&primary.control)?;
+        let database = database(&mut primary)?;
         for (node, control) in found.standbys {
-            if args.equal() == Equal::Bytes {
-                check_database(&database, &primary.control, &control)?;
-            }
-            let opened = NodeSessions::open(cluster, &node, control, how);
-            if let Ok(node) = &opened {
+            let mut opened = NodeSessions::open(cluster, &node, control, how);
+            if let Ok(node) = &mut opened {
+                if args.equal() == Equal::Bytes {
+                    check_database(&database, &primary.name, node)?;
+                }
                 collation::check(node, &account.progress);
             }
             standbys.push(Standby::new(node.name, opened));
@@ -109,6 +111,7 @@ impl Verify<'_> {
         self.begin()?;
         self.coverage.left_out.clone_from(&subjects.left_out);
         self.emit_only_there(only_there, parted)?;
+        self.nameless(&subjects.nameless)?;
         let compared = self.tables(subjects).and_then(|()| self.sequences(subjects));
         self.causes.tell(&self.account.progress);
         compared?;
@@ -154,6 +157,20 @@ impl Verify<'_> {
         Ok(())
     }
 
+    /// Tables and sequences that no statement can name are unknown, each with a row.
+    pub(crate) fn nameless(&mut self, titles: &[String]) -> Result<()> {
+        for title in titles {
+            let finding = Finding::unread(Some(NAMELESS.to_owned()));
+            let mut rows = Vec::new();
+            for standby in &self.standbys {
+                self.causes.add(NAMELESS.to_owned(), title, &standby.name);
+                rows.push(finding.row(&self.account.run, title, &standby.name));
+            }
+            self.emit(rows)?;
+        }
+        Ok(())
+    }
+
     fn sequences(&mut self, subjects: &Subjects) -> Result<()> {
         if subjects.sequences.is_empty() {
             return Ok(());
@@ -189,10 +206,10 @@ impl Verify<'_> {
             let told = (causes, &*progress);
             let rows = catalogs::compare(primary, standbys, some, (run, title), self.options, told, diff.as_mut())?;
             self.causes.tell(&self.account.progress);
-            for (row, tally) in &rows {
-                self.coverage.read_catalog_indexes(&row.standby, tally);
+            for compared in &rows {
+                self.coverage.compared_catalogs(&compared.row.standby, compared);
             }
-            let rows = rows.into_iter().map(|(row, _)| row).collect();
+            let rows = rows.into_iter().map(|compared| compared.row).collect();
             program::stop::check()?;
             self.emit(rows)?;
         }
@@ -278,17 +295,16 @@ impl Verify<'_> {
 }
 
 /// Two databases of one cluster have nothing in common.
-fn check_database(here: &str, primary: &Session, standby: &Session) -> Result<()> {
+fn check_database(here: &str, primary: &str, standby: &mut NodeSessions) -> Result<()> {
     let there = database(standby)?;
-    ensure!(
-        here == there,
-        "{} leads to the database {here}, {} to {there}: they have to be the same",
-        primary.node(),
-        standby.node()
-    );
+    let standby = &standby.name;
+    ensure!(here == there, "{primary} leads to the database {here}, {standby} to {there}: they have to be the same");
     Ok(())
 }
 
-fn database(session: &Session) -> Result<String> {
-    session.value("SELECT pg_catalog.current_database()::text", &[])
+/// What the database of a node is called in rows and messages.
+fn database(node: &mut NodeSessions) -> Result<String, ReadError> {
+    let rows = node.reader().raw_rows("SELECT pg_catalog.current_database()::text", &[])?;
+    let Some(row) = rows.first() else { return Err(ReadError::Unread("a database without a name".to_owned())) };
+    Ok(subject::database(column(row, 0)?).0)
 }

@@ -172,7 +172,7 @@ fn hashes(reader: &mut Reader, shape: &Shape, places: &[Place]) -> Result<Rows<S
     let mut rows = HashMap::new();
     for (part, tids) in by_part(places) {
         let leaf = shape.leaf(part);
-        let seen = details::hashes(reader, leaf, &tids)?;
+        let seen = details::read::<i64>(reader, &leaf.hashes_sql(), &tids)?;
         rows.extend(seen.into_iter().map(|(tid, seen)| ((part, tid), seen)));
     }
     Ok(rows)

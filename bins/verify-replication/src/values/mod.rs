@@ -74,10 +74,11 @@ impl Verify<'_> {
         self.coverage.left_out.clone_from(&chosen.left_out);
         if names.is_empty() {
             if self.says_other_databases() {
-                self.coverage.left_out.extend(subject::other_databases(self.control())?);
+                self.coverage.left_out.extend(subject::other_databases(self.primary.reader())?);
             }
             self.coverage.left_out.push(NOT_COMPARED.to_owned());
         }
+        self.nameless(&chosen.nameless.iter().map(Subject::title).collect::<Vec<_>>())?;
         let compared = self.each_copy(&chosen, names.is_empty().then_some(&here));
         self.causes.tell(&self.account.progress);
         compared?;
@@ -186,6 +187,11 @@ impl Verify<'_> {
                 let title = if is_table { subject.title() } else { format!("sequence {}", subject.title()) };
                 self.account.progress.warn(&format!("{title} on {}: {}", standby.name, found.warnings[0]));
                 rows.push(found.row(&self.account.run, &title, &standby.name, begun));
+            }
+            for nameless in more.nameless {
+                let (title, name) = (nameless.title(), self.standbys[index].name.clone());
+                self.causes.add(subject::NAMELESS.to_owned(), &title, &name);
+                rows.push(CopyResult::unknown(None).row(&self.account.run, &title, &name, Instant::now()));
             }
             program::stop::check()?;
             self.emit(rows)?;

@@ -15,6 +15,8 @@ const LARGE_OBJECTS: &str = "pg_largeobject";
 #[derive(Clone, Debug)]
 pub(crate) struct Relation {
     pub(crate) subject: Subject,
+    /// Whether statements can name it.
+    is_nameable: bool,
     /// `r`, `p`, `m`, `f` or `S`, as in `pg_class`.
     kind: String,
     persistence: String,
@@ -32,6 +34,8 @@ pub(crate) struct Chosen {
     /// Tables, partitioned ones as a whole, and materialized views.
     pub(crate) tables: Vec<Subject>,
     pub(crate) sequences: Vec<Subject>,
+    /// Tables and sequences that no statement can name.
+    pub(crate) nameless: Vec<Subject>,
     /// What is not, each with why.
     pub(crate) left_out: Vec<String>,
 }
@@ -39,17 +43,19 @@ pub(crate) struct Chosen {
 impl Relations {
     /// Asks a node.
     pub(crate) fn read(reader: &mut Reader) -> Result<Relations, ReadError> {
-        let relation = |row: &tokio_postgres::Row| {
+        let rows = reader.raw_rows(cluster::sql!("verify_value_relations"), &[])?;
+        let subjects = Subject::of(&rows, reader)?;
+        let relation = |(row, (subject, is_nameable)): (&tokio_postgres::Row, (Subject, bool))| {
             Ok(Relation {
-                subject: Subject { oid: column(row, 0)?, schema: column(row, 1)?, name: column(row, 2)? },
+                subject,
+                is_nameable,
                 kind: column(row, 3)?,
                 persistence: column(row, 4)?,
                 is_populated: column(row, 5)?,
                 is_partition: column(row, 6)?,
             })
         };
-        let rows = reader.rows(cluster::sql!("verify_value_relations"), &[])?;
-        Ok(Relations(rows.iter().map(relation).collect::<Result<_, ReadError>>()?))
+        Ok(Relations(rows.iter().zip(subjects).map(relation).collect::<Result<_, ReadError>>()?))
     }
 
     /// What is compared if nothing is named: all, but for partitions by themselves.
@@ -89,7 +95,8 @@ impl Relations {
     }
 
     fn of(&self, kinds: &[&str]) -> BTreeMap<(&str, &str), &Subject> {
-        let some = self.0.iter().filter(|one| kinds.contains(&&*one.kind) && one.persistence != "t");
+        let is_one = |one: &&Relation| kinds.contains(&&*one.kind) && one.persistence != "t" && one.is_nameable;
+        let some = self.0.iter().filter(is_one);
         some.map(|one| (by_name(&one.subject), &one.subject)).collect()
     }
 }
@@ -102,6 +109,7 @@ impl Chosen {
             (_, "u") => self.left_out.push(format!("unlogged {title}")),
             (_, "t") => self.left_out.push(format!("temporary {title}")),
             ("m", _) if !one.is_populated => self.left_out.push(format!("materialized view {title} (not populated)")),
+            _ if !one.is_nameable => self.nameless.push(one.subject.clone()),
             ("S", _) => self.sequences.push(one.subject.clone()),
             _ => self.tables.push(one.subject.clone()),
         }
@@ -109,10 +117,15 @@ impl Chosen {
 
     /// Those of them of whose name another node has nothing, not even what is left out.
     pub(crate) fn without(mut self, known: &Relations) -> Chosen {
-        let known: BTreeSet<_> = known.0.iter().map(|one| by_name(&one.subject)).collect();
+        let known = |is_nameable: bool| -> BTreeSet<_> {
+            known.0.iter().filter(|one| one.is_nameable == is_nameable).map(|one| by_name(&one.subject)).collect()
+        };
+        let nameable = known(true);
         for list in [&mut self.tables, &mut self.sequences] {
-            list.retain(|one| !known.contains(&by_name(one)));
+            list.retain(|one| !nameable.contains(&by_name(one)));
         }
+        let nameless = known(false);
+        self.nameless.retain(|one| !nameless.contains(&by_name(one)));
         self
     }
 }
