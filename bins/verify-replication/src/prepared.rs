@@ -45,11 +45,7 @@ impl Prepared {
 }
 
 /// The rows of a statement; without parameters in one round trip, where it needs two with some.
-pub(crate) async fn query(
-    client: &Client,
-    sql: &str,
-    parameters: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, Error> {
+pub(crate) async fn query(client: &Client, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
     match parameters {
         [] => client.query_typed(sql, &[]).await,
         _ => client.query(sql, parameters).await,
