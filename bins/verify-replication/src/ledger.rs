@@ -53,6 +53,9 @@ fn objection(ledger: &Ledger, rows_primary: Option<u64>) -> Option<String> {
     let acked = ledger.count(Outcome::Acked);
     match rows_primary {
         _ if !ledger.complete => Some("the ledger is torn: it has no `end`".to_owned()),
+        _ if ledger.open() > 0 => {
+            Some(format!("{} of its writes were sent and have no outcome: lines of it are gone", ledger.open()))
+        }
         _ if acked == 0 => Some("nothing was acknowledged: there is nothing to look for".to_owned()),
         None => Some("the primary's understudy.ledger could not be read".to_owned()),
         Some(0) => Some(format!("the primary has no row of run {}: a ledger of another cluster?", ledger.run)),
@@ -261,8 +264,10 @@ mod tests {
 
     #[test]
     fn a_torn_or_foreign_ledger_is_never_held() {
-        let whole = ledger("r,8,,4,end,,,,,\n");
+        let whole = ledger("r,8,0,4,unknown,7,1,,n,1\nr,9,,4,end,,,,,\n");
         assert_eq!(objection(&whole, Some(4)), None);
+        let lacks_a_line = objection(&ledger("r,9,,4,end,,,,,\n"), Some(4)).unwrap();
+        assert!(lacks_a_line.contains("1 of its writes"), "{lacks_a_line}");
         assert!(objection(&ledger(""), Some(4)).is_some(), "torn");
         assert!(objection(&whole, Some(0)).is_some(), "foreign");
         assert!(objection(&whole, None).is_some(), "unread");

@@ -64,7 +64,9 @@ impl Verify<'_> {
     fn found(&mut self, table: &Subject, findings: Vec<Finding>) -> Result<()> {
         program::stop::check()?; // what a signal cut short is no finding
         let title = table.title();
-        let dropped = findings.iter().any(Finding::is_unknown) && table.is_dropped(&self.primary.control);
+        // One that does not answer is not asked about each table.
+        let asks = findings.iter().any(Finding::is_unknown) && self.primary.silent().is_none();
+        let dropped = asks && table.is_dropped(&self.primary.control);
         if dropped {
             self.coverage.left_out.push(format!("{title} (dropped meanwhile)"));
         }

@@ -9,6 +9,7 @@ mod optional;
 mod pair;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -69,11 +70,63 @@ fn a_snapshot_in_another_database_makes_no_visibility_map_wrong_and_hides_no_dam
     let file = pair.files("shown").remove(0).display().to_string() + "_vm";
     let before = fs::read(&file).unwrap();
     pair.primary.script("DELETE FROM shown WHERE id <= 100").unwrap();
+    pair.primary.script("CREATE INDEX shown_after ON shown (id)").unwrap(); // it never had the entries of deleted rows
     pair.settle_without_vacuum();
     pair.while_stopped(|| fs::write(&file, &before).unwrap());
     let _kept = snapshot_elsewhere(&pair);
     let (code, rows, stderr) = pair.verify(&["--table", "shown"]);
     assert_eq!((code, rows[0].index_faults), (Some(1), Some(100)), "{stderr}");
+}
+
+/// What the last VACUUM on the primary knew says nothing of the standby's file.
+#[test]
+fn a_map_where_the_primary_has_none_is_found() {
+    let pair = Pair::new();
+    if !has(&pair.primary, "CREATE EXTENSION IF NOT EXISTS pg_visibility") {
+        return; // without it the map is looked at only where VACUUM has left word of one
+    }
+    for table in ["donor", "none"] {
+        let script = format!(
+            "CREATE TABLE {table} (id int PRIMARY KEY, w text) WITH (autovacuum_enabled = off);
+             INSERT INTO {table} SELECT i, repeat('w', 100) FROM generate_series(1, 200) AS i;"
+        );
+        pair.primary.script(&script).unwrap();
+    }
+    pair.primary.script("DELETE FROM none WHERE id <= 100").unwrap();
+    cluster::wait::until_true("the donor's pages to be all-visible", SOON, SOON / 300, || {
+        pair.primary.script("VACUUM donor")?;
+        pair.primary.value::<bool>("SELECT relallvisible = relpages FROM pg_class WHERE relname = 'donor'", &[])
+    })
+    .unwrap();
+    pair.settle_without_vacuum();
+    let [donor, none] = ["donor", "none"].map(|table| pair.files(table).remove(0).display().to_string() + "_vm");
+    pair.while_stopped(|| {
+        fs::copy(&donor, &none).unwrap();
+        let owner = fs::metadata(&donor).unwrap();
+        chown(&none, Some(owner.uid()), Some(owner.gid())).unwrap();
+    });
+    let (code, rows, stderr) = pair.verify(&["--table", "none"]);
+    assert_eq!((code, rows[0].verdict, rows[0].index_faults), (Some(1), Broken, Some(100)), "{stderr}");
+}
+
+/// Of an index that only amcheck may read: the primary's lacks an entry, too, but one of a later row.
+#[test]
+fn a_row_that_amcheck_misses_on_the_standby_before_that_on_the_primary_is_a_fault() {
+    let pair = Pair::new();
+    if !has(&pair.primary, "CREATE EXTENSION IF NOT EXISTS amcheck") {
+        return; // nobody may read it then
+    }
+    let script = "CREATE FUNCTION same(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN i; END';
+        CREATE TABLE by_code (id int, w text); INSERT INTO by_code SELECT i, 'w' FROM generate_series(1, 20000) AS i;
+        CREATE INDEX by_code_i ON by_code (same(id));";
+    pair.primary.script(script).unwrap();
+    let more = "INSERT INTO by_code SELECT i, 'w' FROM generate_series(20001, 20500) AS i;
+        INSERT INTO by_code VALUES (30000, 'w');
+        CREATE OR REPLACE FUNCTION same(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql
+            AS 'BEGIN RETURN CASE i WHEN 30000 THEN -1 ELSE i END; END';";
+    pair.leave_behind("by\\_code\\_i", more);
+    let (code, rows, stderr) = pair.verify(&["--table", "by_code"]);
+    assert_eq!((code, rows[0].verdict), (Some(1), Broken), "{stderr}");
 }
 
 /// The standby is two seconds behind, and each row is written anew each second: what it has the primary has no more.

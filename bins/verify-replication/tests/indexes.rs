@@ -244,7 +244,9 @@ fn what_the_primarys_index_does_not_find_either_is_no_fault_of_the_standby() {
         let (code, rows, stderr) = pair.verify(args);
         let of = |table: &str| rows.iter().find(|row| row.table == table).unwrap();
         let found = [of("public.nan"), of("public.shown")].map(|row| (row.verdict, row.index_faults));
-        assert_eq!((code, found), (Some(0), [(Held, Some(0)); 2]), "{stderr}");
+        // Of a btree all rows are seen in its order, too; the others are not read in full.
+        let (all, nan) = if args.contains(&"all") { (2, Unknown) } else { (0, Held) };
+        assert_eq!((code, found), (Some(all), [(nan, Some(0)), (Held, Some(0))]), "{stderr}");
         for index in ["nan_c", "nan_p", "shown_f"] {
             assert!(stderr.contains(&format!("index public.{index}: does not lead to the rows at (")), "{stderr}");
         }

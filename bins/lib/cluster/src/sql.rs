@@ -64,7 +64,6 @@ pub const FILES: &[(&str, &str)] = files![
     "verify_session"
     "verify_settings"
     "verify_settled"
-    "verify_snapshots"
     "verify_types"
     "verify_value_columns"
     "verify_value_leaves"

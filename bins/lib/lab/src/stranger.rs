@@ -206,7 +206,8 @@ impl Shared {
             Asks::BogusProof => {
                 stream.write_all(&asks(10, b"SCRAM-SHA-256\0\0"))?;
                 let (_, said) = self.hear(stream)?;
-                let nonce = String::from_utf8_lossy(&said).rsplit_once("r=").map(|(_, nonce)| nonce.to_owned());
+                // A nonce may hold anything but a comma, `r=` too.
+                let nonce = String::from_utf8_lossy(&said).rsplit_once(",r=").map(|(_, nonce)| nonce.to_owned());
                 let first = format!("r={}stranger,s=c2FsdHNhbHRzYWx0c2FsdA==,i=1", nonce.unwrap_or_default());
                 stream.write_all(&asks(11, first.as_bytes()))?;
                 self.hear(stream)?;

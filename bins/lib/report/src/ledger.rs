@@ -98,6 +98,13 @@ pub struct Ledger {
     pub complete: bool,
 }
 
+impl Write {
+    /// Whether nothing is known of it but that it was sent.
+    fn is_open(&self) -> bool {
+        self.outcome == Outcome::Unknown && self.sent_us == Some(self.at_us)
+    }
+}
+
 impl Ledger {
     /// Reads a ledger. A last line without its newline (the writer was killed) is left out, and the ledger is torn.
     ///
@@ -120,6 +127,12 @@ impl Ledger {
     #[must_use]
     pub fn count_within(&self, outcome: Outcome, moments: &Range<u64>) -> u64 {
         self.writes.values().filter(|write| write.outcome == outcome && moments.contains(&write.at_us)).count() as u64
+    }
+
+    /// How many writes were sent and have no outcome, not even an unknown one: whoever ends a ledger has given each of them one.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.writes.values().filter(|write| write.is_open()).count()
     }
 
     /// What the clients saw within these moments.
@@ -154,6 +167,7 @@ impl Ledger {
             }
             Event::ConnectFailed | Event::Disconnected => {
                 let worker = row.worker.context("an event of connecting has no worker")?;
+                ensure!(row.seq.is_none(), "an event of connecting has the seq of a write");
                 self.failures.push(Failure { at_us: row.at_us, worker });
             }
             _ => self.add_write(row)?,
@@ -173,9 +187,7 @@ impl Ledger {
         let sent_us = match (self.writes.get(&key), outcome) {
             (None, Outcome::Skipped) => None,
             (None, _) => bail!("worker {worker} has an outcome for seq {seq}, which was never sent"),
-            (Some(write), _) if write.outcome == Outcome::Unknown && write.sent_us == Some(write.at_us) => {
-                write.sent_us
-            }
+            (Some(write), _) if write.is_open() => write.sent_us,
             (Some(_), _) => bail!("worker {worker} has two outcomes for seq {seq}"),
         };
         match outcome {

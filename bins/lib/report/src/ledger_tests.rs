@@ -46,6 +46,15 @@ fn a_sent_without_an_end_is_unknown() {
     assert!(!ledger.complete);
 }
 
+/// Somebody has taken the line of an ack out, and the count of keys is the same.
+#[test]
+fn a_write_without_an_outcome_is_open_and_no_event_of_connecting_has_a_seq() {
+    let whole = "r,5,0,1,sent,5,,,n,1\nr,6,0,1,acked,5,1,,n,1\nr,7,0,2,sent,7,,,n,1\nr,8,0,2,unknown,7,1,,n,1\nr,9,,2,end,,,,,\n";
+    assert_eq!(read(whole).unwrap().open(), 0);
+    assert_eq!(read(&whole.replace("r,6,0,1,acked,5,1,,n,1\n", "")).unwrap().open(), 1);
+    assert!(read(&whole.replace("1,acked,5,1", "1,disconnected,5,1")).is_err());
+}
+
 #[test]
 fn a_torn_last_line_is_left_out_and_the_ledger_is_torn() {
     let ledger = read("r,5,0,1,sent,5,,,n,1\nr,6,0,1,acked,5,1,,n,1\nr,7,0,2,sent,7,,,n").unwrap();

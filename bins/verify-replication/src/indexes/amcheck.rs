@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::index::Index;
+use super::{LOOKS, Nodes, Table};
 use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
-use crate::tid::Tid;
+use crate::tid::{Tid, Xid};
 
 /// The functions that may be called on a node, by name: each as a statement calls it.
 #[derive(Clone, Debug, Default)]
@@ -58,12 +59,42 @@ pub(super) fn check(reader: &mut Reader, checkers: &Checkers, index: &Index) -> 
     }
 }
 
+/// Whether what a checker says of the standby's index is no fault of the standby: it says the same of the primary's.
+///
+/// It names the first row without an entry, and goes on by a filter that lets a few of them pass, others each time: so the primary
+/// is asked several times. A row that comes before the primary's first one has its entry there. If the primary has it by now no
+/// more, that one is a row of the same kind, as far as anybody knows.
+pub(super) fn is_of_both(nodes: &mut Nodes, table: &Table, index: &Index, said: &Said) -> Result<bool, ReadError> {
+    let mut first: Option<Tid> = None;
+    for _ in 0..LOOKS {
+        match (said, check(nodes.primary, nodes.checkers_on_primary, index)?) {
+            (Said::NoEntry(there, _), Said::NoEntry(here, _)) if *there == here => return Ok(true),
+            (Said::NoEntry(..), Said::NoEntry(here, _)) => first = first.max(Some(here)),
+            (Said::Damaged(there), Said::Damaged(here)) => return Ok(words(there) == words(&here)),
+            _ => return Ok(false),
+        }
+    }
+    let (Said::NoEntry(there, _), Some(first)) = (said, first) else { return Ok(false) };
+    let is_known = writer(nodes.standby, table, *there)? == writer(nodes.primary, table, *there)?;
+    Ok(*there > first || !is_known)
+}
+
+/// Who wrote the row at a place, if there is one.
+fn writer(reader: &mut Reader, table: &Table, place: Tid) -> Result<Option<Xid>, ReadError> {
+    let sql = format!("SELECT t.xmin FROM {} AND t.ctid = '{place}'::tid", table.layout.table.rows());
+    reader.rows(&sql, &[])?.first().map(|row| column(row, 0)).transpose()
+}
+
 /// The row that a message is about, in whatever language: `heap tuple (0,1) from table "t" lacks matching index tuple …`.
 fn row(message: &str) -> Option<Tid> {
-    let words = message.split_once("ERROR: ").map_or(message, |(_, words)| words);
-    let (_, rest) = words.split_once('(')?;
+    let (_, rest) = words(message).split_once('(')?;
     let (block, offset) = rest.split_once(')')?.0.split_once(',')?;
     Some(Tid { block: block.parse().ok()?, offset: offset.parse().ok()? })
+}
+
+/// What a server said, without which one it was.
+pub(super) fn words(said: &str) -> &str {
+    said.split_once("ERROR: ").map_or(said, |(_, words)| words)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use super::draw::draw;
 use super::explain::{BY_PLACE, by, mode};
 use super::index::{Column, Index};
-use super::{LOOKS, Nodes, Seen, Table, pause};
+use super::{Indexes, LOOKS, Nodes, Seen, Table, pause};
 use crate::layout::Blocks;
 use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
@@ -88,7 +88,12 @@ pub(super) fn all(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Se
         }
         if is_used {
             seen.not_read = (seen.looked_up < met).then(|| TOO_MANY.to_owned());
-            return way.settle(nodes, wrong, seen);
+            let has_stopped = wrong.len() > MOST;
+            way.settle(nodes, wrong, seen)?;
+            if has_stopped && seen.faults == 0 {
+                seen.not_read = Some(NEITHER.to_owned()); // the other rows were not looked up
+            }
+            return Ok(());
         }
     }
     seen.not_read = Some(NO_WAY.to_owned());
@@ -107,6 +112,8 @@ fn within(
     let sql = format!("SELECT t.ctid FROM {rows} AND {range} AND {condition} AND {holds}");
     reader.rows(&sql, &[])?.iter().map(|row| column(row, 0)).collect()
 }
+
+const NEITHER: &str = "some of its rows are found by their own values on neither node";
 
 const TOO_MANY: &str = "some rows share their value with too many others to be told from them";
 
@@ -216,13 +223,16 @@ impl Way<'_> {
         let (known, gone): (Vec<Tid>, Vec<Tid>) =
             wrong.into_iter().partition(|place| here.contains_key(place) && here.get(place) == there.get(place));
         let (same, wrong): (Vec<Tid>, Vec<Tid>) = known.into_iter().partition(|place| on_primary.contains(place));
-        if !gone.is_empty() && wrong.is_empty() && same.is_empty() && !self.misses_some(nodes.primary)? {
-            let rows = named(&gone);
-            seen.unknown =
-                Some(format!("it does not lead to the rows at {rows}, and the primary has others there by now"));
+        if !gone.is_empty() && wrong.is_empty() {
+            let why =
+                format!("it does not lead to the rows at {}, and the primary has others there by now", named(&gone));
+            // Others that no index leads to may have been there; then nothing at all can be said of it.
+            match !same.is_empty() || self.misses_some(nodes.primary)? {
+                true => (seen.looked_up, seen.not_read) = (0, Some(why)),
+                false => seen.unknown = Some(why),
+            }
         }
-        let on_both = if wrong.is_empty() { [same, gone].concat() } else { same };
-        self.note(&wrong, &on_both, seen);
+        self.note(&wrong, &same, seen);
         Ok(())
     }
 
@@ -231,13 +241,13 @@ impl Way<'_> {
         if !wrong.is_empty() {
             seen.remarks.push(format!("does not lead to the rows at {}, or not to them alone", named(wrong)));
         }
-        if on_both.is_empty() || seen.unknown.is_some() {
+        if on_both.is_empty() {
             return;
         }
         // Nor was anything seen of these rows: whether the index holds what it should is not known.
         seen.looked_up = seen.looked_up.saturating_sub(on_both.len() as u64);
-        if seen.looked_up == 0 {
-            seen.not_read = Some("it does not lead to its rows by their own values, on the primary neither".to_owned());
+        if seen.looked_up == 0 || self.table.how == Indexes::All {
+            seen.not_read.get_or_insert_with(|| NEITHER.to_owned());
         }
         let rows = named(on_both);
         seen.remarks

@@ -187,12 +187,12 @@ fn look_at(nodes: &mut Nodes, table: &Table, index: &Index) -> Result<Seen, Read
         amcheck::Said::Nothing => {}
         amcheck::Said::Sound => seen.by_amcheck = true,
         amcheck::Said::Damaged(why) | amcheck::Said::NoEntry(_, why) => {
-            let on_primary = amcheck::check(nodes.primary, nodes.checkers_on_primary, index)?;
-            if !says_the_same(&said, &on_primary) {
+            if !amcheck::is_of_both(nodes, table, index, &said)? {
                 return Ok(damaged(format!("amcheck: {why}")));
             }
             // Whatever else is wrong with it, amcheck stops there.
-            seen.remarks.push(format!("amcheck says the same of it on both nodes, and no more: {}", words(why)));
+            seen.remarks
+                .push(format!("amcheck says the same of it on both nodes, and no more: {}", amcheck::words(why)));
         }
     }
     if index.calls_code_of_users {
@@ -249,22 +249,6 @@ fn persistent(mut ask: impl FnMut() -> Result<amcheck::Said, ReadError>) -> Resu
         said = again;
     }
     Ok(if same { said } else { amcheck::Said::Nothing })
-}
-
-/// Whether a checker found on both nodes what is no fault of the standby. Rows without an entry need not be the same ones: it names
-/// the first that it meets, and the primary may have written since.
-fn says_the_same(on_standby: &amcheck::Said, on_primary: &amcheck::Said) -> bool {
-    use amcheck::Said::{Damaged, NoEntry};
-    match (on_standby, on_primary) {
-        (NoEntry(..), NoEntry(..)) => true,
-        (Damaged(there), Damaged(here)) => words(there) == words(here),
-        _ => false,
-    }
-}
-
-/// What a server said, without which one it was.
-fn words(said: &str) -> &str {
-    said.split_once("ERROR: ").map_or(said, |(_, words)| words)
 }
 
 /// Waits before another look.

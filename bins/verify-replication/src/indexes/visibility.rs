@@ -19,34 +19,25 @@ pub(super) fn check(nodes: &mut Nodes, table: &Table, indexes: &[Index], faults:
     if faults > 0 && nodes.checkers_on_standby.get("pg_check_visible").is_none() {
         return Ok(Map::NotRead); // a count by an index that is wrong itself says nothing of the map
     }
-    match is_worth_it(table, nodes.checkers_on_standby) {
-        None => return Ok(Map::Empty),
-        Some(false) => return Ok(Map::NotRead),
-        Some(true) => {}
+    if !is_worth_it(table, nodes.checkers_on_standby) {
+        return Ok(if covers_nothing(table) { Map::Empty } else { Map::NotRead });
     }
-    let (mut map, mut may_be_kept) = (Map::NotRead, false);
+    let mut map = Map::NotRead;
     for look in 1..=LOOKS {
-        may_be_kept = has_older_snapshots(nodes.standby)?; // before the checker asks for the oldest one
         map = once(nodes.standby, table, indexes, nodes.checkers_on_standby)?;
         if !matches!(map, Map::Wrong { .. }) {
-            return Ok(map);
+            let nothing = matches!(map, Map::Sound) && covers_nothing(table) && table.how != Indexes::All;
+            return Ok(if nothing { Map::Empty } else { map });
         }
         if look < LOOKS {
             pause()?;
         }
     }
-    // A transaction in another database keeps the checker from knowing. So rows are counted instead.
-    if may_be_kept || matches!(once(nodes.primary, table, indexes, nodes.checkers_on_primary)?, Map::Wrong { .. }) {
-        return whole(indexes).map_or(Ok(Map::NotRead), |index| by_counts(nodes.standby, table, index));
-    }
-    Ok(map)
-}
-
-/// Whether somebody keeps snapshots on a standby that replay does not heed: in recovery the checker goes by those of all
-/// databases, but only those of its own are in the way of what marks a page all-visible.
-fn has_older_snapshots(reader: &mut Reader) -> Result<bool, ReadError> {
-    let rows = reader.rows(cluster::sql!("verify_snapshots"), &[])?;
-    rows.first().map_or(Ok(false), |row| column(row, 0))
+    // What the primary's map says wrongly, too, is no fault of this standby, and whether that is all nobody knows.
+    Ok(match once(nodes.primary, table, indexes, nodes.checkers_on_primary)? {
+        Map::Wrong { .. } => Map::NotRead,
+        _ => map,
+    })
 }
 
 /// An index that leads to all rows and can be read alone.
@@ -67,10 +58,15 @@ fn once(reader: &mut Reader, table: &Table, indexes: &[Index], checkers: &Checke
 
 fn by_pg_visibility(reader: &mut Reader, table: &Table, checkers: &Checkers) -> Result<Map, ReadError> {
     let (mut wrong, mut remarks) = (0_u64, Vec::new());
-    for (function, what) in [("pg_check_visible", "all-visible"), ("pg_check_frozen", "all-frozen")] {
+    // In recovery the first one goes by the snapshots of all databases, but only those of its own keep a page from being marked: so
+    // it also tells of rows that everybody may see. Those are left out, all in one snapshot of ours.
+    let (rows, oid) = (table.layout.table.rows(), table.layout.table.oid);
+    let unseen = format!("WHERE NOT EXISTS (SELECT FROM {rows} AND t.ctid = c.t_ctid)");
+    for (function, what, only) in
+        [("pg_check_visible", "all-visible", unseen.as_str()), ("pg_check_frozen", "all-frozen", "")]
+    {
         let Some(call) = checkers.get(function) else { continue };
-        let sql =
-            format!("SELECT count(*), min(c.t_ctid::text) FROM {call}('{}'::regclass) AS c", table.layout.table.oid);
+        let sql = format!("SELECT count(*), min(c.t_ctid::text) FROM {call}('{oid}'::regclass) AS c {only}");
         let rows = reader.rows(&sql, &[])?;
         let Some(row) = rows.first() else { return Ok(Map::NotRead) };
         let rows = column::<i64>(row, 0)?.unsigned_abs();
@@ -85,14 +81,17 @@ fn by_pg_visibility(reader: &mut Reader, table: &Table, checkers: &Checkers) -> 
     Ok(if wrong > 0 { Map::Wrong { rows: wrong, remark: remarks.join("; ") } } else { Map::Sound })
 }
 
-/// Whether the map covers anything, as far as the last VACUUM knew, and can be looked at for what that is worth.
-fn is_worth_it(table: &Table, checkers: &Checkers) -> Option<bool> {
-    let Covered { visible, pages } = table.covered?;
-    let is_cheap = checkers.get("pg_check_visible").is_some()
-        || table.blocks <= SMALL
-        || f64::from(visible) >= COVERED * f64::from(pages);
-    let all = table.how == Indexes::All; // also where the last VACUUM left no word of it
-    (visible > 0 || all).then_some(is_cheap || all)
+/// Whether the map covers no page, as far as the last VACUUM on the primary knew.
+fn covers_nothing(table: &Table) -> bool {
+    table.covered.is_none_or(|covered| covered.visible <= 0)
+}
+
+/// Whether the map can be looked at for what that is worth. The checker reads what the map covers, and nothing where it covers
+/// nothing: what the last VACUUM knew is not asked then.
+fn is_worth_it(table: &Table, checkers: &Checkers) -> bool {
+    let Some(Covered { visible, pages }) = table.covered else { return false };
+    let by_counts = visible > 0 && (table.blocks <= SMALL || f64::from(visible) >= COVERED * f64::from(pages));
+    checkers.get("pg_check_visible").is_some() || by_counts || table.how == Indexes::All
 }
 
 /// How many rows there are by an index alone, and by a scan, in one snapshot.
