@@ -39,6 +39,7 @@ mod partitions;
 mod prepared;
 mod proof;
 mod pulse;
+mod raw_texts;
 mod read_error;
 mod reader;
 mod recheck;
