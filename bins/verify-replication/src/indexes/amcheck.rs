@@ -75,8 +75,9 @@ pub(super) fn is_of_both(nodes: &mut Nodes, table: &Table, index: &Index, said: 
         }
     }
     let (Said::NoEntry(there, _), Some(first)) = (said, first) else { return Ok(false) };
-    let is_known = writer(nodes.standby, table, *there)? == writer(nodes.primary, table, *there)?;
-    Ok(*there > first || !is_known)
+    let (on_standby, on_primary) = (writer(nodes.standby, table, *there)?, writer(nodes.primary, table, *there)?);
+    let is_one_row = on_standby.is_some() && on_standby == on_primary; // and not gone from both by now
+    Ok(*there > first || !is_one_row)
 }
 
 /// Who wrote the row at a place, if there is one.
