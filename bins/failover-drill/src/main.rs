@@ -172,6 +172,7 @@ fn run() -> Result<Verdict> {
     };
     let asked = Asked {
         injection: args.fault,
+        scenario: plan,
         promotion_limit: args.promotion_timeout,
         max_lost: args.max_lost,
         max_outage: args.max_outage,

@@ -133,11 +133,12 @@ impl Format {
         }
     }
 
-    fn text(self, outcome: &Outcome) -> Result<String> {
+    /// What goes into the file.
+    fn text(self, outcome: &Outcome, path: &Path) -> Result<String> {
         match self {
             Format::Junit => junit::text(outcome),
             Format::Json => json::text(outcome),
-            Format::Openmetrics => Ok(openmetrics::text(outcome)),
+            Format::Openmetrics => Ok(openmetrics::text(outcome, path)),
         }
     }
 }
@@ -171,7 +172,7 @@ impl Results {
         let meanwhile = Outcome::unknown(&results.asked, meanwhile);
         let told = results.files.iter().filter(|(format, _)| *format != Format::Openmetrics);
         for (format, path) in told {
-            file::replace(path, &format.text(&meanwhile)?)?;
+            file::replace(path, &format.text(&meanwhile, path)?)?;
         }
         Ok(results)
     }
@@ -210,7 +211,7 @@ impl Results {
     fn write(&self, outcome: &Outcome) -> bool {
         let mut all = true;
         for (format, path) in &self.files {
-            if let Err(error) = format.text(outcome).and_then(|text| file::replace(path, &text)) {
+            if let Err(error) = format.text(outcome, path).and_then(|text| file::replace(path, &text)) {
                 tell(&format!("warning: {} {} was not written: {error:#}", format.option(), path.display()));
                 all = false;
             }

@@ -5,6 +5,7 @@
 //! values than a drill has parts: no name of a run, no time. A figure that is not known has no line.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use report::drill::DrillRow;
 use report::verdict::Verdict;
@@ -23,14 +24,16 @@ type Labels = Vec<(&'static str, String)>;
 /// Metrics on their way out.
 struct Page {
     text: String,
-    /// What tells two drills apart whose files lie in one directory.
+    /// What tells two drills apart whose files lie in one directory: the name of the file, at least.
     every: Labels,
 }
 
-pub(super) fn text(outcome: &Outcome) -> String {
+/// The text of the file of that name.
+pub(super) fn text(outcome: &Outcome, path: &Path) -> String {
     let asked = &outcome.asked;
-    let mut page =
-        Page { text: String::new(), every: vec![("fault", asked.fault.clone()), ("sync", asked.sync.clone())] };
+    let drill = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let every = vec![("drill", drill), ("fault", asked.fault.clone()), ("sync", asked.sync.clone())];
+    let mut page = Page { text: String::new(), every };
     page.gauge("drill_verdict", "1 for the verdict on the drill, 0 for the other two.", one_of(&[], outcome.verdict));
     page.gauge(
         "drill_ended_timestamp_seconds",

@@ -45,17 +45,17 @@ fn because(verdict: Verdict, why: &str) -> Reason {
 }
 
 fn cases(outcome: &Outcome) -> Vec<TestCase> {
-    let text = Format::Junit.text(outcome).unwrap();
+    let text = Format::Junit.text(outcome, Path::new("drill.xml")).unwrap();
     Report::deserialize_from_str(&text).unwrap().test_suites.remove(0).test_cases
 }
 
 fn json(outcome: &Outcome) -> Value {
-    serde_json::from_str(&Format::Json.text(outcome).unwrap()).unwrap()
+    serde_json::from_str(&Format::Json.text(outcome, Path::new("drill.json")).unwrap()).unwrap()
 }
 
 /// The samples of a page of metrics, after each rule of the format was seen to be kept: name with its labels, and value.
 fn metrics(outcome: &Outcome) -> Vec<(String, f64)> {
-    let text = Format::Openmetrics.text(outcome).unwrap();
+    let text = Format::Openmetrics.text(outcome, Path::new("/metrics/nightly.prom")).unwrap();
     let body = text.strip_suffix("# EOF\n").expect("it ends in # EOF");
     let (mut families, mut seen, mut samples) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     let mut family = String::new();
@@ -75,8 +75,8 @@ fn metrics(outcome: &Outcome) -> Vec<(String, f64)> {
         let (series, value) = line.rsplit_once(' ').expect("a value");
         let labels = series.strip_prefix(&family).unwrap_or_else(|| panic!("{line} is not of {family}"));
         assert_eq!(
-            read_labels(labels).unwrap()[..2].iter().map(|(name, _)| &**name).collect::<Vec<_>>(),
-            ["fault", "sync"]
+            read_labels(labels).unwrap()[..3].iter().map(|(name, _)| &**name).collect::<Vec<_>>(),
+            ["drill", "fault", "sync"]
         );
         assert!(seen.insert(series.to_owned()), "{series} is there twice");
         samples.push((series.to_owned(), value.parse().expect(line)));
@@ -143,7 +143,10 @@ fn a_drill_that_held_passes_and_its_figures_are_those_of_its_rows() {
     let outage = value(&metrics, "pg_understudy_outage_seconds{").unwrap();
     assert!((outage * 1e6 - row.outage_us.unwrap() as f64).abs() < 0.5, "{outage}");
     assert_eq!(value(&metrics, "pg_understudy_lost_writes{"), Some(0.0));
-    assert_eq!(value(&metrics, "pg_understudy_drill_verdict{fault=\"kill\",sync=\"on\",verdict=\"held\"}"), Some(1.0));
+    assert_eq!(
+        value(&metrics, "pg_understudy_drill_verdict{drill=\"nightly\",fault=\"kill\",sync=\"on\",verdict=\"held\"}"),
+        Some(1.0)
+    );
     assert!(
         metrics.iter().all(|(series, _)| !series.contains(&row.run)),
         "a run's name would be a new series each time"

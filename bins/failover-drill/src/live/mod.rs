@@ -25,6 +25,7 @@ use report::evidence::READS;
 use report::lsn::Lsn;
 use report::reads::ReadRow;
 
+use crate::drill::Plan;
 use crate::events::Events;
 use crate::faults::Injection;
 use crate::kept::Kept;
@@ -41,6 +42,7 @@ pub(super) const STREAM_DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy)]
 pub(crate) struct Asked {
     pub(crate) injection: &'static Injection,
+    pub(crate) scenario: Plan,
     /// Time for the promotion, and again for the clients to be well.
     pub(crate) promotion_limit: Duration,
     /// How many acknowledged writes may be lost.

@@ -151,6 +151,8 @@ impl Live<'_> {
 
     /// Writes `plan.csv`.
     fn write_plan(&self, pg_version: String) -> Result<()> {
+        let (asked, scenario) = (&self.asked, self.asked.scenario);
+        let us = |time: Duration| time.as_micros() as u64;
         Sink::create_new(&self.dir.join(PLAN))?.row(&PlanRow {
             run: self.run.name.clone(),
             backend: self.lab.backend.name(),
@@ -159,10 +161,16 @@ impl Live<'_> {
             standbys: self.standbys,
             clients: u64::from(self.plan.clients),
             rate_per_s: self.rate_per_s(),
-            op_timeout_us: self.plan.op_timeout.as_micros() as u64,
-            max_lost: self.asked.max_lost,
-            max_outage_us: self.asked.max_outage.map(|time| time.as_micros() as u64),
-            min_rate_per_s: self.asked.min_rate,
+            op_timeout_us: us(self.plan.op_timeout),
+            max_lost: asked.max_lost,
+            max_outage_us: asked.max_outage.map(us),
+            min_rate_per_s: asked.min_rate,
+            before_us: Some(us(scenario.before)),
+            after_us: Some(us(scenario.after)),
+            cut_us: scenario.cut.map(us),
+            stall_us: scenario.stall.map(us),
+            decide_us: scenario.decide.map(us),
+            rounds: Some(u64::from(scenario.rounds)),
         })
     }
 

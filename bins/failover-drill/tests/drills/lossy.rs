@@ -51,6 +51,8 @@ fn a_cut_standby_loses_what_was_acknowledged_after_the_cut() {
     assert_eq!(judged.row["verdict"], "broken");
     assert!(judged.events.all("verdict").iter().any(|row| row["detail"].contains("lost")));
     lab.check_redundant(&judged.row["new_primary"]);
+    let plan = &rows(&done.out.join("plan.csv"))[0];
+    assert_eq!((&plan["cut_us"][..], &plan["rounds"][..], plan.get("stall_us")), ("1000000", "1", None));
     // The same writes are named.
     let named = rows(&done.out.join("fates.csv"));
     let named: BTreeSet<Key> = named

@@ -29,6 +29,18 @@ pub struct PlanRow {
     pub max_outage_us: Option<u64>,
     /// The fewest writes acknowledged per second before each fault; empty if any rate is taken.
     pub min_rate_per_s: Option<u64>,
+    /// How long the load wrote before each fault, or before the standbys were cut off.
+    pub before_us: Option<u64>,
+    /// How long it wrote after the old primary had rejoined.
+    pub after_us: Option<u64>,
+    /// How long before the fault the standbys were cut off; empty if they were not.
+    pub cut_us: Option<u64>,
+    /// How long the primary was frozen; empty if another was to take over.
+    pub stall_us: Option<u64>,
+    /// How long nothing was done between fault and promotion; empty if there was no such pause.
+    pub decide_us: Option<u64>,
+    /// How many faults, one after the other.
+    pub rounds: Option<u64>,
 }
 
 impl PlanRow {
