@@ -93,7 +93,7 @@ pub fn spread(runs: &[Repetition]) -> String {
         let mut found: Vec<u64> = runs.iter().filter_map(figure.of).collect();
         found.sort_unstable();
         let (Some(least), Some(middle), Some(most)) = (found.first(), median(&found), found.last()) else {
-            lines.push(format!("{:<17}(not seen)", figure.name));
+            lines.push(format!("{:<20}(not seen)", figure.name));
             continue;
         };
         let open = figure.name == "outage_us" && runs.iter().any(Repetition::is_open);
@@ -108,7 +108,7 @@ pub fn spread(runs: &[Repetition]) -> String {
                 0 => (figure.name, format!("{} of {}", found.len(), runs.len())),
                 _ => ("", String::new()),
             };
-            lines.push(format!("{head:<17}{name:<7}{shown:>13} {bar:<20} {seen}").trim_end().to_owned());
+            lines.push(format!("{head:<20}{name:<7}{shown:>13} {bar:<20} {seen}").trim_end().to_owned());
         }
     }
     lines.join("\n")
@@ -116,7 +116,7 @@ pub fn spread(runs: &[Repetition]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Repetition, spread};
+    use super::{FIGURES, Repetition, spread};
 
     #[test]
     fn the_spread_is_right_and_within_eighty_columns() {
@@ -136,6 +136,10 @@ mod tests {
         }
         assert!(outage[0].ends_with("20 of 20") && said.contains("(not seen)"), "{said}");
         assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+        assert!(
+            FIGURES.iter().all(|figure| said.contains(&format!("{} ", figure.name))),
+            "a name without a space:\n{said}"
+        );
         let mut open = runs;
         open[3].drill.outage_kind = Some(crate::words::OutageKind::AtLeast);
         assert!(spread(&open).contains("≥ 20.00 ms"));
