@@ -94,7 +94,7 @@ pub(crate) struct Args {
 /// What makes two rows equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Meaning {
-    /// Their bytes, in the same places: what a physical copy has
+    /// Their bytes: what a physical copy has
     Bytes,
     /// The equality of each column's type, wherever the rows lie: for copies by logical replication, a dump, an upgrade; needs
     /// --at-rest

@@ -16,7 +16,7 @@ use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
 use crate::subject::Subject;
 use crate::table::{Options, per_second};
-use crate::types::Types;
+use crate::types::{NOTED, Types};
 
 /// How many objects a message names.
 const NAMED: usize = 10;
@@ -31,8 +31,16 @@ const STATISTICS: [&str; 2] = ["pg_statistic", "pg_statistic_ext_data"];
 const LARGE_OBJECTS: [&str; 2] = ["pg_largeobject", "pg_largeobject_metadata"];
 
 /// Columns that maintenance writes in place, which `sql/verify_columns.sql` leaves out, too.
-const MAINTAINED: &str =
-    "relpages,reltuples,relallvisible,relallfrozen,relfrozenxid,relminmxid,datfrozenxid,datminmxid";
+const MAINTAINED: [&str; 8] = [
+    "relpages",
+    "reltuples",
+    "relallvisible",
+    "relallfrozen",
+    "relfrozenxid",
+    "relminmxid",
+    "datfrozenxid",
+    "datminmxid",
+];
 
 #[derive(Clone, Debug)]
 pub(crate) struct Catalog {
@@ -96,7 +104,7 @@ pub(crate) fn compare(
     mut diff: Option<&mut Diff>,
 ) -> anyhow::Result<Vec<Compared>> {
     let (run, title) = title;
-    let mut types = Types::default();
+    let mut types = Types::of_catalogs(primary.at_rest);
     let mut sums: Vec<Option<VerifyRow>> = vec![None; standbys.len()];
     let mut more = vec![(Tally::default(), 0); standbys.len()];
     for catalog in catalogs {
@@ -112,7 +120,7 @@ pub(crate) fn compare(
                 causes.add(why, &name, &standby.name);
             }
             if let (Verdict::Broken, Ok(node)) = (row.verdict, &standby.node) {
-                for line in differences(catalog, &primary.control, &node.control) {
+                for line in differences(catalog, primary, &node.control) {
                     progress.warn(&format!("{name} on {}: {line}", standby.name));
                 }
             }
@@ -180,9 +188,11 @@ type Described = BTreeMap<String, (String, String)>;
 
 /// What differs in a catalog, in words: which table, which column, which view. Only for people: what counts was proven
 /// before, and what cannot be named here has been called by its key.
-fn differences(catalog: &Catalog, primary: &Session, standby: &Session) -> Vec<String> {
-    let Some(sql) = describing(catalog) else { return Vec::new() };
-    let (Ok(here), Ok(there)) = (described(primary, &sql), described(standby, &sql)) else { return Vec::new() };
+fn differences(catalog: &Catalog, primary: &NodeSessions, standby: &Session) -> Vec<String> {
+    let Some(sql) = describing(catalog, primary.at_rest) else { return Vec::new() };
+    let (Ok(here), Ok(there)) = (described(&primary.control, &sql), described(standby, &sql)) else {
+        return Vec::new();
+    };
     if here.len().max(there.len()) > DESCRIBED {
         return Vec::new();
     }
@@ -194,7 +204,7 @@ fn differences(catalog: &Catalog, primary: &Session, standby: &Session) -> Vec<S
     let different: Vec<String> = both.map(|(_, (name, _))| name.clone()).collect();
     [
         (format!("only on {}", standby.node()), only(&there, &here)),
-        (format!("only on {}", primary.node()), only(&here, &there)),
+        (format!("only on {}", primary.control.node()), only(&here, &there)),
         ("different".to_owned(), different),
     ]
     .into_iter()
@@ -207,16 +217,18 @@ fn differences(catalog: &Catalog, primary: &Session, standby: &Session) -> Vec<S
 }
 
 /// The statement that describes a catalog's rows; none for a catalog whose rows have no address of their own.
-fn describing(catalog: &Catalog) -> Option<String> {
+fn describing(catalog: &Catalog, at_rest: bool) -> Option<String> {
     let (table, class) = (catalog.table.quoted(), catalog.table.oid);
     let address = match (catalog.table.name.as_str(), catalog.has_oid) {
         ("pg_attribute", _) => "1259, t.attrelid, t.attnum".to_owned(), // of a column, its table in pg_class
         (_, true) => format!("{class}, t.oid, 0"),
         (_, false) => return None,
     };
+    let noted: &[&str] = if at_rest { &NOTED } else { &[] };
+    let left_out = [&MAINTAINED, noted].concat().join(",");
     Some(format!(
         "SELECT pg_catalog.concat_ws('.', {address}), pg_catalog.pg_describe_object({address}), \
-                pg_catalog.md5((pg_catalog.to_jsonb(t) - '{{{MAINTAINED}}}'::pg_catalog.text[])::pg_catalog.text) \
+                pg_catalog.md5((pg_catalog.to_jsonb(t) - '{{{left_out}}}'::pg_catalog.text[])::pg_catalog.text) \
            FROM ONLY {table} AS t LIMIT {}",
         DESCRIBED + 1
     ))

@@ -53,3 +53,11 @@ pub(crate) fn value(quoted: &str, is_sendable: bool, sent_as: Option<&str>) -> S
         None => format!("ROW(t.{quoted})::text"),
     }
 }
+
+/// The same, with what is not sent of it: `unsent`, an expression over `%s`.
+pub(crate) fn with_unsent(value: String, quoted: &str, unsent: Option<&str>) -> String {
+    match unsent {
+        Some(unsent) => format!("ROW({value}, {})", unsent.replace("%s", &format!("t.{quoted}"))),
+        None => value,
+    }
+}

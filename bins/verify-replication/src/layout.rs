@@ -5,7 +5,7 @@ use std::fmt;
 use cluster::ident::quote;
 use tokio_postgres::Row;
 
-use crate::fingerprint::{HashOf, row_bytes, value};
+use crate::fingerprint::{HashOf, row_bytes, value, with_unsent};
 use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
 use crate::subject::Subject;
@@ -87,6 +87,8 @@ pub(crate) struct Layout {
     pub(crate) values: Vec<String>,
     /// How they are hashed.
     hash: HashOf,
+    /// What the types of another node are read into: nothing.
+    types: Types,
     /// Whether some columns are compared as text, because their types cannot be sent: see `EndedXids::shown`.
     pub(crate) has_text: bool,
     /// The quoted columns of the primary key in its order; empty if there is none.
@@ -119,9 +121,13 @@ impl Layout {
         let mut has_text = false;
         for (row, oid) in rows.iter().zip(oids) {
             let (name, kind) = (column::<String>(row, 0)?, types.get(oid)?);
+            if types.leaves_out(table.oid, &name) {
+                continue;
+            }
             let quoted = quote(&name);
             has_text |= !kind.is_sendable;
-            values.push(value(&quoted, kind.is_sendable, kind.sent_as.as_deref()));
+            let sent = value(&quoted, kind.is_sendable, kind.sent_as.as_deref());
+            values.push(with_unsent(sent, &quoted, kind.unsent.as_deref()));
             parts.push((name.clone(), kind.parts.clone()));
             columns.push((name, oid));
             if let Some(place) = column::<Option<i32>>(row, 2)? {
@@ -131,26 +137,26 @@ impl Layout {
         key.sort_by_key(|(place, _)| *place);
         let key = key.into_iter().map(|(_, column)| column).collect();
         let Extent { blocks, file, table } = Extent::of(&extent, reader, table)?;
-        let shape = Shape { file, columns: parts };
+        let (shape, types) = (Shape { file, columns: parts }, types.anew());
         let bytes = row_bytes(&values);
-        Ok(Layout { table, bytes, values, hash, has_text, key, blocks, columns, shape })
+        Ok(Layout { table, bytes, values, hash, types, has_text, key, blocks, columns, shape })
     }
 
     /// A layout of these values, hashed alike by servers of whatever version; `key`: quoted columns.
     pub(crate) fn of_values(table: Subject, values: Vec<String>, key: Vec<String>, blocks: u64) -> Layout {
         let (bytes, shape) = (row_bytes(&values), Shape { file: None, columns: Vec::new() });
-        let (hash, columns) = (HashOf::ArrayOfBytes, Vec::new());
-        Layout { table, bytes, values, hash, has_text: true, key, blocks, columns, shape }
+        let (hash, columns, types) = (HashOf::ArrayOfBytes, Vec::new(), Types::default());
+        Layout { table, bytes, values, hash, types, has_text: true, key, blocks, columns, shape }
     }
 
     /// Whether the table has other columns on a node, whatever its file and the parts of its types are.
     pub(crate) fn has_other_columns(&self, reader: &mut Reader) -> Result<bool, ReadError> {
-        Ok(Layout::read(reader, &self.table, &mut Types::anew(self.hash))?.columns != self.columns)
+        Ok(Layout::read(reader, &self.table, &mut self.types.anew())?.columns != self.columns)
     }
 
     /// Whether the table has another shape on a node: it was rewritten or altered there, or not yet.
     pub(crate) fn is_outdated(&self, reader: &mut Reader) -> Result<bool, ReadError> {
-        Ok(Layout::read(reader, &self.table, &mut Types::anew(self.hash))?.shape != self.shape)
+        Ok(Layout::read(reader, &self.table, &mut self.types.anew())?.shape != self.shape)
     }
 
     /// Whether the table is in another file on a node: the part of [`Layout::is_outdated`] that is quick to ask.

@@ -49,7 +49,7 @@ pub(crate) fn compare(
         }
         looks = look + 1;
         if look > 0 {
-            *types = Types::default();
+            *types = types.anew();
             // The change has to arrive at each standby before the table can be the same there, also at a slow one.
             standbys.iter_mut().for_each(|standby| standby.catch_up(primary, options.limits.catch_up));
         }

@@ -34,6 +34,7 @@ mod looks;
 mod narrow;
 mod node;
 mod only_there;
+mod opened;
 mod pace;
 mod partitions;
 mod prepared;

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use cluster::conninfo::Conninfo;
@@ -15,8 +15,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
-use crate::APPLICATION;
-use crate::encoding::{ascii, is_foreign};
+use crate::encoding::ascii;
+use crate::opened::session;
 use crate::pace::Pace;
 use crate::prepared::{Prepared, query};
 use crate::pulse::Lost;
@@ -174,7 +174,7 @@ impl Reader {
     ) -> Result<T, ReadError> {
         let mut conflicts = 0;
         loop {
-            let told = Cell::new(self.told);
+            let (told, begun) = (Cell::new(self.told), Instant::now());
             let (session, prepared) = (&self.session, &self.prepared);
             let done = session.within(self.deadline, async {
                 tokio::select! {
@@ -190,6 +190,9 @@ impl Reader {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
+            if begun.elapsed() >= self.deadline {
+                return Err(self.give_up_statement(&error));
+            }
             conflicts += 1;
             let is_conflict = |state: &SqlState| {
                 [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(state)
@@ -203,6 +206,16 @@ impl Reader {
                 return Err(if wanted.text == UTF8 { kind.of_converted() } else { kind });
             }
             self.after_conflict(conflicts).map_err(|error| ReadError::Lost(format!("{error:#}")))?;
+        }
+    }
+
+    /// Leaves a statement that its server does not end, and the session with it: some loops of a server hear neither its own
+    /// time-out nor a cancellation, and whatever else were asked in that session would wait for them.
+    fn give_up_statement(&mut self, error: &anyhow::Error) -> ReadError {
+        let why = format!("{error:#}: the server does not end that statement");
+        match self.open_anew() {
+            Ok(()) => ReadError::Unread(why),
+            Err(error) => ReadError::Lost(format!("{why}; and {error:#}")),
         }
     }
 
@@ -235,11 +248,15 @@ impl Reader {
         if !self.is_ended_session() {
             return Ok(());
         }
+        self.open_anew()
+    }
+
+    /// Goes on in another session.
+    fn open_anew(&mut self) -> Result<()> {
         let (session, _) = session(self.session.node(), &self.info)?;
         // After a restart a server may show an older state than before.
         let mark = Lsn(self.passed.load(Ordering::Relaxed));
-        let at = replayed(&session)?;
-        if at < Some(mark) {
+        if self.is_standby() && replayed(&session)? < Some(mark) {
             let why = format!("node {}: it restarted and is behind the mark at {mark}", self.node());
             self.lost.give_up(why.clone());
             bail!(why);
@@ -312,19 +329,6 @@ const ENDED: [SqlState; 3] = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN
 /// The value of a column, where only we can be wrong about its type.
 pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, ReadError> {
     row.try_get(index).context("an unexpected column").map_err(|error| ReadError::Lost(format!("{error:#}")))
-}
-
-/// A session that is set up to read, and whether the server has to convert text for it.
-fn session(node: &str, info: &Conninfo) -> Result<(Session, bool)> {
-    let session = Session::open(node, info, APPLICATION)?;
-    let rows = session.texts(cluster::sql!("verify_session"))?;
-    let encoding = rows.iter().find_map(|row| match &row[..] {
-        [Some(name), Some(value)] if name == "server_encoding" => Some(value),
-        _ => None,
-    });
-    let is_foreign = is_foreign(encoding.context("a server that does not tell its encoding")?);
-    session.script(FIXED)?;
-    Ok((session, is_foreign))
 }
 
 /// Completes when a signal came, or the node was given up.

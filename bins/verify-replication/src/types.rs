@@ -12,21 +12,42 @@ pub(crate) struct Kind {
     pub(crate) is_sendable: bool,
     /// The type that values are sent as instead.
     pub(crate) sent_as: Option<String>,
+    /// An expression over `%s`: what else of a value decides what queries see.
+    pub(crate) unsent: Option<String>,
     /// What it is made of: as long as this is the same, the same value is sent as the same bytes.
     pub(crate) parts: String,
 }
 
+/// The OID of `pg_class` in every database.
+const PG_CLASS: u32 = 1259;
+
+/// What each primary notes there for itself.
+pub(crate) const NOTED: [&str; 5] = ["relhasindex", "relhasrules", "relhastriggers", "relhassubclass", "relfilenode"];
+
 /// What was asked of a server so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Types {
     kinds: HashMap<u32, Kind>,
     hash: Option<HashOf>,
+    /// Whether each of the servers may have maintained its catalogs for itself.
+    at_rest: bool,
 }
 
 impl Types {
-    /// Nothing known but how the server hashes bytes, which does not change.
-    pub(crate) fn anew(hash: HashOf) -> Types {
-        Types { kinds: HashMap::new(), hash: Some(hash) }
+    /// Nothing known; `at_rest`: as in [`Types::leaves_out`].
+    pub(crate) fn of_catalogs(at_rest: bool) -> Types {
+        Types { at_rest, ..Types::default() }
+    }
+
+    /// Nothing known but how the server hashes bytes and who maintains it, which do not change.
+    pub(crate) fn anew(&self) -> Types {
+        Types { kinds: HashMap::new(), hash: self.hash, at_rest: self.at_rest }
+    }
+
+    /// Whether a column is what VACUUM and ANALYZE note in `pg_class`, in place, of what is gone, or where a rewrite has put the
+    /// table: each primary for itself. On a standby it is what its primary has.
+    pub(crate) fn leaves_out(&self, table: u32, column: &str) -> bool {
+        self.at_rest && table == PG_CLASS && NOTED.contains(&column)
     }
 
     /// Asks for those of these types that are not known yet.
@@ -36,7 +57,12 @@ impl Types {
             return Ok(());
         }
         for row in reader.catalog_rows(cluster::sql!("verify_types"), &[&new])? {
-            let kind = Kind { is_sendable: column(&row, 1)?, parts: column(&row, 2)?, sent_as: column(&row, 3)? };
+            let kind = Kind {
+                is_sendable: column(&row, 1)?,
+                parts: column(&row, 2)?,
+                sent_as: column(&row, 3)?,
+                unsent: column(&row, 4)?,
+            };
             self.kinds.insert(column(&row, 0)?, kind);
         }
         Ok(())

@@ -9,7 +9,9 @@ mod pair;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use cluster::wait::until_true;
 use report::verdict::Verdict::{Broken, Held};
 
 use crate::page::{PAGE, edit_unseen};
@@ -75,4 +77,57 @@ fn an_index_over_whole_rows_is_read_as_any_other() {
     pair.leave_behind("hashed", "INSERT INTO \"whole.* row\" SELECT i, 'v' || i FROM generate_series(501, 700) AS i");
     let (code, rows, stderr) = pair.verify(&["--table", "\"whole.* row\"", "--indexes", "all"]);
     assert_eq!((code, rows[0].index_faults), (Some(1), Some(200)), "{stderr}");
+}
+
+/// Where one column of an index has no value, a row is looked up by the others.
+#[test]
+fn rows_without_a_value_in_one_column_are_looked_up_by_the_others() {
+    let pair = Pair::new();
+    let script = "DROP EXTENSION IF EXISTS amcheck;
+        CREATE TABLE lists (id int, a int[], b int[]);
+        CREATE INDEX lists_ab ON lists USING gin (a, b) WITH (fastupdate = off);
+        CREATE TABLE spots (id int, a point, b point); CREATE INDEX spots_ab ON spots USING gist (a, b);
+        INSERT INTO lists SELECT i, ARRAY[i], CASE i % 2 WHEN 0 THEN ARRAY[i] END FROM generate_series(1, 600) AS i;
+        INSERT INTO spots SELECT i, point(i, i), CASE i % 2 WHEN 0 THEN point(i, i) END FROM generate_series(1, 600) AS i;";
+    pair.primary.script(script).unwrap();
+    pair.settle();
+    let args = ["--table", "lists", "--table", "spots", "--indexes", "all"];
+    let (code, rows, stderr) = pair.verify(&args);
+    assert_eq!((code, rows.len()), (Some(0), 2), "{stderr}");
+    let change = "UPDATE lists SET a = ARRAY[id + 100000] WHERE b IS NULL AND id < 40;
+                  UPDATE spots SET a = point(id + 100000, 0) WHERE b IS NULL AND id < 40";
+    pair.leave_behind("%_ab", change);
+    let (code, rows, stderr) = pair.verify(&args);
+    for row in &rows {
+        assert_eq!((row.verdict, row.index_faults), (Broken, Some(20)), "{}: {stderr}", row.table);
+    }
+    assert_eq!(code, Some(1), "{stderr}");
+}
+
+/// An entry that leads to no row at all: a scan by the index passes it, and where the map calls the page all-visible an index-only
+/// scan shows it.
+#[test]
+fn deleted_rows_that_only_the_index_still_shows_are_found() {
+    let pair = Pair::new();
+    let script = "CREATE TABLE ghosts (id int, v int); CREATE INDEX ghosts_v ON ghosts (v);
+        INSERT INTO ghosts SELECT i, i FROM generate_series(1, 300) AS i;";
+    pair.primary.script(script).unwrap();
+    pair.settle();
+    let file = pair.files("ghosts_v").remove(0);
+    let before = fs::read(&file).unwrap();
+    pair.primary.script("DELETE FROM ghosts WHERE id <= 100").unwrap();
+    // The standby tells only now and then that it needs the deleted rows no more.
+    until_true("the map to cover the table", Duration::from_secs(60), Duration::from_millis(200), || {
+        pair.primary.script("VACUUM ghosts")?;
+        pair.primary.value("SELECT relallvisible = relpages FROM pg_class WHERE relname = 'ghosts'", &[])
+    })
+    .unwrap();
+    pair.settle_without_vacuum();
+    pair.while_stopped(|| fs::write(&file, before).unwrap());
+    let count = "SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(*)::text FROM ghosts WHERE v > 0";
+    let texts = pair::session(&pair.file, &pair.standby).texts(count).unwrap();
+    assert_eq!(texts, [[Some("300".to_owned())]], "this is what a query is told there");
+    let (code, rows, stderr) = pair.verify(&["--table", "ghosts", "--indexes", "all"]);
+    assert_eq!((code, rows[0].index_faults), (Some(1), Some(1)), "{stderr}");
+    assert!(stderr.contains("by itself it shows 300 rows where a scan finds 200"), "{stderr}");
 }

@@ -5,6 +5,8 @@
 
 #[path = "common/optional.rs"]
 mod optional;
+#[path = "common/page.rs"]
+mod page;
 #[path = "common/pair.rs"]
 mod pair;
 
@@ -16,6 +18,7 @@ use report::verdict::Verdict::{Broken, Held};
 use report::verify::VerifyRow;
 
 use crate::optional::has;
+use crate::page::edit_unseen;
 use crate::pair::{Pair, session};
 
 /// Type, and two values of it that a hash made for joins, or a type's own equality, does not or might not tell apart.
@@ -236,5 +239,48 @@ fn rows_that_an_index_does_not_lead_to_are_found_wherever_they_lie() {
         assert_eq!((row.verdict, row.rows_standby), (Broken, Some(20_000)), "{kind:?}: {stderr}");
         let found = row.index_faults.unwrap(); // a quarter of a hundred, more or less
         assert!((8..=45).contains(&found), "{found} of {kind:?}: {stderr}");
+    }
+}
+
+/// Changes the first place of these bytes in a page, under a checksum that is right.
+fn replace(page: &mut [u8], from: &[u8], to: &[u8]) {
+    let at = page.windows(from.len()).position(|bytes| bytes == from).unwrap();
+    page[at..at + to.len()].copy_from_slice(to);
+}
+
+/// What a server does not send of a value, and goes by all the same.
+#[test]
+fn the_byte_of_a_bool_and_the_box_of_a_polygon_are_compared() {
+    let pair = Pair::new();
+    let script = "CREATE DOMAIN sure AS bool;
+        CREATE TABLE flags (id int, v bool); INSERT INTO flags SELECT i, true FROM generate_series(1, 50) AS i;
+        CREATE TABLE domains (id int, v sure); INSERT INTO domains SELECT * FROM flags;
+        CREATE TABLE areas (id int, v polygon);
+        INSERT INTO areas SELECT i, polygon(box(point(0, 0), point(i + 0.5, 1))) FROM generate_series(1, 50) AS i;
+        CREATE TABLE sound (id int, v bool, w polygon, x sure); INSERT INTO sound VALUES (1, NULL, NULL, NULL), (2, true, '(1,1)', false);";
+    pair.primary.script(script).unwrap();
+    pair.settle();
+    let (code, _, stderr) = pair.verify(&[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let files = ["flags", "domains", "areas"].map(|table| pair.files(table).remove(0));
+    pair.while_stopped(|| {
+        // The column behind the id of row 7.
+        for file in &files[..2] {
+            edit_unseen(file, 0, |page| replace(page, &[7, 0, 0, 0, 1], &[7, 0, 0, 0, 3]));
+        }
+        // The box comes before the points.
+        edit_unseen(&files[2], 0, |page| replace(page, &7.5_f64.to_le_bytes(), &9007.5_f64.to_le_bytes()));
+    });
+    let standby = session(&pair.file, &pair.standby);
+    let hashes: i64 = standby.value("SELECT count(DISTINCT hash_record(ROW(v))) FROM flags", &[]).unwrap();
+    let by_byte = hashes > 1; // from PostgreSQL 18 on it makes no difference
+    let boxes: i64 = standby.value("SELECT count(*) FROM areas WHERE box(v)::text LIKE '%9007.5%'", &[]).unwrap();
+    assert_eq!(boxes, 1, "this is what a query is told there");
+    let (code, rows, stderr) = pair.verify(&[]);
+    assert_eq!(code, Some(1), "{stderr}");
+    for (table, differs) in [("flags", by_byte), ("domains", by_byte), ("areas", true), ("sound", false)] {
+        let row = rows.iter().find(|row| row.table == format!("public.{table}")).unwrap();
+        let expected = if differs { (Broken, Some(1)) } else { (Held, Some(0)) };
+        assert_eq!((row.verdict, row.different), expected, "{table}: {stderr}");
     }
 }

@@ -9,7 +9,6 @@ use super::draw::draw;
 use super::explain::{BY_PLACE, by, mode};
 use super::index::{Column, Index};
 use super::{Indexes, LOOKS, Nodes, Seen, Table, pause};
-use crate::layout::Blocks;
 use crate::read_error::ReadError;
 use crate::reader::{Reader, column};
 use crate::tid::{Tid, Xid};
@@ -17,17 +16,11 @@ use crate::tid::{Tid, Xid};
 /// How many rows of one value are followed. If the row is not among them, the look-up says nothing: it might be among others.
 const FOLLOWED: i64 = 200;
 
-/// Blocks that are looked up at once.
-const BATCH: u64 = 64;
-
-/// Faults after which no more are looked for: an index that leads nowhere is bad enough.
-const MOST: usize = 100_000;
-
 /// How many rows a message names.
 const NAMED: usize = 5;
 
 /// How rows are looked up by an index.
-struct Way<'a> {
+pub(super) struct Way<'a> {
     table: &'a Table<'a>,
     index: &'a Index,
     /// Which of its columns are asked for, and by which operator.
@@ -38,11 +31,11 @@ struct Way<'a> {
 
 /// What became of some rows that were looked up.
 #[derive(Default)]
-struct Looked {
+pub(super) struct Looked {
     /// Rows of which it was seen whether the index leads to them.
-    rows: u64,
+    pub(super) rows: u64,
     /// Those that it does not lead to or leads from wrongly.
-    wrong: Vec<Tid>,
+    pub(super) wrong: Vec<Tid>,
 }
 
 /// Looks up some rows, drawn at random.
@@ -65,63 +58,15 @@ pub(super) fn some(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut S
     Ok(())
 }
 
-/// Looks up all rows, as long as most of them can be told from the others of their value.
-pub(super) fn all(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> Result<(), ReadError> {
-    for mut way in ways(table, index) {
-        let (holds, mut wrong, mut met, mut is_used) = (way.holds(), Vec::new(), 0, true);
-        for range in Blocks::ALL.split(BATCH, table.blocks) {
-            program::stop::check().map_err(|error| ReadError::Lost(error.to_string()))?;
-            nodes.standby.pace()?;
-            let places = within(nodes.standby, table, index, range, &holds)?;
-            met += places.len() as u64;
-            nodes.standby.spent(places.len() as u64);
-            match way.look(nodes.standby, &places)? {
-                Some(looked) => {
-                    seen.looked_up += looked.rows;
-                    wrong.extend(looked.wrong);
-                }
-                None => is_used = false,
-            }
-            if !is_used || seen.looked_up < met / 2 || wrong.len() > MOST {
-                break;
-            }
-        }
-        if is_used {
-            seen.not_read = (seen.looked_up < met).then(|| TOO_MANY.to_owned());
-            let has_stopped = wrong.len() > MOST;
-            way.settle(nodes, wrong, seen)?;
-            if has_stopped && seen.faults == 0 {
-                seen.not_read = Some(NEITHER.to_owned()); // the other rows were not looked up
-            }
-            return Ok(());
-        }
-    }
-    seen.not_read = Some(NO_WAY.to_owned());
-    Ok(())
-}
+pub(super) const NEITHER: &str = "some of its rows are found by their own values on neither node";
 
-/// The places of those rows of a range that the index should lead to, by a scan.
-fn within(
-    reader: &mut Reader,
-    table: &Table,
-    index: &Index,
-    range: Blocks,
-    holds: &str,
-) -> Result<Vec<Tid>, ReadError> {
-    let (rows, range, condition) = (table.layout.table.rows(), range.holds(), index.condition());
-    let sql = format!("SELECT t.ctid FROM {rows} AND {range} AND {condition} AND {holds}");
-    reader.rows(&sql, &[])?.iter().map(|row| column(row, 0)).collect()
-}
-
-const NEITHER: &str = "some of its rows are found by their own values on neither node";
-
-const TOO_MANY: &str = "some rows share their value with too many others to be told from them";
+pub(super) const TOO_MANY: &str = "some rows share their value with too many others to be told from them";
 
 pub(super) const NO_WAY: &str =
     "the server takes another way to its rows, or there is no operator that finds them by their own value";
 
 /// Ways to look rows up: with all columns first; then with each one alone.
-fn ways<'a>(table: &'a Table, index: &'a Index) -> Vec<Way<'a>> {
+pub(super) fn ways<'a>(table: &'a Table, index: &'a Index) -> Vec<Way<'a>> {
     let columns = &index.columns;
     let most = columns.iter().map(|column| column.operators.len()).min().unwrap_or(0);
     let nth =
@@ -142,13 +87,13 @@ impl Way<'_> {
     }
 
     /// That each value stands in this relation to itself: NULL does not, nor does an empty range overlap itself.
-    fn holds(&self) -> String {
+    pub(super) fn holds(&self) -> String {
         let each = self.columns().map(|(_, column, operator)| format!("{} {operator} {}", column.value, column.probe));
         format!("({})", each.collect::<Vec<_>>().join(" AND "))
     }
 
     /// Looks up the rows at these places. `None`: the server does not use this index for it.
-    fn look(&mut self, reader: &mut Reader, places: &[Tid]) -> Result<Option<Looked>, ReadError> {
+    pub(super) fn look(&mut self, reader: &mut Reader, places: &[Tid]) -> Result<Option<Looked>, ReadError> {
         if places.is_empty() {
             return Ok(Some(Looked::default()));
         }
@@ -203,7 +148,7 @@ impl Way<'_> {
 
     /// Checks wrong rows again: a row that is right later was no fault, nor is one that is wrong on the primary, too. One that
     /// the primary has no more says nothing by itself.
-    fn settle(&mut self, nodes: &mut Nodes, mut wrong: Vec<Tid>, seen: &mut Seen) -> Result<(), ReadError> {
+    pub(super) fn settle(&mut self, nodes: &mut Nodes, mut wrong: Vec<Tid>, seen: &mut Seen) -> Result<(), ReadError> {
         for _ in 2..LOOKS {
             if wrong.is_empty() {
                 return Ok(());

@@ -5,6 +5,7 @@
 //! not be the same in the primary's index: some operators do not find all values (NaN among circles), and an expression may
 //! have been computed under other settings. A fault that both nodes have is only a remark.
 
+mod all_rows;
 pub(crate) mod amcheck;
 mod contents;
 mod draw;
@@ -215,7 +216,7 @@ fn look_up(nodes: &mut Nodes, table: &Table, index: &Index, seen: &mut Seen) -> 
     if table.how == Indexes::Sample {
         return look_up::some(nodes, table, index, seen);
     }
-    look_up::all(nodes, table, index, seen)?;
+    all_rows::all(nodes, table, index, seen)?;
     if seen.faults == 0 {
         in_full::nulls(nodes, table, index, seen)?;
     }

@@ -158,6 +158,25 @@ fn temporary_tables_at_rest_are_no_difference() {
     assert_eq!(said.row("large objects", "node2").verdict, Broken, "of these they say nothing: {}", said.stderr);
 }
 
+/// What VACUUM and ANALYZE note of what is gone, and where REINDEX puts an index, each primary has for itself.
+#[test]
+fn what_maintenance_writes_on_a_copy_is_no_difference() {
+    let lab = Lab::new(1);
+    let script = "CREATE TABLE bare (id int) WITH (autovacuum_enabled = off); INSERT INTO bare VALUES (1);
+        CREATE INDEX gone ON bare (id); DROP INDEX gone;
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+        CREATE TRIGGER gone AFTER INSERT ON bare FOR EACH ROW EXECUTE FUNCTION f(); DROP TRIGGER gone ON bare;
+        CREATE TABLE kept (id int PRIMARY KEY); INSERT INTO kept VALUES (1);";
+    lab.on("node1").script(script).unwrap();
+    let copy = lab.promote("node2");
+    copy.script("VACUUM bare").unwrap();
+    copy.script("REINDEX TABLE kept").unwrap();
+    let sql = "SELECT relhasindex OR relhastriggers FROM pg_class WHERE relname = 'bare'";
+    assert!(lab.on("node1").value::<bool>(sql, &[]).unwrap() && !copy.value::<bool>(sql, &[]).unwrap());
+    let said = lab.verify(&["--at-rest"]);
+    assert_eq!((said.code, said.row("catalogs", "node2").verdict), (Some(0), Held), "{}", said.stderr);
+}
+
 #[test]
 fn what_only_a_copy_has_is_found_by_its_name_too() {
     let lab = Lab::new(1);
