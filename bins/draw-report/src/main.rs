@@ -20,9 +20,9 @@ mod section;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser;
-use program::{sink, stop, trust};
+use program::{folder, sink, stop};
 use report::verdict::Verdict;
 
 use crate::run::Run;
@@ -69,12 +69,12 @@ fn run() -> Result<Verdict> {
     let args = Args::parse();
     stop::listen(false)?;
     if let Some(file) = &args.history {
-        let rows = report::rows::read(trust::open_plain(file)?).with_context(|| file.display().to_string())?;
+        let rows = folder::rows_of(file)?;
         sink::print_line(&page::history(&rows)?)?;
         return Ok(Verdict::Held);
     }
     if let Some(file) = &args.modes {
-        let rows = report::rows::read(trust::open_plain(file)?).with_context(|| file.display().to_string())?;
+        let rows = folder::rows_of(file)?;
         sink::print_line(&page::modes(&rows)?)?;
         return Ok(Verdict::Held);
     }

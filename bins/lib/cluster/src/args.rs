@@ -9,6 +9,7 @@ use clap::Args;
 use crate::conninfo::Conninfo;
 use crate::file::{ClusterFile, LATEST, Login, LoginKind, NodeSection, labs_home};
 use crate::protection::Protection;
+use crate::{of_lab, passfile};
 
 /// Where `--help` shows the arguments of this file.
 const HEADING: &str = "Which cluster";
@@ -172,7 +173,9 @@ impl Cluster {
 /// # Errors
 /// If its password cannot be found.
 pub fn login_info(section: &NodeSection, login: &Login, protection: Protection) -> Result<Conninfo> {
-    let password = crate::passfile::find(&login.passfile, &section.host, section.port, &section.dbname, &login.user)?;
+    let file = &login.passfile;
+    let password = passfile::find_exactly(file, &section.host, section.port, &section.dbname, &login.user)?;
+    let protection = of_lab::protect(file, protection)?;
     Ok(Conninfo {
         host: section.host.clone(),
         hostaddr: None,

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use report::foreign::one_line;
 use tokio_postgres::config::{SslMode, SslNegotiation};
 
+use crate::of_lab;
 use crate::passfile::{self, SOCKET_DIRS};
 use crate::peer::is_trusted;
 use crate::protection::{self, Protection};
@@ -124,15 +126,21 @@ impl Conninfo {
         ensure!(!host.contains(','), "conninfo: host={host}: name one server, and give the option once per server");
         let user = get("user").map_or_else(own_user, Ok)?;
         let dbname = get("dbname").unwrap_or_else(|| user.clone());
-        let password = match get("password") {
-            Some(password) => Some(Secret::new(password)),
-            None => from_passfile(get("passfile"), &environment, &host, port, &dbname, &user)?,
+        let mut protection = Protection::of(get)?;
+        let password = match (get("password"), passfile_of(get("passfile"), &environment)) {
+            (Some(password), _) => Some(Secret::new(password)),
+            (None, None) => None,
+            (None, Some(file)) => {
+                let password = passfile::find(&file, &host, port, &dbname, &user)?;
+                protection = of_lab::protect(&file, protection)?;
+                password
+            }
         };
         Ok(Conninfo {
             hostaddr: get("hostaddr")
                 .map(|a| a.parse().with_context(|| format!("conninfo: hostaddr={a}")))
                 .transpose()?,
-            protection: Protection::of(get)?,
+            protection,
             options: get("options"),
             connect_timeout: match seconds("connect_timeout", get("connect_timeout"))? {
                 Some(0) | None => CONNECT_TIMEOUT, // libpq's 0 is forever: nothing here waits forever
@@ -182,7 +190,7 @@ impl Conninfo {
     /// Where it leads, for messages: `user@host:port/dbname`.
     #[must_use]
     pub fn describe(&self) -> String {
-        format!("{}@{}:{}/{}", self.user, self.host, self.port, self.dbname)
+        one_line(&format!("{}@{}:{}/{}", self.user, self.host, self.port, self.dbname)).into_owned()
     }
 }
 
@@ -207,20 +215,11 @@ fn user_of_this_process() -> Result<String> {
     whoami::username().context("conninfo: no user is given, and the name of this process's is not known")
 }
 
-fn from_passfile(
-    named: Option<String>,
-    environment: impl Fn(&str) -> Option<String>,
-    host: &str,
-    port: u16,
-    dbname: &str,
-    user: &str,
-) -> Result<Option<Secret>> {
-    if let Some(file) = named {
-        return passfile::find(&PathBuf::from(file), host, port, dbname, user);
-    }
-    let Some(home) = environment("HOME") else { return Ok(None) };
-    let usual = PathBuf::from(home).join(".pgpass");
-    if usual.is_file() { passfile::find(&usual, host, port, dbname, user) } else { Ok(None) }
+/// The password file that is named, else the usual one if it is there.
+fn passfile_of(named: Option<String>, environment: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    named
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(environment("HOME")?).join(".pgpass")).filter(|usual| usual.is_file()))
 }
 
 fn port(text: &str) -> Result<u16> {

@@ -135,6 +135,8 @@ impl ClusterFile {
         for (index, node) in file.node.iter().enumerate() {
             check_node_name(&node.name)?;
             ensure!(node.port > 0, "node {}: port 0 is no port", node.name);
+            let odd = [&node.host, &node.dbname].iter().any(|text| text.contains(char::is_control));
+            ensure!(!odd, "node {}: `host` or `dbname` holds a control character", node.name);
             for other in &file.node[..index] {
                 ensure!(other.name != node.name, "node {}: the name is given twice", node.name);
                 let same = (&other.host, other.port) == (&node.host, node.port);

@@ -43,11 +43,13 @@ pub struct Guard<S> {
     held: Vec<u8>,
     /// How much of it may be handed on.
     cleared: usize,
+    /// How much more the server may say, once it has refused us: the driver would keep any length that it names.
+    left: Option<usize>,
 }
 
 impl<S> Guard<S> {
     pub(crate) fn new(inner: S, require: RequireAuth, peer: Peer) -> Guard<S> {
-        Guard { inner, require, peer, phase: Phase::Begun, held: Vec::new(), cleared: 0 }
+        Guard { inner, require, peer, phase: Phase::Begun, held: Vec::new(), cleared: 0, left: None }
     }
 
     /// Looks at the messages that are held, and clears those that may be handed on.
@@ -55,11 +57,11 @@ impl<S> Guard<S> {
         while self.phase != Phase::Over {
             let Some([tag, a, b, c, d]) = self.held[self.cleared..].first_chunk().copied() else { return Ok(()) };
             if tag == b'E' {
-                // The driver gives up with it, and the server may have gone with it. The oldest way to say one has no length.
+                // The driver gives up with it, and the server may have gone with it.
                 self.peer
                     .check()
                     .or_else(|error| if Stranger::in_io(&error).is_some() { Err(error) } else { Ok(()) })?;
-                self.phase = Phase::Over;
+                (self.phase, self.left) = (Phase::Over, Some(LONGEST));
                 break;
             }
             let length = u32::from_be_bytes([a, b, c, d]) as usize;
@@ -78,6 +80,15 @@ impl<S> Guard<S> {
             self.cleared += 1 + length;
         }
         self.cleared = self.held.len();
+        Ok(())
+    }
+
+    /// Counts what a server says that has refused us.
+    fn count(&mut self, read: usize) -> io::Result<()> {
+        let Some(left) = &mut self.left else { return Ok(()) };
+        *left = left
+            .checked_sub(read)
+            .ok_or_else(|| Stranger("it refuses us, and has no end of words for it".to_owned()))?;
         Ok(())
     }
 
@@ -124,7 +135,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 return Poll::Ready(Ok(()));
             }
             if this.phase == Phase::Over {
-                return Pin::new(&mut this.inner).poll_read(cx, buf);
+                let before = buf.filled().len();
+                ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
+                return Poll::Ready(this.count(buf.filled().len() - before));
             }
             let mut bytes = [0; 1024];
             let mut read = ReadBuf::new(&mut bytes);
@@ -221,6 +234,15 @@ mod tests {
         for text in [&b"E\0\0\0\x0cSFATAL\0\0"[..], b"Eno more processes\n\0"] {
             assert_eq!(handed_on("scram-sha-256", &[text.to_vec()]), Ok(text.len()));
         }
+    }
+
+    #[test]
+    fn a_refusal_has_an_end() {
+        let mut guard = Guard::new((), "scram-sha-256".parse().unwrap(), Peer::anybody());
+        assert!(guard.count(usize::MAX).is_ok(), "who lets us in may say what he likes");
+        guard.held.extend_from_slice(b"E\x7f\xff\xff\xf0");
+        guard.look().unwrap();
+        assert!(guard.count(LONGEST).is_ok() && guard.count(1).is_err());
     }
 
     #[test]

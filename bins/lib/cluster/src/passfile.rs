@@ -30,14 +30,27 @@ pub struct Entry {
 /// # Errors
 /// If the file cannot be read, or others may read it or could have written it.
 pub fn find(file: &Path, host: &str, port: u16, dbname: &str, user: &str) -> Result<Option<Secret>> {
+    find_in(file, host, port, dbname, user, true)
+}
+
+/// As [`find`], of the lines that name host and port: whoever wrote a cluster file may have picked both, and the file.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_exactly(file: &Path, host: &str, port: u16, dbname: &str, user: &str) -> Result<Option<Secret>> {
+    find_in(file, host, port, dbname, user, false)
+}
+
+fn find_in(file: &Path, host: &str, port: u16, dbname: &str, user: &str, any_place: bool) -> Result<Option<Secret>> {
     let text = program::trust::read_private(file).with_context(|| format!("passfile {}", file.display()))?;
     // A socket's directory is looked up as it is, and libpq's own as `localhost`: which one that is differs from build to build.
     let is_usual = SOCKET_DIRS.contains(&host);
     let matches = |field: &str, value: &str| field == "*" || field == value;
-    let is_host = |field: &str| matches(field, host) || (is_usual && field == "localhost");
+    let is_place = |field: &str, value: &str| field == value || (any_place && field == "*");
+    let is_host = |field: &str| is_place(field, host) || (is_usual && field == "localhost");
     Ok(parse(&text).into_iter().find_map(|entry| {
         let fits = is_host(&entry.host)
-            && matches(&entry.port, &port.to_string())
+            && is_place(&entry.port, &port.to_string())
             && matches(&entry.dbname, dbname)
             && matches(&entry.user, user);
         fits.then_some(entry.password)
@@ -111,6 +124,15 @@ mod tests {
         }
         assert_eq!(found("h", 5433, "db", "me"), None);
         assert_eq!(found(SOCKET_DIRS[0], 5432, "db", "me").as_deref(), Some("of-here"), "libpq's own directory");
+    }
+
+    #[test]
+    fn a_line_for_any_address_is_for_none_that_a_cluster_file_names() {
+        let text = "*:5432:db:me:any-host\nh:*:db:me:any-port\n*:*:*:*:any\nh:5432:*:*:this\n";
+        let file = file(text, 0o600);
+        let found = |host, port| find_exactly(file.path(), host, port, "db", "me").unwrap();
+        assert_eq!(found("h", 5432).map(|found| found.reveal().to_owned()).as_deref(), Some("this"));
+        assert_eq!((found("h", 5433), found("g", 5432)), (None, None));
     }
 
     #[test]

@@ -21,6 +21,15 @@ pub fn open(dir: &Path, file: &str) -> Result<BufReader<OneLineFields<File>>> {
     Ok(BufReader::new(OneLineFields::of(trust::open_plain(&dir.join(file))?)))
 }
 
+/// The rows of a file that somebody names.
+///
+/// # Errors
+/// As [`rows`].
+pub fn rows_of<Row: DeserializeOwned>(file: &Path) -> Result<Vec<Row>> {
+    let open = OneLineFields::of(trust::open_plain(file)?);
+    report::rows::read(BufReader::new(open)).with_context(|| file.display().to_string())
+}
+
 /// The rows of a file of the folder.
 ///
 /// # Errors

@@ -14,7 +14,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, lgetxattr};
+use rustix::io::Errno;
 
 use crate::users;
 
@@ -156,7 +157,7 @@ fn in_dirs(dirs: impl Iterator<Item = PathBuf>, name: &str, also: Option<u32>) -
 pub fn open_plain(path: &Path) -> Result<File> {
     let shown = || path.display().to_string();
     let file = match File::options().read(true).custom_flags(OPEN_FLAGS).open(path) {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
             bail!("{} is a symbolic link, not a plain file", path.display())
         }
         opened => opened.with_context(shown)?,
@@ -266,7 +267,7 @@ fn check(path: &Path, metadata: &Metadata, also: Option<u32>) -> Result<()> {
     }
     let who = match mode & 0o022 {
         0 => return Ok(()),
-        0o020 if users::is_private_group(metadata.gid(), owner) => return Ok(()),
+        0o020 if users::is_private_group(metadata.gid(), owner) && !has_list(path)? => return Ok(()),
         0o020 => "group",
         0o002 => "others",
         _ => "group and others",
@@ -274,6 +275,15 @@ fn check(path: &Path, metadata: &Metadata, also: Option<u32>) -> Result<()> {
     let right = if who == "group" { "g-w" } else { "go-w" };
     let (shown, mode) = (path.display(), mode & 0o7777);
     bail!("{who} can write to {shown} (mode {mode:04o}), and so it may say anything: `chmod {right} {shown}`")
+}
+
+/// Whether an access control list says who may do what there. What stands for the group then is the most that it lets anybody do.
+fn has_list(path: &Path) -> Result<bool> {
+    match lgetxattr(path, "system.posix_acl_access", &mut [0_u8; 0][..]) {
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
+        Ok(_) | Err(Errno::RANGE) => Ok(true),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
 }
 
 /// Sees that `owner`, whose the path is, is ourselves, root or `also`.

@@ -32,12 +32,19 @@ fn name_in(passwd: &str, uid: u32) -> Option<String> {
 
 fn is_private(passwd: &str, group: &str, gid: u32, uid: u32) -> bool {
     let Some(user) = name_in(passwd, uid) else { return false };
-    let Some((name, _, fields)) = lines(group).find(|(_, number, _)| *number == Some(gid)) else { return false };
-    let members = fields.get(3).copied().unwrap_or_default();
-    let alone = members.split(',').map(str::trim).all(|member| member.is_empty() || member == user);
+    // Several lines may name one group, each with members of its own.
+    let mut named = lines(group).filter(|(_, number, _)| *number == Some(gid)).peekable();
+    if named.peek().is_none() {
+        return false;
+    }
+    let is_alone = |fields: &[&str]| {
+        let members = fields.get(3).copied().unwrap_or_default();
+        members.split(',').map(str::trim).all(|member| member.is_empty() || member == user)
+    };
+    let alone = named.all(|(name, _, fields)| name == user && is_alone(&fields));
     let first_of = |fields: &[&str]| fields.get(3).and_then(|gid| gid.parse().ok()) == Some(gid);
     let of_others = lines(passwd).any(|(_, number, fields)| number != Some(uid) && first_of(&fields));
-    name == user && alone && !of_others
+    alone && !of_others
 }
 
 #[cfg(test)]
@@ -53,6 +60,10 @@ mod tests {
         assert!(of_dave("dave:x:1003:\n") && of_dave("a:x:1:\ndave:x:1003:dave\n"));
         assert!(!of_dave("dave:x:1003:dave,bob\n"), "another member");
         assert!(!of_dave("staff:x:1003:\n"), "another name");
+        assert!(
+            !of_dave("dave:x:1003:\nadmins:x:1003:bob\n") && !of_dave("dave:x:1003:\ndave:x:1003:bob\n"),
+            "another line"
+        );
         assert!(!of_dave(""), "not known here");
         assert!(!is_private(PASSWD, "alice:x:1000:\n", 1000, 1000), "it is carol's first group");
         assert!(!is_private(PASSWD, "users:x:100:\n", 100, 1001), "everybody's");

@@ -105,7 +105,9 @@ fn some(text: String, before: &str, after: &str) -> String {
 
 fn outage(row: &DrillRow) -> Vec<String> {
     let at_least = if row.outage_kind == Some(OutageKind::AtLeast) { "at least " } else { "" };
-    let resolution = |writes: u64| row.rate_per_s.map_or(String::new(), |rate| us(writes * 1_000_000 / rate));
+    let resolution = |writes: u64| {
+        row.rate_per_s.filter(|rate| *rate > 0).map_or(String::new(), |rate| us(writes * 1_000_000 / rate))
+    };
     let end = match &row.new_primary {
         Some(new) if at_least.is_empty() => format!("until {new} acknowledged a write"),
         None if at_least.is_empty() && !row.fault.has_takeover() => {

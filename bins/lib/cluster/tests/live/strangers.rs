@@ -103,6 +103,8 @@ fn who_does_not_know_the_password_itself_hears_a_proof_and_no_statement() {
 #[test]
 fn the_nodes_of_a_lab_are_spoken_to_by_scram_alone() {
     let (stranger, passfile) = (Stranger::at(0, Asks::Password).unwrap(), passfile());
+    // A line for any address is not for one that a cluster file names.
+    fs::write(passfile.path(), format!("*:*:d:u:{PASSWORD}\n127.0.0.1:{}:d:u:{PASSWORD}\n", stranger.port())).unwrap();
     let text = |backend: &str| {
         let login = |role: &str| format!("[roles.{role}]\nuser = \"u\"\npassfile = {:?}\n", passfile.path());
         let roles = ["admin", "application", "monitor", "replication", "rewind"].map(login).concat();
@@ -119,6 +121,37 @@ fn the_nodes_of_a_lab_are_spoken_to_by_scram_alone() {
     assert_eq!((stranger.came(), stranger.heard()), (18, vec![]));
 }
 
+/// A lab's own password file, named by somebody else's cluster file or by a connection string, at the port of a node that is down.
+#[test]
+fn a_labs_password_is_for_its_servers_whoever_names_the_file() {
+    let lab = Scratch::new(1, SyncMode::Async).unwrap();
+    let file = ClusterFile::read(&lab.cluster).unwrap();
+    lab::open::open(&file).unwrap().backend.stop("node2").unwrap();
+    let node = file.node.iter().find(|node| node.name == "node2").unwrap();
+    let stranger = Stranger::at(node.port, Asks::Password).unwrap();
+    let (user, passfile) = (&file.roles.admin.user, file.roles.admin.passfile.display());
+    let conninfo =
+        format!("host={} port={} user={user} dbname={} passfile={passfile}", node.host, node.port, node.dbname);
+    let theirs = |backend, require_auth: Option<&str>| {
+        let require_auth = require_auth.map(|method| method.parse().unwrap());
+        let file = ClusterFile { backend, require_auth, server_uid: None, node: vec![node.clone()], ..file.clone() };
+        let cluster = Cluster::from_file(file);
+        cluster.info(&cluster.nodes[0], LoginKind::Admin).unwrap()
+    };
+    let infos = [
+        theirs(BackendName::External, None),
+        theirs(BackendName::Local, Some("password")),
+        Conninfo::from_argument(&conninfo).unwrap(),
+    ];
+    for info in infos {
+        assert!(info.password.is_some(), "it is the lab's, and of the right address");
+        for (way, error, is_stranger) in try_all(&info) {
+            assert!(is_stranger, "{way}: {error}");
+        }
+    }
+    assert_eq!((stranger.came(), stranger.heard()), (9, vec![]));
+}
+
 /// Somebody between us and a server that knows the password: SCRAM itself does not tell, the port's owner does.
 #[test]
 fn who_passes_on_what_is_said_to_a_server_that_lives_hears_nothing() {
@@ -130,8 +163,8 @@ fn who_passes_on_what_is_said_to_a_server_that_lives_hears_nothing() {
     let (direct, login) = (&file.node[0], &file.roles.admin);
     let stranger = Stranger::at(0, Asks::Relays(direct.port)).unwrap();
     let between = |user: ServerUser| {
-        let info = login_info(direct, login, Protection::of_lab(user)).unwrap(); // with the password
-        Conninfo { port: stranger.port(), ..info }
+        let info = login_info(direct, login, file.protection()).unwrap(); // with the password
+        Conninfo { port: stranger.port(), protection: Protection::of_lab(user), ..info }
     };
     for (way, error, is_stranger) in try_all(&between(file.protection().server_user)) {
         let named = error.contains(&format!("port {} is held by a process of user {NOBODY}", stranger.port()));
