@@ -44,6 +44,7 @@ mod raw_texts;
 mod read_error;
 mod reader;
 mod recheck;
+mod same_server;
 mod scan;
 mod sequence_state;
 mod sequences;

@@ -20,6 +20,7 @@ use crate::indexes::amcheck::Checkers;
 use crate::pace::Pace;
 use crate::pulse::{self, Lost};
 use crate::reader::Reader;
+use crate::same_server::SameServer;
 use crate::waiting::Waiting;
 
 /// A standby that took longer than this to catch up is slow: tables do not each wait for it again.
@@ -57,6 +58,8 @@ pub(crate) struct NodeSessions {
     pub(crate) control: Session,
     /// How it was opened.
     info: Conninfo,
+    /// Whom it is with, and all of ours.
+    server: SameServer,
     /// How often it was opened anew.
     reopened: u32,
     /// For reading; at least one.
@@ -84,7 +87,8 @@ impl NodeSessions {
         control.script(PATIENT)?;
         let (passed, lost) = (Arc::new(AtomicU64::new(0)), Lost::default());
         let pace = Arc::new(Pace::new(how.max_rows_per_s));
-        let open = |_| Reader::open(&node.name, &info, Arc::clone(&passed), lost.clone(), Arc::clone(&pace));
+        let server = SameServer::of(&control)?;
+        let open = |_| Reader::open(&node.name, (&info, &server), Arc::clone(&passed), lost.clone(), Arc::clone(&pace));
         let mut readers = (0..how.jobs).map(open).collect::<Result<Vec<_>>>()?;
         let checkers = Checkers::ask(&mut readers[0])?;
         pulse::watch(&node.name, &info, how.limit, &lost);
@@ -95,6 +99,7 @@ impl NodeSessions {
             name,
             control,
             info,
+            server,
             reopened: 0,
             readers,
             checkers,
@@ -126,11 +131,7 @@ impl NodeSessions {
         program::stop::pause(REOPEN_PAUSE)?;
         let control = Session::open(&self.name, &self.info, APPLICATION)?;
         control.script(PATIENT)?;
-        ensure!(
-            control.value::<bool>("SELECT pg_catalog.pg_is_in_recovery()", &[])?,
-            "node {}: it is no longer a standby",
-            self.name
-        );
+        self.server.check(&control)?;
         ensure_passed(self, replayed(&control)?.unwrap_or_default(), passed)?;
         self.control = control;
         Ok(())
@@ -149,6 +150,14 @@ impl NodeSessions {
         {
             self.lose(&error);
         }
+    }
+
+    /// Sees that it was not promoted.
+    ///
+    /// # Errors
+    /// If it was, or that cannot be asked.
+    pub(crate) fn still_recovers(&self) -> Result<()> {
+        self.server.check(&self.control)
     }
 
     /// Whether it caught up with a mark within [`FRESH`].
@@ -288,7 +297,8 @@ pub(crate) fn catch_up_if_quick(primary: &NodeSessions, standby: &mut NodeSessio
         return catch_up(primary, standby, limit);
     }
     let at = loop {
-        match replayed(&standby.control) {
+        // Once it was promoted nothing is replayed any more, and its place in the WAL says nothing.
+        match standby.still_recovers().and_then(|()| replayed(&standby.control)) {
             Ok(at) => break at.unwrap_or_default(),
             Err(_) if standby.may_reopen_control() && standby.control.has_ended() => {
                 standby.reopen_control().inspect_err(|error| standby.lose(error))?;

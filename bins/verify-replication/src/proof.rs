@@ -82,9 +82,9 @@ pub(crate) struct EndedXids {
     pub(crate) xmin: HashSet<Xid>,
     /// Deleters and lockers of rows, with all members where the id may be a multixact's.
     pub(crate) xmax: HashSet<Xid>,
-    /// What the standby showed at an earlier look, if all transactions that ran on the primary then have ended. `None`: that
-    /// need not be known, since the content of a version is in its own bytes. But text may hold names from other tables (roles
-    /// in an `aclitem`), and a transaction whose commit still waits may have changed those.
+    /// What the standby showed at an earlier look. `None`: that need not be known. Of text only if all transactions that ran on the
+    /// primary then have ended: it may hold names from other tables (roles in an `aclitem`), and a transaction whose commit still
+    /// waits may have changed those.
     pub(crate) shown: Option<HashSet<Content>>,
 }
 

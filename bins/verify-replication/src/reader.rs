@@ -21,6 +21,7 @@ use crate::pace::Pace;
 use crate::prepared::{Prepared, query};
 use crate::pulse::Lost;
 use crate::read_error::ReadError;
+use crate::same_server::SameServer;
 use crate::told::{BY_INDEX, BY_SCAN, BYTES, FIXED, OWN, Told, UTF8, once_told};
 
 /// Time for one statement on our side: the server's own `statement_timeout` (sql/verify_session.sql) and a little, so
@@ -42,6 +43,7 @@ const HASTY: &str = "SET lock_timeout = '250ms'";
 pub(crate) struct Reader {
     session: Session,
     info: Conninfo,
+    server: SameServer,
     /// Whether the server has to convert text for us.
     is_foreign: bool,
     /// The last mark that this standby caught up with; 0 on the primary.
@@ -68,17 +70,19 @@ impl Reader {
     /// Opens a session on `node`, whose last mark is kept in `passed`.
     pub(crate) fn open(
         node: &str,
-        info: &Conninfo,
+        (info, server): (&Conninfo, &SameServer),
         passed: Arc<AtomicU64>,
         lost: Lost,
         pace: Arc<Pace>,
     ) -> Result<Reader> {
         let (session, is_foreign) = session(node, info)?;
-        let info = info.clone();
+        server.check_at_once(&session)?;
+        let (info, server) = (info.clone(), server.clone());
         let (mode, prints, told) = (BY_SCAN, FIXED, Told::utf8(BY_SCAN, FIXED, is_foreign));
         Ok(Reader {
             session,
             info,
+            server,
             is_foreign,
             passed,
             lost,
@@ -254,6 +258,7 @@ impl Reader {
     /// Goes on in another session.
     fn open_anew(&mut self) -> Result<()> {
         let (session, _) = session(self.session.node(), &self.info)?;
+        self.server.check(&session)?;
         // After a restart a server may show an older state than before.
         let mark = Lsn(self.passed.load(Ordering::Relaxed));
         if self.is_standby() && replayed(&session)? < Some(mark) {

@@ -119,8 +119,24 @@ impl Verify<'_> {
             self.catalogs()?;
         }
         self.ledger(ledger)?;
+        self.still_standbys()?;
         self.end();
         Ok(())
+    }
+
+    /// Sees that no standby was promoted while it was compared: from then on it follows nobody, and no row would tell. One that was has
+    /// a row without figures.
+    fn still_standbys(&mut self) -> Result<()> {
+        let mut promoted = Vec::new();
+        for standby in &mut self.standbys {
+            let Ok(node) = &mut standby.node else { continue };
+            node.revive();
+            if let (false, None, Err(error)) = (node.at_rest, node.lost(), node.still_recovers()) {
+                node.lose(&error);
+                promoted.push(Finding::unread(None).row(&self.account.run, VerifyRow::CATALOGS, &standby.name));
+            }
+        }
+        self.emit(promoted)
     }
 
     /// Begins with the database, once it is known what to compare.

@@ -23,6 +23,7 @@ use serde::Serialize;
 use crate::drilled::{Drilled, Judged};
 use crate::judge;
 use crate::run_folder;
+use file::Target;
 
 /// Where the results go beside the run's folder.
 #[derive(clap::Args)]
@@ -113,7 +114,7 @@ pub(crate) struct Begun {
 
 /// The files that are asked for.
 pub(crate) struct Results {
-    files: Vec<(Format, PathBuf)>,
+    files: Vec<(Format, Target)>,
     asked: Asked,
 }
 
@@ -157,8 +158,8 @@ impl Results {
         let mut results = Results { files: Vec::new(), asked };
         let mut refused = None;
         for (format, path) in given {
-            match results.can_replace(&path).with_context(|| format!("{} {}", format.option(), path.display())) {
-                Ok(path) => results.files.push((format, path)),
+            match results.target(&path).with_context(|| format!("{} {}", format.option(), path.display())) {
+                Ok(target) => results.files.push((format, target)),
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
@@ -171,21 +172,19 @@ impl Results {
         let meanwhile = "the drill has not ended: it is still under way, or was killed".to_owned();
         let meanwhile = Outcome::unknown(&results.asked, meanwhile);
         let told = results.files.iter().filter(|(format, _)| *format != Format::Openmetrics);
-        for (format, path) in told {
-            file::replace(path, &format.text(&meanwhile, path)?)?;
+        for (format, target) in told {
+            target.replace(&format.text(&meanwhile, &target.path)?)?;
         }
         Ok(results)
     }
 
-    fn can_replace(&self, path: &Path) -> Result<PathBuf> {
+    fn target(&self, path: &Path) -> Result<Target> {
         ensure!(path != Path::new("-"), "stdout is the path of the run's folder: name a file");
-        let path = std::path::absolute(path)?;
-        file::can_replace(&path)?;
+        let target = Target::open(&std::path::absolute(path)?)?;
         // By one name, however it was spelt: what leads there may be a link.
-        let dir = path.parent().context("name a file in a directory")?.canonicalize()?;
-        let path = dir.join(path.file_name().context("name a file")?);
-        ensure!(self.files.iter().all(|(_, other)| *other != path), "another format goes there: name two files");
-        Ok(path)
+        let is_new = self.files.iter().all(|(_, other)| other.path != target.path);
+        ensure!(is_new, "another format goes there: name two files");
+        Ok(target)
     }
 
     /// Leaves the files, tells GitHub, and returns the verdict: that of the drill, joined with what its files say.
@@ -210,9 +209,9 @@ impl Results {
     /// Whether all of them were written.
     fn write(&self, outcome: &Outcome) -> bool {
         let mut all = true;
-        for (format, path) in &self.files {
-            if let Err(error) = format.text(outcome, path).and_then(|text| file::replace(path, &text)) {
-                tell(&format!("warning: {} {} was not written: {error:#}", format.option(), path.display()));
+        for (format, target) in &self.files {
+            if let Err(error) = format.text(outcome, &target.path).and_then(|text| target.replace(&text)) {
+                tell(&format!("warning: {} {} was not written: {error:#}", format.option(), target.path.display()));
                 all = false;
             }
         }

@@ -8,6 +8,12 @@ fn read(text: &str) -> Result<Conninfo> {
 }
 
 #[test]
+fn where_a_connection_leads_is_told_in_one_line() {
+    let info = Conninfo::from_argument("host='a\nverdict   held' user=u dbname=d port=1").unwrap();
+    assert!(!info.describe().contains('\n') && info.describe().contains("verdict"), "{}", info.describe());
+}
+
+#[test]
 fn pairs_with_quotes_and_escapes() {
     let info = read(r"host = db1  port=5433 user='o\'neil' dbname='a b' options=-c\ work_mem=1MB").unwrap();
     assert_eq!((info.host.as_str(), info.port), ("db1", 5433));

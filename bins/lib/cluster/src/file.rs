@@ -195,6 +195,15 @@ pub const LATEST: &str = "latest.toml";
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_host_or_database_with_a_line_end_is_refused() {
+        for (text, other) in [("127.0.0.1", "a\\nverdict   held"), ("understudy", "d\\u001b[2J")] {
+            let odd = example().render().unwrap().replacen(&format!("\"{text}\""), &format!("\"{other}\""), 1);
+            let said = format!("{:#}", ClusterFile::parse(&odd).unwrap_err());
+            assert!(said.contains("control character"), "{odd}: {said}");
+        }
+    }
+
     fn example() -> ClusterFile {
         let login = |user: &str| Login { user: user.into(), passfile: "/l/secrets/passfile".into() };
         let node = |name: &str, port| NodeSection {

@@ -183,3 +183,24 @@ fn a_file_with_passwords_is_nobody_elses_to_read() {
     mode(file.path(), 0o640);
     assert!(read_private(file.path()).unwrap_err().to_string().contains("chmod 0600"));
 }
+
+/// What a list lets somebody do, the mode shows as what the group may do.
+#[test]
+fn a_list_of_who_may_write_is_no_private_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "text").unwrap();
+    mode(&file, 0o664);
+    // Version 2; the owner, user 4711, the group, the most that these two may do, and others: each what, which rights, and who.
+    let entry =
+        |tag: u16, rights: u16, id: u32| [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat();
+    let none = u32::MAX;
+    let entries = [entry(1, 6, none), entry(2, 6, 4711), entry(4, 6, none), entry(16, 6, none), entry(32, 4, none)];
+    let list = [2_u32.to_le_bytes().to_vec(), entries.concat()].concat();
+    let flags = rustix::fs::XattrFlags::empty();
+    match rustix::fs::setxattr(&file, "system.posix_acl_access", &list, flags) {
+        Err(Errno::NOTSUP) => return, // nor can anybody else write by one
+        set => set.unwrap(),
+    }
+    assert!(said(&file).contains("group can write to"), "{}", said(&file));
+}

@@ -40,5 +40,9 @@ fn a_pipe_in_place_of_a_file_hangs_nothing() {
     }
     // A node's port is looked up for the cluster file.
     with_fifo(&home.lab().join("node2/node.toml"), || run(&["--backend", "local"], "node.toml"));
+    // Nor is a server started that would write into one.
+    lab::open::open(lab.file()).unwrap().backend.stop("node2").unwrap();
+    let log = home.lab().join("node2/log/postgresql.log");
+    with_fifo(&log, || run(&["--backend", "local"], "postgresql.log"));
     lab.is_whole("node1");
 }

@@ -5,6 +5,7 @@
 mod back;
 mod catalogs;
 mod descent;
+mod elsewhere;
 mod encodings;
 mod going;
 mod kinds;
