@@ -57,7 +57,7 @@ impl<S> Guard<S> {
         while self.phase != Phase::Over {
             let Some([tag, a, b, c, d]) = self.held[self.cleared..].first_chunk().copied() else { return Ok(()) };
             if tag == b'E' {
-                // The driver gives up with it, and the server may have gone with it.
+                // The driver gives up with it, and the server may have gone with it. The oldest way to say one has no length.
                 self.peer
                     .check()
                     .or_else(|error| if Stranger::in_io(&error).is_some() { Err(error) } else { Ok(()) })?;
