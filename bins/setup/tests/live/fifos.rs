@@ -44,5 +44,5 @@ fn a_pipe_in_place_of_a_file_hangs_nothing() {
     lab::open::open(lab.file()).unwrap().backend.stop("node2").unwrap();
     let log = home.lab().join("node2/log/postgresql.log");
     with_fifo(&log, || run(&["--backend", "local"], "postgresql.log"));
-    lab.is_whole("node1");
+    home.made(&[]).is_whole("node1");
 }

@@ -194,7 +194,7 @@ impl Power for LocalLab {
         let (data, log) = (self.path(&node.name, "data")?, self.path(&node.name, "log/postgresql.log")?);
         // It is in a directory of the servers' user, and a pipe would be waited for.
         let is_odd = std::fs::symlink_metadata(&log).is_ok_and(|there| !there.is_file());
-        ensure!(!is_odd, "node {}: {log} is not a plain file: remove it", node.name);
+        ensure!(!is_odd, "node {}: {log} is not a plain file (a pipe, a symbolic link): remove it", node.name);
         let seconds = START_DEADLINE.as_secs().to_string();
         // The log as a file: else the postmaster would keep our pipe open.
         let args = ["start", "--silent", "--wait", "--timeout", &seconds, "--pgdata", &data, "--log", &log];
