@@ -35,7 +35,7 @@ pub fn rows_of<Row: DeserializeOwned>(file: &Path) -> Result<Vec<Row>> {
 /// # Errors
 /// If it cannot be read, or holds other rows.
 pub fn rows<Row: DeserializeOwned>(dir: &Path, file: &str) -> Result<Vec<Row>> {
-    report::rows::read(open(dir, file)?).with_context(|| dir.join(file).display().to_string())
+    rows_of(&dir.join(file))
 }
 
 /// The lines and the MD5 of a file of the folder.
