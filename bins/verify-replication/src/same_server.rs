@@ -3,26 +3,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+use cluster::identity::{self, Identity};
 use cluster::session::Session;
 
 /// The server that a node's sessions are with.
 #[derive(Clone)]
-pub(crate) struct SameServer(Arc<Mutex<Server>>);
-
-#[derive(Debug)]
-struct Server {
-    system_identifier: i64,
-    /// Its port and, if it is reached over TCP, its own address.
-    address: String,
-    in_recovery: bool,
-    started: String,
-}
+pub(crate) struct SameServer(Arc<Mutex<Identity>>);
 
 impl SameServer {
     /// The one that this session is with.
     pub(crate) fn of(session: &Session) -> Result<SameServer> {
-        Ok(SameServer(Arc::new(Mutex::new(server(session)?))))
+        Ok(SameServer(Arc::new(Mutex::new(identity::ask(session)?))))
     }
 
     /// Sees that a session that was opened a moment later is with the same one.
@@ -30,13 +22,12 @@ impl SameServer {
     /// # Errors
     /// If it is with another one, or with the same one that was started anew, promoted, or made a standby.
     pub(crate) fn check_at_once(&self, session: &Session) -> Result<()> {
-        let (found, node) = (server(session)?, session.node());
-        let since = self.0.lock().unwrap_or_else(PoisonError::into_inner).started.clone();
-        self.check(session)?;
+        let (before, found) = self.meet(session)?;
         // Two servers may have one address, each in a network of its own.
         ensure!(
-            found.started == since,
-            "node {node}: it was restarted, or not all connections to it lead to the same server"
+            found.is_same_start_as(&before),
+            "node {}: it was restarted, or not all connections to it lead to the same server",
+            session.node()
         );
         Ok(())
     }
@@ -46,32 +37,31 @@ impl SameServer {
     /// # Errors
     /// If it is with another one, or with the same one that was promoted or made a standby.
     pub(crate) fn check(&self, session: &Session) -> Result<()> {
-        let (found, node) = (server(session)?, session.node());
+        self.meet(session).map(|_| ())
+    }
+
+    /// What was known of the server, and what it says now; that is known from then on.
+    fn meet(&self, session: &Session) -> Result<(Identity, Identity)> {
+        let (found, node) = (identity::ask(session)?, session.node());
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = (found.system_identifier, &found.address) == (known.system_identifier, &known.address);
+        let place = |server: &Identity| (server.system_identifier, server.port, server.address);
         ensure!(
-            is_same,
+            place(&found) == place(&known),
             "node {node}: not all connections to it lead to the same server (one at {}, another at {}): name the servers \
              themselves, and not what balances between them",
-            known.address,
-            found.address
+            said(&known),
+            said(&found)
         );
         match (known.in_recovery, found.in_recovery) {
             (true, false) => bail!("node {node}: it is no longer a standby"),
             (false, true) => bail!("node {node}: it is a standby by now"),
-            _ => *known = found,
+            _ => Ok((std::mem::replace(&mut known, found.clone()), found)),
         }
-        Ok(())
     }
 }
 
-fn server(session: &Session) -> Result<Server> {
-    let rows = session.rows(cluster::sql!("verify_server"), &[])?;
-    let row = rows.first().context("a server that does not say who it is")?;
-    Ok(Server {
-        system_identifier: row.try_get(0)?,
-        address: row.try_get(1)?,
-        in_recovery: row.try_get(2)?,
-        started: row.try_get(3)?,
-    })
+/// Where a server is, in words.
+fn said(server: &Identity) -> String {
+    let address = server.address.map(|address| format!(" {address}")).unwrap_or_default();
+    format!("{}{address}", server.port)
 }

@@ -24,12 +24,13 @@ const SETTINGS: [(&str, u64); 4] = [("async", 0), ("async", 60_000), ("on", 0), 
 
 /// What is done beside it, each by a session of its own, again and again. First, the tables for it.
 const TABLES: &str = include_str!("honest/tables.sql");
-const DISTURBING: [(&str, &str); 5] = [
+const DISTURBING: [(&str, &str); 6] = [
     ("rewrites", include_str!("honest/rewrites.sql")),
     ("updates", include_str!("honest/updates.sql")),
     ("indexes", include_str!("honest/indexes.sql")),
     ("definitions", include_str!("honest/definitions.sql")),
     ("sequences", include_str!("honest/sequences.sql")),
+    ("to_and_fro", include_str!("honest/to_and_fro.sql")),
 ];
 
 /// Time for one comparison, beyond which it counts as unknown.

@@ -12,6 +12,7 @@ pub mod conninfo;
 pub mod file;
 pub mod guard;
 pub mod ident;
+pub mod identity;
 mod of_lab;
 pub mod own;
 pub mod passfile;

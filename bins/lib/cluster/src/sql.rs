@@ -61,7 +61,6 @@ pub const FILES: &[(&str, &str)] = files![
     "verify_running"
     "verify_sender"
     "verify_sequences"
-    "verify_server"
     "verify_session"
     "verify_settings"
     "verify_settled"

@@ -1,10 +1,11 @@
 //! Which node is the primary: the servers are asked each time, nothing is remembered.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use report::lsn::Lsn;
 
 use crate::args::{Cluster, Node};
 use crate::file::LoginKind;
+use crate::identity::{self, Identity};
 use crate::own::is_pooled;
 use crate::session::Session;
 
@@ -42,7 +43,7 @@ pub fn ask(cluster: &Cluster, kind: LoginKind, application_name: &str) -> Result
         }
     }
     if let [(one, on_one), (other, on_other), ..] = &primaries[..] {
-        if identity(on_one)?.server == identity(on_other)?.server {
+        if identity::ask(on_one)?.is_same_start_as(&identity::ask(on_other)?) {
             bail!("{} and {} lead to the same server", one.name, other.name);
         }
         let names: Vec<_> = primaries.iter().map(|(node, _)| node.name.as_str()).collect();
@@ -82,14 +83,14 @@ pub fn by_value(cluster: &Cluster, kind: LoginKind, application_name: &str) -> R
     let mut databases: Vec<(&str, _)> = Vec::new();
     let all = std::iter::once(&topology.primary).chain(&topology.standbys);
     for (node, session) in all {
-        let Identity { major, server, .. } = identity(session)?;
-        ensure!(major >= 14, "{} runs PostgreSQL {major}: 14 or newer is needed", node.name);
+        let server = identity::ask(session)?;
+        ensure!(server.major >= 14, "{} runs PostgreSQL {}: 14 or newer is needed", node.name, server.major);
         let database: String = session.value("SELECT pg_catalog.current_database()::text", &[])?;
-        let key = (server, database);
-        if let Some((twin, _)) = databases.iter().find(|(_, known)| *known == key) {
+        let is_known = |known: &(Identity, String)| known.0.is_same_start_as(&server) && known.1 == database;
+        if let Some((twin, _)) = databases.iter().find(|(_, known)| is_known(known)) {
             bail!("{twin} and {} lead to the same database", node.name);
         }
-        databases.push((&node.name, key));
+        databases.push((&node.name, (server, database)));
     }
     Ok(topology)
 }
@@ -116,37 +117,20 @@ fn standing(cluster: &Cluster, kind: LoginKind, application_name: &str) -> Resul
     Ok(Topology { primary, standbys, unreachable })
 }
 
-struct Identity {
-    system: i64,
-    major: i32,
-    /// Two sessions with the same start of the postmaster and the same port are on one server.
-    server: (String, i32),
-}
-
-fn identity(session: &Session) -> Result<Identity> {
-    let rows = session.rows(crate::sql!("identity"), &[])?;
-    let row = rows.first().context("the server did not say who it is")?;
-    Ok(Identity {
-        system: row.try_get(0)?,
-        major: row.try_get::<_, i32>(1)? / 10_000,
-        server: (row.try_get(2)?, row.try_get(3)?),
-    })
-}
-
 fn check_belonging(topology: &Topology) -> Result<()> {
     let (primary, session) = &topology.primary;
-    let of_primary = identity(session)?;
+    let of_primary = identity::ask(session)?;
     ensure!(of_primary.major >= 14, "{} runs PostgreSQL {}: 14 or newer is needed", primary.name, of_primary.major);
-    let mut servers = vec![(primary.name.clone(), of_primary.server.clone())];
+    let mut servers = vec![(&primary.name, of_primary.clone())];
     for (node, session) in &topology.standbys {
-        let other = identity(session)?;
+        let other = identity::ask(session)?;
         ensure!(
-            other.system == of_primary.system,
+            other.system_identifier == of_primary.system_identifier,
             "{} is no standby of {}: its system_identifier is {}, not {}",
             node.name,
             primary.name,
-            other.system,
-            of_primary.system
+            other.system_identifier,
+            of_primary.system_identifier
         );
         ensure!(
             other.major == of_primary.major,
@@ -156,10 +140,10 @@ fn check_belonging(topology: &Topology) -> Result<()> {
             primary.name,
             of_primary.major
         );
-        if let Some((twin, _)) = servers.iter().find(|(_, server)| *server == other.server) {
+        if let Some((twin, _)) = servers.iter().find(|(_, server)| server.is_same_start_as(&other)) {
             bail!("{} and {} lead to the same server", twin, node.name);
         }
-        servers.push((node.name.clone(), other.server));
+        servers.push((&node.name, other));
     }
     Ok(())
 }
