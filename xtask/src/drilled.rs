@@ -109,7 +109,7 @@ fn limits(drill: &Drill, judged: &JudgedRun) -> Limits {
     Limits {
         max_lost: plan.max_lost,
         max_outage_us: plan.max_outage_us,
-        max_lag_us: judged.lag_limit.as_ref().and_then(|limit| limit.as_ref().ok()).map(|limit| limit.max_us),
+        max_lag_us: judged.lag_limit.as_ref().map(|limit| limit.max_us),
         min_rate_per_s: plan.min_rate_per_s,
     }
 }

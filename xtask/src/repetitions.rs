@@ -13,6 +13,7 @@ use report::plan::PlanRow;
 use report::reasons::Reason;
 use report::runs::{Repetition, RunRow, spread};
 use report::seal::Seal;
+use report::seed::SeedRow;
 use report::settings::SettingRow;
 use report::takeovers::takeovers;
 use report::verdict::Verdict;
@@ -62,6 +63,7 @@ fn settings_md5(dir: &Path, drill: &Drill) -> Option<String> {
         .collect();
     lines.sort();
     lines.dedup();
+    lines.extend(seeded(dir).into_iter().map(|table| format!("{} {}", table.table, table.rows)));
     // Nor limits: no figure depends on them.
     let plan = PlanRow {
         run: String::new(),
@@ -73,6 +75,11 @@ fn settings_md5(dir: &Path, drill: &Drill) -> Option<String> {
     let fault = drill.judged.rows.first()?.fault;
     lines.push(format!("{fault} {plan:?}"));
     Some(Seal::of(lines.join("\n").as_bytes()).ok()?.md5)
+}
+
+/// What was in the tables when the load began: several drills in one lab have it above their folders.
+fn seeded(dir: &Path) -> Vec<SeedRow> {
+    ["seed.csv", "../seed.csv"].iter().find_map(|file| folder::rows(dir, file).ok()).unwrap_or_default()
 }
 
 /// The rows of a run that count: with `runs.csv` those that it counts, else all takeovers of the drill.
@@ -166,4 +173,30 @@ fn judged(dir: &Path) -> Result<Judged> {
 
 fn could_not(why: &str) -> Reason {
     Reason { step: None, verdict: Verdict::Unknown, why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use program::judged::JudgedRun;
+
+    use super::settings_md5;
+
+    #[test]
+    fn drills_on_fuller_tables_are_not_drills_of_the_same_settings() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/samples/drill-held");
+        let dir = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(sample).unwrap().map(Result::unwrap) {
+            fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+        }
+        let md5 = || settings_md5(dir.path(), JudgedRun::read(dir.path()).drill.as_ref().unwrap()).unwrap();
+        let (before, seeded) = (md5(), fs::read_to_string(dir.path().join("seed.csv")).unwrap());
+        fs::write(dir.path().join("seed.csv"), seeded.replace("understudy.orders,1000,", "understudy.orders,9000,"))
+            .unwrap();
+        assert_ne!(md5(), before);
+        fs::write(dir.path().join("seed.csv"), seeded.replace(",58395,", ",58396,")).unwrap();
+        assert_eq!(md5(), before, "how long it took is no setting");
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use program::folder;
 use program::judged::{Drill, JudgedRun};
 use report::load::LoadRow;
+use report::runs::RunRow;
 use report::settings::SettingRow;
 use report::takeovers::{Takeover, takeovers};
 
@@ -21,6 +22,8 @@ pub(crate) struct Run {
     pub(crate) load: Result<Vec<LoadRow>>,
     /// The settings that the run's claims depend on.
     pub(crate) settings: Result<Vec<SettingRow>>,
+    /// Whether it counts among its repetitions: a warm-up does not.
+    pub(crate) counts: bool,
 }
 
 impl Run {
@@ -34,7 +37,8 @@ impl Run {
             Err(_) => Vec::new(),
         };
         let (load, settings) = (folder::rows(dir, "load.csv"), folder::rows(dir, "settings.csv"));
-        Ok(Run { dir: dir.to_owned(), judged, takeovers, load, settings })
+        let counts = !is_warm_up(dir, &judged);
+        Ok(Run { dir: dir.to_owned(), judged, takeovers, load, settings, counts })
     }
 
     /// The run's name; the folder's, where its files do not tell.
@@ -49,4 +53,10 @@ impl Run {
     pub(crate) fn drill(&self) -> Option<&Drill> {
         self.judged.drill.as_ref().ok()
     }
+}
+
+/// Whether the rows above its folder, which `cargo xtask drill --runs` leaves, say that it does not count.
+fn is_warm_up(dir: &Path, judged: &JudgedRun) -> bool {
+    let (Ok(drill), Ok(beside)) = (&judged.drill, folder::rows::<RunRow>(dir, "../runs.csv")) else { return false };
+    beside.iter().any(|row| row.run == drill.evidence.plan.run && !row.counted)
 }

@@ -200,6 +200,30 @@ fn runs_stand_side_by_side_with_their_spread() {
     assert!(page.contains("href=\"#run2\"") && page.contains("id=\"run2\""));
 }
 
+/// As `cargo xtask drill --runs` leaves them: the rows above the folders say which of them is a warm-up.
+#[test]
+fn a_warm_up_is_shown_and_not_counted() {
+    let (dir, names) = (tempfile::tempdir().unwrap(), ["drill-held", "drill-broken"]);
+    let mut beside = "run,number,counted,verdict\n".to_owned();
+    let folders: Vec<PathBuf> = (1..)
+        .zip(names)
+        .map(|(number, name)| {
+            let folder = dir.path().join(format!("run-{number}"));
+            fs::rename(copy(name).keep(), &folder).unwrap();
+            beside += &format!("{},{number},{},held\n", rows(&folder, "plan.csv")[0]["run"], number > 1);
+            folder
+        })
+        .collect();
+    fs::write(dir.path().join("runs.csv"), beside).unwrap();
+    let page = page(&[&folders[0], &folders[1]]);
+    let spread = page.split("<th scope=\"row\">outage</th>").nth(1).unwrap().split_once("</tr>").unwrap().0;
+    let outage = rows(&folders[1], "drill.csv")[0]["outage_us"].clone();
+    let shown = format!("{:.2} ms", outage.parse::<f64>().unwrap() / 1_000.0);
+    assert_eq!(spread, format!("<td>1</td><td>{shown}</td><td>{shown}</td><td>{shown}</td>"));
+    assert_eq!(page.matches("(warm-up: not counted)").count(), 1);
+    assert_eq!(figures(&page, "verdict"), ["held", "broken"]);
+}
+
 /// The pictures hold intervals and not events, so a page stays small however long the load was.
 #[test]
 fn a_long_load_makes_no_long_page() {

@@ -4,8 +4,8 @@ use anyhow::Result;
 use plotters::prelude::{ChartBuilder, Rectangle};
 use report::takeovers::Takeover;
 
-use super::colour::{BLUE, FAINT, GRID, INK};
-use super::{Area, Screen, filled, round_us, words};
+use super::colour::BLUE;
+use super::{Area, Screen, axes, filled, round_us};
 
 /// Height of the picture, in pixels.
 const HEIGHT: u32 = 180;
@@ -39,14 +39,9 @@ pub(crate) fn clients(takeover: &Takeover) -> Result<Option<String>> {
             .x_label_area_size(8)
             .y_label_area_size(62)
             .build_cartesian_2d(0.0..bars.len().max(FEWEST) as f64, 0.0..longest as f64 * 1.1)?;
-        chart
-            .configure_mesh()
+        axes(chart.configure_mesh())
             .disable_x_mesh()
             .x_labels(0)
-            .bold_line_style(GRID)
-            .light_line_style(plotters::style::TRANSPARENT)
-            .axis_style(FAINT)
-            .label_style(words(INK))
             .y_labels(4)
             .y_label_formatter(&|outage| round_us(*outage as u64))
             .draw()?;

@@ -5,8 +5,8 @@ use plotters::prelude::{ChartBuilder, Circle};
 use plotters::style::RGBColor;
 use report::verdict::Verdict;
 
-use super::colour::{BLUE, FAINT, GRID, INK, ORANGE, VERMILION};
-use super::{Area, Screen, filled, round_us, upright_words, words};
+use super::colour::{BLUE, FAINT, ORANGE, VERMILION};
+use super::{Area, Screen, axes, filled, round_us, upright_words};
 
 /// Height of the picture, in pixels.
 const HEIGHT: u32 = 220;
@@ -26,13 +26,8 @@ pub(crate) fn outages(drills: &[(u64, Verdict)]) -> Result<Option<String>> {
             .x_label_area_size(26)
             .y_label_area_size(72)
             .build_cartesian_2d(0.5..drills.len() as f64 + 0.5, 0.0..longest.max(1) as f64 * 1.1)?;
-        chart
-            .configure_mesh()
+        axes(chart.configure_mesh())
             .disable_x_mesh()
-            .bold_line_style(GRID)
-            .light_line_style(plotters::style::TRANSPARENT)
-            .axis_style(FAINT)
-            .label_style(words(INK))
             .axis_desc_style(upright_words(FAINT))
             .x_labels(screen.labels().min(drills.len()))
             .y_labels(5)

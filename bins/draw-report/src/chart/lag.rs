@@ -10,8 +10,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use report::lag::{LagRow, LagStatus};
 use report::takeovers::Takeover;
 
-use super::colour::{self, FAINT, GRID, INK};
-use super::{Area, Screen, filled, round_us, words};
+use super::colour::{self, INK};
+use super::{Area, Screen, axes, filled, round_us, words};
 use crate::html;
 
 /// Height of the picture, in pixels.
@@ -62,13 +62,8 @@ pub(crate) fn lag(rows: &[LagRow], takeovers: &[Takeover]) -> Result<Option<Stri
             0.0..((to - from) as f64 / 1e6).max(0.001),
             (SHORTEST_US..(longest * 2).max(SHORTEST_US * 100)).log_scale(),
         )?;
-        chart
-            .configure_mesh()
+        axes(chart.configure_mesh())
             .disable_x_mesh()
-            .bold_line_style(GRID)
-            .light_line_style(plotters::style::TRANSPARENT)
-            .axis_style(FAINT)
-            .label_style(words(INK))
             .x_labels(screen.labels())
             .y_labels(6)
             .x_label_formatter(&|at| format!("{at:.0}"))

@@ -5,8 +5,8 @@ use plotters::prelude::{ChartBuilder, IntoLogRange as _, LineSeries};
 use plotters::style::{Color as _, RGBColor};
 use report::load::LoadRow;
 
-use super::colour::{BLUE, FAINT, GRID, INK, ORANGE, VERMILION};
-use super::{Area, Screen, round_us, words};
+use super::colour::{BLUE, ORANGE, VERMILION};
+use super::{Area, Screen, axes, round_us};
 
 /// Height of the picture, in pixels.
 const HEIGHT: u32 = 220;
@@ -35,13 +35,8 @@ pub(crate) fn latency(rows: &[LoadRow]) -> Result<Option<String>> {
             .x_label_area_size(26)
             .y_label_area_size(62)
             .build_cartesian_2d(0.0..to, (least / 2..most * 2).log_scale())?;
-        chart
-            .configure_mesh()
+        axes(chart.configure_mesh())
             .disable_x_mesh()
-            .bold_line_style(GRID)
-            .light_line_style(plotters::style::TRANSPARENT)
-            .axis_style(FAINT)
-            .label_style(words(INK))
             .x_labels(screen.labels())
             .y_labels(5)
             .x_label_formatter(&|at| format!("{at:.0}"))

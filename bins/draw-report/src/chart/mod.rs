@@ -12,10 +12,13 @@ pub(crate) mod spread;
 pub(crate) mod time_line;
 
 use anyhow::Result;
+use plotters::chart::MeshStyle;
 use plotters::coord::Shift;
-use plotters::prelude::{DrawingArea, IntoDrawingArea as _, IntoFont as _, SVGBackend, TextStyle};
-use plotters::style::{Color as _, FontTransform, RGBColor};
+use plotters::coord::ranged1d::Ranged;
+use plotters::prelude::{DrawingArea, DrawingBackend, IntoDrawingArea as _, IntoFont as _, SVGBackend, TextStyle};
+use plotters::style::{Color as _, FontTransform, RGBColor, TRANSPARENT};
 
+use self::colour::{FAINT, GRID, INK};
 use crate::html;
 
 /// A picture's height of text, in pixels.
@@ -105,6 +108,14 @@ fn named(svg: &str, screen: Screen, height: u32, alt: &str) -> String {
     let size = format!("<svg width=\"{}\" height=\"{height}\"", screen.width());
     let named = format!("<svg class=\"{}\" role=\"img\" aria-label=\"{}\"", screen.class(), html::text(alt));
     svg.replacen(&size, &named, 1)
+}
+
+/// How all pictures show their axes: a line at each label, in grey.
+pub(crate) fn axes<'a, 'b, X: Ranged, Y: Ranged, DB: DrawingBackend>(
+    mut mesh: MeshStyle<'a, 'b, X, Y, DB>,
+) -> MeshStyle<'a, 'b, X, Y, DB> {
+    mesh.bold_line_style(GRID).light_line_style(TRANSPARENT).axis_style(FAINT).label_style(words(INK));
+    mesh
 }
 
 /// The style of a picture's words.

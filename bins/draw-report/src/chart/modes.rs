@@ -10,8 +10,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, RGBColor};
 use report::modes::{Cell, FIGURES, Figure, Spread};
 
-use super::colour::{FAINT, GRID, INK, SERIES};
-use super::{Area, Screen, filled, round_us, words};
+use super::colour::{FAINT, INK, SERIES};
+use super::{Area, Screen, axes, filled, round_us, words};
 
 /// Height of one of the small pictures, in pixels.
 const HEIGHT: u32 = 230;
@@ -118,12 +118,7 @@ where
         .y_label_area_size(72)
         .build_cartesian_2d(x, y)?;
     let shown = |figure: &Figure, value: u64| if is_time(figure) { round_us(value) } else { value.to_string() };
-    chart
-        .configure_mesh()
-        .bold_line_style(GRID)
-        .light_line_style(plotters::style::TRANSPARENT)
-        .axis_style(FAINT)
-        .label_style(words(INK))
+    axes(chart.configure_mesh())
         .axis_desc_style(words(FAINT))
         .x_desc(got.heading)
         .y_desc(paid.heading)

@@ -5,8 +5,8 @@ use plotters::prelude::{ChartBuilder, Circle, PathElement};
 use plotters::style::Color as _;
 use report::percentiles::median;
 
-use super::colour::{BLUE, FAINT, GRID, INK};
-use super::{Area, Screen, filled, round_us, words};
+use super::colour::{BLUE, INK};
+use super::{Area, Screen, axes, filled, round_us};
 use crate::html;
 
 /// Height of a run's line and of the axis, in pixels.
@@ -31,13 +31,8 @@ pub(crate) fn outages(runs: &[(String, Vec<u64>)]) -> Result<Option<String>> {
             .x_label_area_size(26)
             .y_label_area_size(30)
             .build_cartesian_2d(0.0..longest as f64 * 1.05, 0.0..count as f64)?;
-        chart
-            .configure_mesh()
+        axes(chart.configure_mesh())
             .disable_y_mesh()
-            .bold_line_style(GRID)
-            .light_line_style(plotters::style::TRANSPARENT)
-            .axis_style(FAINT)
-            .label_style(words(INK))
             .x_labels(screen.labels())
             .y_labels(0)
             .x_label_formatter(&|outage| round_us(*outage as u64))

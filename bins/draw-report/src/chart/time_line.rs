@@ -7,8 +7,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use program::judged::Drill;
 use report::takeovers::Takeover;
 
-use super::colour::{BLUE, CUT, FAINT, GRID, INK, ORANGE, OUTAGE, SKY, VERMILION};
-use super::{Area, Screen, filled, round_us, upright_words, width_px, words};
+use super::colour::{BLUE, CUT, FAINT, INK, ORANGE, OUTAGE, SKY, VERMILION};
+use super::{Area, Screen, axes, filled, round_us, upright_words, width_px, words};
 use crate::bins::Bins;
 
 /// Height of the picture, in pixels.
@@ -93,13 +93,8 @@ fn paint(area: &Area<'_>, screen: Screen, takeover: &Takeover, bins: &Bins, t0_u
     let of = &takeover.marks;
     chart.draw_series(band(takeover.cut_begun_us, of.t0_us, CUT))?;
     chart.draw_series(band(of.t1_us, of.t4_us.or(Some(to_us)), OUTAGE))?;
-    chart
-        .configure_mesh()
+    axes(chart.configure_mesh())
         .disable_x_mesh()
-        .bold_line_style(GRID)
-        .light_line_style(plotters::style::TRANSPARENT)
-        .axis_style(FAINT)
-        .label_style(words(INK))
         .axis_desc_style(upright_words(FAINT))
         .x_labels(screen.labels())
         .y_labels(5)

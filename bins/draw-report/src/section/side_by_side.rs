@@ -32,31 +32,29 @@ const FIGURES: [Figure; 9] = [
 /// # Errors
 /// If the picture cannot be painted.
 pub(crate) fn side_by_side(runs: &[Run]) -> Result<String> {
-    let rows: Vec<(&Run, &DrillRow)> = runs
-        .iter()
-        .flat_map(|run| {
-            run.drill().into_iter().flat_map(move |drill| drill.judged.rows.iter().map(move |row| (run, row)))
-        })
-        .collect();
+    let counted: Vec<&Run> = runs.iter().filter(|run| run.counts).collect();
+    let rows: Vec<&DrillRow> = counted.iter().flat_map(|run| takeovers_of(run)).collect();
     let head = ["", "takeovers", "least", "median", "most"].map(str::to_owned);
     let spread = FIGURES.iter().map(|(name, figure, shown)| {
-        let found: Vec<u64> = rows.iter().filter_map(|(_, row)| figure(row)).collect();
+        let found: Vec<u64> = rows.iter().filter_map(|row| figure(row)).collect();
         // Of outages without an end the lower bound counts: then the true figures are no less.
-        let open = *name == OUTAGE && rows.iter().any(|(_, row)| is_open(row));
+        let open = *name == OUTAGE && rows.iter().any(|row| is_open(row));
         let cell = |value: Option<u64>| value.map_or("–".to_owned(), |value| at_least(open, shown(value)));
         let (least, most) = (found.iter().min().copied(), found.iter().max().copied());
         vec![(*name).to_owned(), found.len().to_string(), cell(least), cell(median(&found)), cell(most)]
     });
     let spread = html::table("figures", &head, &spread.collect::<Vec<_>>());
-    let outages: Vec<(String, Vec<u64>)> = runs
+    let outages: Vec<(String, Vec<u64>)> = counted
         .iter()
-        .map(|run| {
-            let rows = run.drill().map(|drill| &drill.judged.rows[..]).unwrap_or_default();
-            (run.name(), rows.iter().filter_map(|row| row.outage_us).collect())
-        })
+        .map(|run| (run.name(), takeovers_of(run).iter().filter_map(|row| row.outage_us).collect()))
         .collect();
     let picture = spread::outages(&outages)?.unwrap_or_default();
     Ok(section("Side by side", &format!("{}{spread}{picture}", each(runs))))
+}
+
+/// The rows of a run; none, if it could not be judged.
+fn takeovers_of(run: &Run) -> &[DrillRow] {
+    run.drill().map(|drill| &drill.judged.rows[..]).unwrap_or_default()
 }
 
 /// A row for each takeover of each run.
@@ -65,13 +63,14 @@ fn each(runs: &[Run]) -> String {
     let head: Vec<String> = names.map(str::to_owned).collect();
     let mut rows = Vec::new();
     for (index, run) in runs.iter().enumerate() {
-        let link = format!("<a href=\"#run{}\">{}</a>", index + 1, html::text(&run.name()));
-        let Some(drill) = run.drill() else {
+        let warm_up = if run.counts { "" } else { " (warm-up: not counted)" };
+        let link = format!("<a href=\"#run{}\">{}</a>{warm_up}", index + 1, html::text(&run.name()));
+        if run.drill().is_none() {
             let blank = std::iter::repeat_n("–".to_owned(), FIGURES.len() + 2);
             rows.push([link, "<span class=\"unknown\">unknown</span>".to_owned()].into_iter().chain(blank).collect());
             continue;
-        };
-        for row in &drill.judged.rows {
+        }
+        for row in takeovers_of(run) {
             let mut cells = vec![link.clone(), format!("<span class=\"{0}\">{0}</span>", row.verdict)];
             cells.extend([row.fault.to_string(), row.sync.to_string()]);
             cells.extend(FIGURES.iter().map(|(name, figure, shown)| {

@@ -1,5 +1,6 @@
 //! Connecting, with a deadline over the whole of it, and to nobody but whom `info` means.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -7,10 +8,15 @@ use tokio_postgres::Client;
 
 use crate::conninfo::Conninfo;
 use crate::own::{self, Token};
+use crate::peer::Peer;
 use crate::protection::SslMode;
 use crate::server_error::describe;
 use crate::socket::{self, Secure, Socket, Wire};
+use crate::stranger::Stranger;
 use crate::tls;
+
+/// How often to look whether a server has accepted a connection: it does so within a millisecond.
+const POLL_EVERY: Duration = Duration::from_millis(1);
 
 /// Connects to one server, and sees that the session is the server's own ([`crate::own`]). The deadline of `info` covers
 /// socket, TLS, startup, authentication and that proof; tokio-postgres' own `connect_timeout` covers the socket only, and a
@@ -67,11 +73,23 @@ async fn within<T>(info: &Conninfo, limit: Duration, connecting: impl Future<Out
 /// Asks the server to give up what the session of this token is at. It does not say whether it did.
 ///
 /// # Errors
-/// If it cannot be reached.
+/// If it cannot be reached, or if somebody else has its port, who is told nothing: the token ends whatever that session is at.
 pub async fn cancel(info: &Conninfo, token: &tokio_postgres::CancelToken) -> Result<()> {
     let cancelling = async {
         let (socket, secure) = reach(info).await?;
+        taken_by_the_server(&secure.peer).await?;
         token.cancel_query_raw(socket, secure).await.map_err(describe)
     };
     within(info, info.connect_timeout, cancelling).await
+}
+
+/// Waits until a process has the other end, and sees whose it is. Where the server speaks first in what matters, the guard does that.
+async fn taken_by_the_server(peer: &Peer) -> Result<()> {
+    loop {
+        match peer.check() {
+            Err(nobody) if nobody.kind() == ErrorKind::ConnectionAborted => tokio::time::sleep(POLL_EVERY).await,
+            Err(stranger) => return Err(Stranger::in_io(&stranger).cloned().map_or(stranger.into(), Into::into)),
+            Ok(()) => return Ok(()),
+        }
+    }
 }

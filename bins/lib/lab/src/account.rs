@@ -213,10 +213,11 @@ fn ids(user: &str) -> Option<(u32, u32)> {
     Some((id("-u")?, id("-g")?))
 }
 
-/// A command as another user, in a session of its own.
+/// A command as another user, in a session of its own, where no program gives it other rights (`sudo`, say).
 fn in_own_session(command: &Command, uid: u32, gid: u32) -> Command {
     let mut own = Command::new(tool::SETSID);
-    own.arg("setpriv").args([format!("--reuid={uid}"), format!("--regid={gid}")]).args(["--clear-groups", "--"]);
+    own.arg("setpriv").args([format!("--reuid={uid}"), format!("--regid={gid}")]);
+    own.args(["--clear-groups", "--no-new-privs", "--"]);
     own.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
@@ -293,12 +294,12 @@ mod tests {
         assert_eq!(Account::of_lab(lab.path()).unwrap(), Account::Other { uid: 54_321, gid: 54_322 });
     }
 
-    /// What a tool as this account sees of itself: session, terminal (0: none), user, its groups, what cargo has told us, what
-    /// it is told itself, and what libpq is.
+    /// What a tool as this account sees of itself: session, terminal (0: none), user, its groups, whether no program gives it
+    /// other rights (1: none does), what cargo has told us, what it is told itself, and what libpq is.
     fn seen(account: Account) -> Vec<String> {
         let mut command = Command::new("sh");
-        let script =
-            "cut -d' ' -f6,7 /proc/$$/stat; id -u; id -G; echo ${CARGO_MANIFEST_DIR:-cleared} $KEPT $PGREQUIREAUTH";
+        let script = "cut -d' ' -f6,7 /proc/$$/stat; id -u; id -G; sed -n 's/NoNewPrivs:/bound:/p' /proc/self/status; \
+                      echo ${CARGO_MANIFEST_DIR:-cleared} $KEPT $PGREQUIREAUTH";
         command.args(["-c", script]).env("KEPT", "kept");
         let said = tool::run(account.apply(command), Duration::from_secs(10)).unwrap();
         said.split_whitespace().map(str::to_owned).collect()
@@ -317,8 +318,9 @@ mod tests {
         let said = seen(Account::Other { uid, gid });
         let own = getsid(None).unwrap().as_raw_nonzero().to_string();
         assert_ne!(said[0], own);
-        let numbers = ["0".to_owned(), uid.to_string(), gid.to_string()];
-        assert_eq!(said[1..], [&numbers[..], &["cleared", "kept", "scram-sha-256"].map(str::to_owned)].concat());
+        let own = ["0".to_owned(), uid.to_string(), gid.to_string()];
+        let rest = ["bound:", "1", "cleared", "kept", "scram-sha-256"].map(str::to_owned);
+        assert_eq!(said[1..], [&own[..], &rest].concat());
     }
 
     /// Who has called us may be in groups whose files are nothing to the servers' user.
@@ -331,7 +333,7 @@ mod tests {
         if std::env::var_os(IN_A_GROUP).is_some() {
             let Account::Other { uid, gid } = Account::for_servers().unwrap() else { panic!("root runs no servers") };
             let said = seen(Account::Other { uid, gid });
-            assert_eq!(said[3..said.len() - 3], [gid.to_string()]);
+            assert_eq!(said[3..said.len() - 5], [gid.to_string()]);
             return;
         }
         let mut command = Command::new("setpriv");

@@ -24,8 +24,8 @@ pub const PROGRAMS: &str = "programs.csv";
 pub struct JudgedRun {
     /// The samples of lag; `None`: the run has none.
     pub lag: Option<Result<Vec<LagRow>>>,
-    /// The limit on it, and what came of it; `None`: there was none.
-    pub lag_limit: Option<Result<LagLimit>>,
+    /// The limit on it, and what came of it; `None`: there was none, or the samples are in error.
+    pub lag_limit: Option<LagLimit>,
     /// The comparison of the standbys; `None`: a drill by itself makes none.
     pub standbys: Option<Result<Standbys>>,
     /// The drill.
@@ -65,9 +65,14 @@ impl JudgedRun {
     #[must_use]
     pub fn read(dir: &Path) -> JudgedRun {
         let has = |file: &str| dir.join(file).exists();
+        let (lag, lag_limit) = match lag(dir) {
+            Ok(Some((rows, limit))) => (Some(Ok(rows)), limit),
+            Ok(None) => (None, None),
+            Err(error) => (Some(Err(error)), None),
+        };
         JudgedRun {
-            lag: has("lag.csv").then(|| folder::rows(dir, "lag.csv")),
-            lag_limit: has(PROGRAMS).then(|| lag_limit(dir)).and_then(Result::transpose),
+            lag,
+            lag_limit,
             standbys: ["run.toml", PROGRAMS, "verify.csv"].into_iter().any(has).then(|| standbys(dir)),
             drill: drilled(dir),
         }
@@ -77,7 +82,7 @@ impl JudgedRun {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let lag = self.lag.as_ref().map(|lag| lag.as_ref().map_or(Unknown, |_| Held));
-        let lag_limit = self.lag_limit.as_ref().map(|limit| limit.as_ref().map_or(Unknown, |limit| limit.verdict));
+        let lag_limit = self.lag_limit.as_ref().map(|limit| limit.verdict);
         let standbys = self.standbys.as_ref().map(|found| found.as_ref().map_or(Unknown, |found| found.verdict));
         let drill = self.drill.as_ref().map_or(Unknown, |drill| drill.judged.verdict);
         [lag, lag_limit, standbys, Some(drill)].into_iter().flatten().fold(Held, Verdict::join)
@@ -94,10 +99,8 @@ impl JudgedRun {
         };
         let lag = self.lag.as_ref().and_then(|lag| lag.as_ref().err());
         reasons.extend(lag.map(|error| failed("the lag", error)));
-        reasons.extend(self.lag_limit.as_ref().and_then(|limit| match limit {
-            Ok(limit) => limit.why().map(|why| because(limit.verdict, why)),
-            Err(error) => Some(failed("the limit of the lag", error)),
-        }));
+        let lag_limit = self.lag_limit.as_ref().and_then(|limit| Some(because(limit.verdict, limit.why()?)));
+        reasons.extend(lag_limit);
         reasons.extend(self.standbys.as_ref().and_then(|found| match found {
             Ok(found) => (found.verdict > Held).then(|| because(found.verdict, found.why())),
             Err(error) => Some(failed("the comparison of the standbys", error)),
@@ -110,7 +113,7 @@ impl JudgedRun {
     pub fn said(&self) -> String {
         let lag = self.lag.as_ref().map(|lag| said("lag", lag, |rows| summary::lag(rows)));
         let standbys = self.standbys.as_ref().map(|found| said("standbys", found, Standbys::said));
-        let lag_limit = self.lag_limit.as_ref().map(|limit| said("lag", limit, LagLimit::said));
+        let lag_limit = self.lag_limit.as_ref().map(LagLimit::said);
         let drill = said("drill", &self.drill, |drill| summary::takeovers(&drill.judged));
         let verdict = summary::verdict(self.verdict());
         [lag, lag_limit, standbys, Some(drill), Some(verdict)].into_iter().flatten().collect::<Vec<_>>().join("\n")
@@ -122,6 +125,17 @@ fn said<T>(part: &str, found: &Result<T>, in_words: impl Fn(&T) -> String) -> St
 }
 
 impl LagLimit {
+    fn of(max_us: u64, rows: &[LagRow], ended: Verdict) -> LagLimit {
+        let longest_us = rows.iter().filter_map(|row| row.visible_min_us.max(row.visible_max_us)).max();
+        let found = match longest_us {
+            Some(longest) if longest > max_us => Verdict::Broken,
+            // Whether beats were seen to the end is what the program itself knows.
+            Some(_) => ended,
+            None => Unknown,
+        };
+        LagLimit { max_us, longest_us, verdict: found.join(ended) }
+    }
+
     /// Why the limit is not known to be kept; `None`: it is.
     #[must_use]
     pub fn why(&self) -> Option<String> {
@@ -178,19 +192,17 @@ fn standbys(dir: &Path) -> Result<Standbys> {
     Ok(Standbys { rows, verdict: found.join(ended), ended: Some(ended).filter(|ended| *ended > found) })
 }
 
-/// What came of `--max-lag`; `None`: it was not given.
-fn lag_limit(dir: &Path) -> Result<Option<LagLimit>> {
+/// The samples of lag, and what came of `--max-lag`; `None`: the run has none. Those of a drill that `cargo xtask` held have to
+/// be what they were then; with `failover-drill` alone, who measured them is not known.
+fn lag(dir: &Path) -> Result<Option<(Vec<LagRow>, Option<LagLimit>)>> {
+    if !dir.join(PROGRAMS).exists() {
+        let is_there = dir.join("lag.csv").exists();
+        return is_there.then(|| Ok((folder::rows(dir, "lag.csv")?, None))).transpose();
+    }
     let program = program(dir, "measure-lag")?;
-    let Some(max_us) = program.max_lag_us else { return Ok(None) };
     let rows: Vec<LagRow> = rows_of(dir, &program, "lag.csv")?;
-    let longest_us = rows.iter().filter_map(|row| row.visible_min_us.max(row.visible_max_us)).max();
-    let found = match longest_us {
-        Some(longest) if longest > max_us => Verdict::Broken,
-        // Whether beats were seen to the end is what the program itself knows.
-        Some(_) => program.verdict,
-        None => Unknown,
-    };
-    Ok(Some(LagLimit { max_us, longest_us, verdict: found.join(program.verdict) }))
+    let limit = program.max_lag_us.map(|max_us| LagLimit::of(max_us, &rows, program.verdict));
+    Ok(Some((rows, limit)))
 }
 
 /// How a program of the run ended.

@@ -24,7 +24,8 @@ pub struct RunRow {
     pub lag_p99_us: Option<u64>,
     /// 99th percentile of the time from when a write was due to its ack, of those acknowledged before the first fault.
     pub commit_p99_us: Option<u64>,
-    /// MD5 of what the figures depend on: `plan.csv` without its run, and names and values of `settings.csv`.
+    /// MD5 of what the figures depend on: `plan.csv` without its run, names and values of `settings.csv`, and how many rows the
+    /// tables had.
     pub settings_md5: Option<String>,
 }
 

@@ -1,11 +1,13 @@
 //! Whoever has a server's port and asks for a password gets none, and no statement either.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use cluster::args::{Cluster, login_info};
 use cluster::blocking::Blocking;
-use cluster::connect::connect;
+use cluster::connect::{cancel, connect};
 use cluster::conninfo::Conninfo;
 use cluster::file::{BackendName, ClusterFile, LoginKind};
 use cluster::peer::ServerUser;
@@ -175,6 +177,43 @@ fn who_passes_on_what_is_said_to_a_server_that_lives_hears_nothing() {
     Session::open("between", &between(ServerUser::Unknown), "test").unwrap();
     assert!(stranger.heard().iter().any(|(tag, _)| *tag == 'Q'));
     assert_eq!(file.backend, BackendName::Local);
+}
+
+/// What ends a statement ends whatever that session is at, whoever says it.
+#[test]
+fn what_ends_a_statement_is_told_to_the_server_alone() {
+    let lab = Scratch::new(1, SyncMode::Async).unwrap();
+    let file = ClusterFile::read(&lab.cluster).unwrap();
+    let info = login_info(&file.node[0], &file.roles.admin, file.protection()).unwrap();
+    let session = Blocking::open(&info, "test").unwrap();
+    let token = session.client().cancel_token();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let us = rustix::process::geteuid().as_raw();
+    let accepted = std::thread::spawn(move || listener.accept().unwrap().0);
+    let theirs = |user| Conninfo {
+        host: at.ip().to_string(),
+        hostaddr: None,
+        port: at.port(),
+        protection: Protection::of_lab(user),
+        ..info.clone()
+    };
+    let error = runtime.block_on(cancel(&theirs(ServerUser::Lab(us + 1)), &token)).unwrap_err();
+    assert!(IsStranger::is_in(&error), "{error:#}");
+    let mut heard = Vec::new();
+    accepted.join().unwrap().read_to_end(&mut heard).unwrap();
+    assert_eq!(heard, []);
+
+    let sleeping = std::thread::spawn(move || session.script("SELECT pg_sleep(60)").unwrap_err());
+    // The statement may not have begun when the first one comes.
+    cluster::wait::until_true("the statement to end", Duration::from_secs(20), Duration::from_millis(50), || {
+        runtime.block_on(cancel(&info, &token))?;
+        Ok(sleeping.is_finished())
+    })
+    .unwrap();
+    assert!(format!("{:#}", sleeping.join().unwrap()).contains("57014"));
 }
 
 /// A server's own refusal is final: nobody waits any longer for one that does not let him in.
