@@ -92,7 +92,9 @@ fn a_line_that_is_gone_or_there_twice_is_unknown_unless_nothing_depends_on_it() 
 #[test]
 fn a_file_that_is_cut_or_gone_is_never_held_where_the_verdict_depends_on_it() {
     let dir = copy("drill-held");
-    for file in ["plan.csv", "events.csv", "ledger.csv", "reads.csv", "verify.csv", "drill.csv", "lag.csv", "programs.csv"] {
+    for file in
+        ["plan.csv", "events.csv", "ledger.csv", "reads.csv", "verify.csv", "drill.csv", "lag.csv", "programs.csv"]
+    {
         let path = dir.path().join(file);
         let bytes = fs::read(&path).unwrap();
         // The last byte ends a line: without it nothing is missing from what is no evidence.
