@@ -49,6 +49,11 @@ impl Index {
         self.method == other.method && self.predicate == other.predicate && self.columns == other.columns
     }
 
+    /// Whether there may be statements that the server answers by it, and by no look at rows that the visibility map vouches for.
+    pub(crate) fn is_read_alone(&self) -> bool {
+        self.is_valid && (self.method == "btree" || !self.returned.is_empty())
+    }
+
     /// Its predicate as a condition; `true` if it has none.
     pub(crate) fn condition(&self) -> String {
         self.predicate.as_ref().map_or_else(|| "true".to_owned(), |predicate| format!("({predicate})"))

@@ -50,9 +50,13 @@ fn once(reader: &mut Reader, table: &Table, indexes: &[Index], checkers: &Checke
     if checkers.get("pg_check_visible").is_some() {
         return by_pg_visibility(reader, table, checkers);
     }
-    match whole(indexes) {
-        Some(index) => by_counts(reader, table, index),
-        None => Ok(Map::Empty), // nothing reads it by index alone
+    let Some(index) = whole(indexes) else { return Ok(Map::Empty) }; // nothing reads it by index alone
+    match by_counts(reader, table, index)? {
+        // One that was made after the rows were deleted hides what others show. Read in full, each was counted by itself.
+        Map::Sound if table.how != Indexes::All && indexes.iter().filter(|index| index.is_read_alone()).count() > 1 => {
+            Ok(Map::NotRead)
+        }
+        map => Ok(map),
     }
 }
 
