@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N|max", default_value = "500", value_parser = parse_rate)]
     rate: String,
     /// Clients
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=5000))]
     clients: u32,
     /// Length of the load without the takeover: half of it before the fault, half after
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
@@ -69,7 +69,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     stall: Option<Duration>,
     /// How many takeovers, one after the other: each time whoever is primary then is hit
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// How many drills, one after the other in one lab, each with a ledger, a folder and a verdict of its own; the first `broken`
     /// one is the last

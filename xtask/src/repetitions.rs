@@ -102,14 +102,29 @@ pub(crate) fn read(dir: &Path) -> Result<Vec<Repetition>> {
 /// then they are taken as they are, and that is said.
 pub(crate) fn doubts(dir: &Path) -> (Verdict, Vec<String>) {
     let kept = std::fs::read_dir(dir).map(|entries| entries.flatten().any(|entry| is_of_a_drill(&entry.file_name())));
-    if !dir.join(RUNS).exists() {
-        return (Verdict::Held, Vec::new());
-    }
-    if !kept.unwrap_or_default() {
-        return (Verdict::Held, vec!["its drills are not beside its rows, which are taken as they are".to_owned()]);
-    }
-    let told: Vec<String> = judge(dir).reasons.into_iter().map(|reason| reason.why).collect();
+    let told: Vec<String> = match (dir.join(RUNS).exists(), kept.unwrap_or_default()) {
+        (true, true) => {
+            broken_warm_up(dir).into_iter().chain(judge(dir).reasons.into_iter().map(|it| it.why)).collect()
+        }
+        (false, true) => vec![format!("{RUNS} is not beside its drills: which of them are warm-ups is not known")],
+        (false, false) if dir.join("events.csv").exists() => unknown(&JudgedRun::read(dir)),
+        _ => {
+            return (Verdict::Held, vec!["its drills are not beside its rows, which are taken as they are".to_owned()]);
+        }
+    };
     (if told.is_empty() { Verdict::Held } else { Verdict::Unknown }, told)
+}
+
+/// No figure of a warm-up counts; a promise that it breaks is broken.
+fn broken_warm_up(dir: &Path) -> Option<String> {
+    let runs: Vec<RunRow> = folder::rows(dir, RUNS).ok()?;
+    let broken = runs.iter().find(|row| !row.counted && row.verdict == Verdict::Broken)?;
+    Some(format!("run-{} is a warm-up, and broken", broken.number))
+}
+
+/// Why it cannot be told what a drill of several rounds came to; nothing, if it can.
+fn unknown(judged: &JudgedRun) -> Vec<String> {
+    judged.reasons().into_iter().filter(|reason| reason.verdict == Verdict::Unknown).map(|reason| reason.why).collect()
 }
 
 fn is_of_a_drill(name: &OsStr) -> bool {

@@ -30,7 +30,7 @@ pub(crate) fn page(runs: &[Run]) -> Result<String> {
 /// If a picture cannot be painted.
 pub(crate) fn history(rows: &[HistoryRow]) -> Result<String> {
     let worst = worst(rows.iter().map(|row| row.verdict));
-    Ok(whole(&count(rows.len() as u64, "drill"), worst, &section::history::history(rows)?))
+    Ok(whole(&count(rows.len() as u64, "takeover"), worst, &section::history::history(rows)?))
 }
 
 /// The price list of a matrix.

@@ -52,7 +52,7 @@ fn drills_stand_together_by_settings_and_machine_in_the_order_of_time() {
     let broken = HistoryRow { verdict: Verdict::Broken, lost: Some(7), ..drill(5, 5_000) };
     let warm_up = HistoryRow { counted: false, ..drill(6, 60) };
     let page = page(&[drill(3, 30), broken, drill(1, 10), other_machine, warm_up]);
-    assert!(page.contains("<title>broken: 5 drills</title>"), "{page}");
+    assert!(page.contains("<title>broken: 5 takeovers</title>"), "{page}");
     let sections: Vec<&str> = page.split("<section>").skip(1).collect();
     assert_eq!(sections.len(), 2, "{page}");
     let group = |machine: &str| *sections.iter().find(|section| section.contains(machine)).unwrap();
@@ -61,7 +61,8 @@ fn drills_stand_together_by_settings_and_machine_in_the_order_of_time() {
         rest.map(|rest| rest[..2].to_owned()).collect()
     };
     let here = group("2 cpus, Linux 6.1");
-    assert_eq!(days(here), ["01", "03", "05"], "a warm-up is left out");
+    assert_eq!(days(here), ["01", "03", "05", "06"]);
+    assert!(here.contains("run-of-day-06 (warm-up)") && here.matches("(warm-up)").count() == 1, "{here}");
     assert_eq!(days(group("64 cpus")), ["04"]);
     for shown in ["10.00 ms", "30.00 ms", "5.00 s", ">7<", "<span class=\"broken\">broken</span>"] {
         assert!(here.contains(shown), "{shown}: {here}");
@@ -69,7 +70,7 @@ fn drills_stand_together_by_settings_and_machine_in_the_order_of_time() {
     let unhashed = |fault| HistoryRow { settings_md5: None, fault, ..drill(1, 10) };
     let page = self::page(&[unhashed(Fault::Kill), unhashed(Fault::Stop)]);
     assert_eq!(page.matches("<section>").count(), 2, "different faults stand apart also where no hash is: {page}");
-    // Each drill is a point, in each of the pictures for a wide and a narrow screen.
+    // Each drill that counts is a point, in each of the pictures for a wide and a narrow screen.
     assert_eq!(here.matches("<circle").count(), 2 * 3, "{here}");
 }
 
@@ -85,7 +86,7 @@ fn what_was_not_seen_is_no_figure_and_what_a_file_says_is_never_a_tag() {
         ..drill(1, 0)
     };
     let page = page(&[unseen]);
-    assert!(page.contains("<title>unknown: 1 drill</title>") && page.contains("No outage was seen."), "{page}");
+    assert!(page.contains("<title>unknown: 1 takeover</title>") && page.contains("No outage was seen."), "{page}");
     assert!(!page.contains("<circle") && !page.contains("<script") && !page.contains("<b>15"), "{page}");
     assert_eq!(page.matches("<td>–</td>").count(), 3, "{page}");
 }
@@ -93,12 +94,12 @@ fn what_was_not_seen_is_no_figure_and_what_a_file_says_is_never_a_tag() {
 #[test]
 fn a_history_of_nothing_is_no_pass_and_what_is_none_is_refused() {
     let page = page(&[HistoryRow { counted: false, ..drill(1, 10) }]);
-    assert!(page.contains("There is no drill that counts."), "{page}");
+    assert!(page.contains("No outage was seen.") && page.contains("(warm-up)"), "{page}");
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("history.csv");
     fs::write(&file, "").unwrap();
     let page = String::from_utf8(draw(&file).stdout).unwrap();
-    assert!(page.contains("<title>unknown: 0 drills</title>"), "{page}");
+    assert!(page.contains("<title>unknown: 0 takeovers</title>"), "{page}");
     fs::write(&file, "run,date_utc\nr,today\n").unwrap();
     let output = draw(&file);
     assert_eq!(output.status.code(), Some(2));

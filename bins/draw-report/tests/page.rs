@@ -200,6 +200,17 @@ fn runs_stand_side_by_side_with_their_spread() {
     assert!(page.contains("href=\"#run2\"") && page.contains("id=\"run2\""));
 }
 
+/// A row of `drill.csv` knows nothing of what else was found in that run.
+#[test]
+fn beside_others_a_run_has_the_verdict_on_all_of_it() {
+    let dir = copy("drill-held");
+    fs::remove_file(dir.path().join("lag.csv")).unwrap();
+    let page = page(&[&sample("drill-held"), dir.path()]);
+    let cell = |run: &str| page.split(run).nth(1).unwrap().split("<td>").nth(1).unwrap().to_owned();
+    let said = cell("href=\"#run2\"") + &cell("href=\"#run1\"");
+    assert!(said.contains(">unknown<") && said.contains(">held<"), "{said}");
+}
+
 /// As `cargo xtask drill --runs` leaves them: the rows above the folders say which of them is a warm-up.
 #[test]
 fn a_warm_up_is_shown_and_not_counted() {

@@ -98,7 +98,7 @@ impl Output {
 /// or a busy machine delays a poll by less.
 const BLIND_US: u64 = 2_000_000;
 
-const HEADER: &str = "standby                 beats         p50         p95         p99         max     lost";
+const HEADER: &str = "standby         beats         p50         p95         p99         max     lost";
 
 impl StandbySummary {
     fn add(&mut self, row: &LagRow) {
@@ -158,7 +158,7 @@ impl StandbySummary {
         };
         let [p50, p95, p99] = [50.0, 95.0, 99.0].map(|percent| show(percentiles.at(percent), shortest_open_us));
         let max = show(percentiles.max(), longest_open_us);
-        format!("{:20} {:>8} {p50:>11} {p95:>11} {p99:>11} {max:>11} {:>8}", self.name, percentiles.count(), self.lost)
+        format!("{:12} {:>8} {p50:>11} {p95:>11} {p99:>11} {max:>11} {:>8}", self.name, percentiles.count(), self.lost)
     }
 }
 

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use cluster::file::labs_home;
-use lab::binaries::{Asked, Binaries};
+use lab::binaries::{Asked, Binaries, MAJORS};
 use lab::chosen::parse_setting;
 use lab::compose::{self, engine::Engine};
 use lab::conf::SyncMode;
@@ -26,6 +26,9 @@ use program::tool::TimedOut;
 use program::{sink, stop};
 use report::show::count;
 use report::verdict::Verdict;
+
+/// The versions of PostgreSQL that are taken, as clap wants them.
+const KNOWN: std::ops::RangeInclusive<i64> = *MAJORS.start() as i64..=*MAJORS.end() as i64;
 
 /// Converges a lab of PostgreSQL servers: a primary and its streaming standbys.
 #[derive(Parser)]
@@ -59,7 +62,7 @@ struct Args {
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
     /// Which major version of PostgreSQL, 14 to 18
-    #[arg(long, value_name = "MAJOR")]
+    #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(u32).range(KNOWN))]
     pg_version: Option<u32>,
     /// The directory of all labs [default: UNDERSTUDY_HOME, else /var/lib/pg-understudy for root, else
     /// ~/.local/state/pg-understudy]

@@ -87,14 +87,21 @@ fn floor(row: &DrillRow) -> Option<String> {
 /// What is said of several takeovers: the worst of each figure.
 fn of_several(drill: &Drill) -> Vec<String> {
     let rows = &drill.judged.rows;
+    if rows.is_empty() {
+        return vec![tile("Takeovers", "none", "no fault was seen to the end that a figure could be of")];
+    }
     let longest = rows.iter().map(|row| row.outage_us).max().flatten();
+    let of = match rows.iter().filter(|row| row.outage_us.is_some()).count() {
+        seen if seen == rows.len() => format!("of {seen} takeovers"),
+        seen => format!("of {seen} of {} takeovers: the others' were not seen", rows.len()),
+    };
     let at_least = rows.iter().any(|row| row.outage_kind == Some(OutageKind::AtLeast));
     let shown = format!("{}{}", if at_least { "≥ " } else { "" }, seen(longest));
     let lost = rows.iter().map(|row| row.lost).sum::<Option<u64>>();
     let said = lost.map_or("not read".to_owned(), |lost| lost.to_string());
     let acked: u64 = rows.iter().map(|row| row.acked).sum();
     vec![
-        tile("Longest outage", &html::figure("outage_us", longest, &shown), &format!("of {} takeovers", rows.len())),
+        tile("Longest outage", &html::figure("outage_us", longest, &shown), &of),
         tile("Lost writes", &html::figure("lost", lost, &said), &format!("of {acked} acknowledged")),
     ]
 }

@@ -10,20 +10,20 @@ use super::{note, section};
 use crate::chart::history;
 use crate::html;
 
-/// Warm-ups are left out. Drills of different settings or machines stand in no picture together.
+/// Warm-ups stand in no picture, and among the rows by that name. Drills of different settings or machines stand in no picture together.
 ///
 /// # Errors
 /// If a picture cannot be painted.
 pub(crate) fn history(rows: &[HistoryRow]) -> Result<String> {
     let mut groups: BTreeMap<_, Vec<&HistoryRow>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.counted) {
+    for row in rows {
         // Beside their hash, which a drill may lack.
         let drilled = (row.fault.as_str(), row.sync.to_string(), row.backend.to_string(), row.pg_version.as_str());
         let settings = row.settings_md5.as_deref().unwrap_or("-");
         groups.entry((settings, row.machine.as_str(), drilled)).or_default().push(row);
     }
     if groups.is_empty() {
-        return Ok(section("History", &note("There is no drill that counts.")));
+        return Ok(section("History", &note("There is no drill.")));
     }
     let mut page = String::new();
     for ((settings, machine, _), mut drills) in groups {
@@ -37,7 +37,8 @@ pub(crate) fn history(rows: &[HistoryRow]) -> Result<String> {
             first.sync,
             html::text(&first.pg_version)
         );
-        let outages: Vec<_> = drills.iter().filter_map(|row| Some((row.outage_us?, row.verdict))).collect();
+        let counted = drills.iter().filter(|row| row.counted);
+        let outages: Vec<_> = counted.filter_map(|row| Some((row.outage_us?, row.verdict))).collect();
         let picture = history::outages(&outages)?.unwrap_or_else(|| note("No outage was seen."));
         let about = note(&format!("Settings {settings}, on {machine}"));
         page.push_str(&section(&title, &format!("{about}{picture}{}", table(&drills))));
@@ -50,7 +51,7 @@ fn table(drills: &[&HistoryRow]) -> String {
     let shown = |time: Option<u64>| time.map_or("–".to_owned(), us);
     let row = |row: &&HistoryRow| {
         vec![
-            html::text(&row.run),
+            format!("{}{}", html::text(&row.run), if row.counted { "" } else { " (warm-up)" }),
             html::text(&row.date_utc),
             html::text(&row.commit),
             format!("<span class=\"{0}\">{0}</span>", row.verdict),

@@ -14,8 +14,11 @@ pub(crate) fn loss(run: &Run) -> String {
     let Some(drill) = run.drill() else { return String::new() };
     let fates = &drill.judged.fates;
     let lost = fates.iter().filter(|row| row.fate == Fate::Lost).count() as u64;
-    if drill.judged.rows.iter().any(|row| row.lost.is_none()) {
-        return section("Loss", &super::note("There was no final read: what is lost is not known."));
+    if drill.judged.rows.is_empty() || drill.judged.rows.iter().any(|row| row.lost.is_none()) {
+        return section(
+            "Loss",
+            &super::note("There was no final read, or no fault was seen: what is lost is not known."),
+        );
     }
     let mut said = format!("<p>{} lost.", count(lost, "acknowledged write"));
     if fates.is_empty() {

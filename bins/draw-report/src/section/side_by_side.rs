@@ -57,7 +57,7 @@ fn takeovers_of(run: &Run) -> &[DrillRow] {
     run.drill().map(|drill| &drill.judged.rows[..]).unwrap_or_default()
 }
 
-/// A row for each takeover of each run.
+/// A row for each takeover of each run, or one for a run without.
 fn each(runs: &[Run]) -> String {
     let names = ["run", "verdict", "fault", "sync"].into_iter().chain(FIGURES.iter().map(|(name, _, _)| *name));
     let head: Vec<String> = names.map(str::to_owned).collect();
@@ -65,13 +65,15 @@ fn each(runs: &[Run]) -> String {
     for (index, run) in runs.iter().enumerate() {
         let warm_up = if run.counts { "" } else { " (warm-up: not counted)" };
         let link = format!("<a href=\"#run{}\">{}</a>{warm_up}", index + 1, html::text(&run.name()));
-        if run.drill().is_none() {
+        // Of the whole run: what its standbys and its lag came to stands in no row of a takeover.
+        let verdict = format!("<span class=\"{0}\">{0}</span>", run.judged.verdict());
+        if takeovers_of(run).is_empty() {
             let blank = std::iter::repeat_n("–".to_owned(), FIGURES.len() + 2);
-            rows.push([link, "<span class=\"unknown\">unknown</span>".to_owned()].into_iter().chain(blank).collect());
+            rows.push([link, verdict].into_iter().chain(blank).collect());
             continue;
         }
         for row in takeovers_of(run) {
-            let mut cells = vec![link.clone(), format!("<span class=\"{0}\">{0}</span>", row.verdict)];
+            let mut cells = vec![link.clone(), verdict.clone()];
             cells.extend([row.fault.to_string(), row.sync.to_string()]);
             cells.extend(FIGURES.iter().map(|(name, figure, shown)| {
                 let open = *name == OUTAGE && is_open(row);

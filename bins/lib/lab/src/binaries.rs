@@ -10,7 +10,7 @@ use program::{tool, trust};
 use crate::account::Account;
 
 /// The oldest and the newest major version that we know.
-pub(crate) const MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
+pub const MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
 
 /// What a directory must hold to run nodes from it.
 const PROGRAMS: [&str; 7] =

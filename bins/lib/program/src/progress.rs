@@ -84,13 +84,16 @@ impl Progress {
     }
 
     /// Says what was found, with the verdict in its last line. A terminal gets that in colour, and long lines folded and cut to
-    /// its width; whoever else reads them is to find whole sentences in one line.
+    /// its width; whoever else reads them is to find whole sentences in one line. With `--quiet` only what did not hold is said.
     pub fn conclude(&self, said: &str, verdict: Verdict) {
         let colour = match verdict {
             Verdict::Held => "1;32",
             Verdict::Broken => "1;37;41",
             Verdict::Unknown => "1;30;43",
         };
+        if self.quiet && verdict != Verdict::Held {
+            return self.tell(said);
+        }
         let said = if self.terminal { Cow::Owned(for_screen(said, columns())) } else { Cow::Borrowed(said) };
         match said.rsplit_once('\n') {
             Some((above, last)) => {
@@ -228,6 +231,20 @@ mod tests {
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
         // On a terminal a step is a message beside a spinner, which is painted by somebody else.
         assert_eq!(shown(FOREIGN.into()), escaped);
+    }
+
+    #[test]
+    fn with_quiet_only_what_did_not_hold_is_concluded() {
+        if std::env::var_os(SHOWING).is_some() {
+            let quiet = Progress::new(true);
+            quiet.conclude("all well\nverdict   held", Verdict::Held);
+            quiet.conclude("3 lost\nverdict   broken", Verdict::Broken);
+            return;
+        }
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "progress::tests::with_quiet_only_what_did_not_hold_is_concluded"]);
+        let said = String::from_utf8(command.env(SHOWING, "1").output().unwrap().stderr).unwrap();
+        assert!(said.contains("3 lost\nverdict   broken\n") && !said.contains("held"), "{said:?}");
     }
 
     /// There a message is painted by somebody else; a bar that is hidden keeps it all the same.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::rank_test::{holm, middle, p_larger, shift};
+use crate::percentiles::median;
+use crate::rank_test::{holm, p_larger, shift};
 use crate::runs::{FIGURES, Figure, Repetition};
 use crate::verdict::Verdict::{self, Broken, Held, Unknown};
 
@@ -103,12 +104,12 @@ fn row(names: (&str, &str), figure: &Figure, before: &[Repetition], after: &[Rep
         figure: figure.name.to_owned(),
         before_count: a.len() as u64,
         after_count: b.len() as u64,
-        before_median: middle(&a),
-        after_median: middle(&b),
+        before_median: median(&a),
+        after_median: median(&b),
         change: shift.map(|shift| shift.middle),
         change_low: shift.map(|shift| shift.low),
         change_high: shift.map(|shift| shift.high),
-        p_worse: (enough && !open).then_some(p),
+        p_worse: (enough && whole).then_some(p),
         p_corrected: None,
         verdict: if enough && whole { Held } else { Unknown },
     })
@@ -120,12 +121,15 @@ fn is_worse(figure: &Figure, row: &CompareRow, at_least: f64) -> bool {
     p <= ALPHA && worse > figure.rounded_by as f64 && worse >= at_least * median
 }
 
-/// What the verdicts of the repetitions say: a promise that is newly broken is worse, whatever the figures are.
+/// What the verdicts of the repetitions say: a promise that is newly broken, or so much more often that it is no chance, is worse,
+/// whatever the figures are.
 fn verdicts(before: &[Repetition], after: &[Repetition], warnings: &mut Vec<String>) -> Verdict {
     let verdict = |run: &Repetition| {
         run.beside.as_ref().map_or(run.drill.verdict, |beside| beside.verdict.join(run.drill.verdict))
     };
     let count = |runs: &[Repetition], wanted| runs.iter().filter(|run| verdict(run) == wanted).count();
+    let broken =
+        |runs: &[Repetition]| runs.iter().map(|run| f64::from(u8::from(verdict(run) == Broken))).collect::<Vec<_>>();
     let (was, is) = (count(before, Broken), count(after, Broken));
     if was + is > 0 {
         warnings.push(format!("broken: {was} of {} before, {is} of {} after", before.len(), after.len()));
@@ -136,7 +140,9 @@ fn verdicts(before: &[Repetition], after: &[Repetition], warnings: &mut Vec<Stri
     }
     match () {
         () if was == 0 && is > 0 => Broken,
+        () if p_larger(&broken(before), &broken(after)) <= ALPHA => Broken,
         () if unknown > 0 || before.is_empty() || after.is_empty() => Unknown,
+        () if is * before.len() > was * after.len() => Unknown, // a larger share, and it may be chance
         () => Held,
     }
 }

@@ -101,6 +101,38 @@ fn what_was_not_seen_is_no_pass() {
     assert_eq!(changed(|row| row.verdict = Broken), Broken);
 }
 
+/// What was never seen took longer than all that was: without it the earlier run looks better than it is.
+#[test]
+fn a_figure_that_is_missing_here_and_there_makes_nothing_worse() {
+    let (mut draw, row) = (Draw(6), row());
+    let (mut a, b) = (drawn(&mut draw, &row, 10, 1.0), drawn(&mut draw, &row, 10, 4.0));
+    a.iter_mut().step_by(2).for_each(|run| run.drill.redundancy_us = None);
+    let of = |name: &str| {
+        let rows = compare(("a", "b"), &a, &b, 0.05).rows;
+        rows.into_iter().find(|row| row.figure == name).unwrap()
+    };
+    assert_eq!((of("redundancy_us").verdict, of("redundancy_us").p_worse), (Unknown, None));
+    assert_eq!(of("outage_us").verdict, Broken, "which was seen each time");
+}
+
+#[test]
+fn promises_that_are_broken_more_often_are_no_pass() {
+    let (mut draw, row) = (Draw(7), row());
+    let broken = |draw: &mut Draw, times: usize| {
+        let mut runs = drawn(draw, &row, 10, 1.0);
+        runs.iter_mut().take(times).for_each(|run| run.drill.verdict = Broken);
+        runs
+    };
+    let found = |draw: &mut Draw, was, is| {
+        let (a, mut b) = (broken(draw, was), broken(draw, is));
+        b.iter_mut().zip(&a).for_each(|(b, a)| b.drill = DrillRow { verdict: b.drill.verdict, ..a.drill.clone() });
+        verdict(&a, &b)
+    };
+    for (was, is, expected) in [(0, 1, Broken), (1, 10, Broken), (1, 2, Unknown), (2, 2, Held), (10, 1, Held)] {
+        assert_eq!(found(&mut draw, was, is), expected, "{was} before, {is} after");
+    }
+}
+
 #[test]
 fn apples_and_pears_are_named_and_so_is_what_neither_has() {
     let (mut draw, row) = (Draw(5), row());
