@@ -88,7 +88,7 @@ fn floor(row: &DrillRow) -> Option<String> {
 fn of_several(drill: &Drill) -> Vec<String> {
     let rows = &drill.judged.rows;
     if rows.is_empty() {
-        return vec![tile("Takeovers", "none", "no fault was seen to the end that a figure could be of")];
+        return vec![tile("Takeovers", "none", "the verdict says why")];
     }
     let longest = rows.iter().map(|row| row.outage_us).max().flatten();
     let of = match rows.iter().filter(|row| row.outage_us.is_some()).count() {

@@ -10,7 +10,8 @@ use super::{note, section};
 use crate::chart::history;
 use crate::html;
 
-/// Warm-ups stand in no picture, and among the rows by that name. Drills of different settings or machines stand in no picture together.
+/// Warm-ups are among the rows, by that name, and in no picture. Drills of different settings or machines stand in no picture
+/// together.
 ///
 /// # Errors
 /// If a picture cannot be painted.

@@ -49,7 +49,7 @@ impl Index {
         self.method == other.method && self.predicate == other.predicate && self.columns == other.columns
     }
 
-    /// Whether there may be statements that the server answers by it, and by no look at rows that the visibility map vouches for.
+    /// Whether index-only scans can use it: those show whatever it leads to on a page that the visibility map calls all-visible.
     pub(crate) fn is_read_alone(&self) -> bool {
         self.is_valid && (self.method == "btree" || !self.returned.is_empty())
     }
