@@ -104,6 +104,7 @@ fn a_cluster_file_that_is_not_what_the_lab_is_hurts_nobody_and_runs_nothing() {
         (text.replace("understudy_monitor", "somebody"), "[roles] in the cluster file"),
         (trapped, "[local] in the cluster file"),
         (elsewhere, "bears no marker"),
+        (text.replace("dir = \"/", "dir = \"/tmp/../"), "give it from / on, without `..`"),
     ] {
         assert_ne!(wrong, text, "{word}");
         // Another file, and the lab's own, edited in place.

@@ -130,13 +130,13 @@ impl ClusterFile {
     /// # Errors
     /// As [`ClusterFile::read`].
     pub fn parse(text: &str) -> Result<ClusterFile> {
-        let file: ClusterFile = toml::from_str(text)?;
+        let quoted = |error: toml::de::Error| anyhow!("{}", report::foreign::quoted(&error.to_string()));
+        check_texts(&toml::from_str(text).map_err(quoted)?)?; // before any of them stands in a message
+        let file: ClusterFile = toml::from_str(text).map_err(quoted)?;
         ensure!(!file.node.is_empty(), "`node`: there is none");
         for (index, node) in file.node.iter().enumerate() {
             check_node_name(&node.name)?;
             ensure!(node.port > 0, "node {}: port 0 is no port", node.name);
-            let odd = [&node.host, &node.dbname].iter().any(|text| text.contains(char::is_control));
-            ensure!(!odd, "node {}: `host` or `dbname` holds a control character", node.name);
             for other in &file.node[..index] {
                 ensure!(other.name != node.name, "node {}: the name is given twice", node.name);
                 let same = (&other.host, other.port) == (&node.host, node.port);
@@ -163,6 +163,26 @@ impl ClusterFile {
     pub fn render(&self) -> Result<String> {
         let body = toml::to_string(self).context("cannot write the cluster file")?;
         Ok(format!("# Written by pg-understudy's setup, which writes it anew: your own changes do not stay.\n{body}"))
+    }
+}
+
+/// Sees that no text in it could move the cursor, or make a line that passes for ours.
+fn check_texts(table: &toml::Table) -> Result<()> {
+    table.iter().try_for_each(|(key, value)| {
+        ensure!(!key.contains(char::is_control), "a key holds a control character");
+        check_text(key, value)
+    })
+}
+
+fn check_text(key: &str, value: &toml::Value) -> Result<()> {
+    match value {
+        toml::Value::String(text) => {
+            ensure!(!text.contains(char::is_control), "`{key}` holds a control character");
+            Ok(())
+        }
+        toml::Value::Array(values) => values.iter().try_for_each(|value| check_text(key, value)),
+        toml::Value::Table(table) => check_texts(table),
+        _ => Ok(()),
     }
 }
 
@@ -197,7 +217,12 @@ mod tests {
 
     #[test]
     fn a_host_or_database_with_a_line_end_is_refused() {
-        for (text, other) in [("127.0.0.1", "a\\nverdict   held"), ("understudy", "d\\u001b[2J")] {
+        for (text, other) in [
+            ("127.0.0.1", "a\\nverdict   held"),
+            ("understudy", "d\\u001b[2J"),
+            ("/l/secrets/passfile", "/x\\nverdict   held"),
+            ("local", "a\\nverdict   held"),
+        ] {
             let odd = example().render().unwrap().replacen(&format!("\"{text}\""), &format!("\"{other}\""), 1);
             let said = format!("{:#}", ClusterFile::parse(&odd).unwrap_err());
             assert!(said.contains("control character"), "{odd}: {said}");

@@ -33,7 +33,7 @@ pub fn find(file: &Path, host: &str, port: u16, dbname: &str, user: &str) -> Res
     find_in(file, host, port, dbname, user, true)
 }
 
-/// As [`find`], of the lines that name host and port: whoever wrote a cluster file may have picked both, and the file.
+/// As [`find`], of the lines that name this very host and port: whoever wrote a cluster file may have picked both, and the file.
 ///
 /// # Errors
 /// As [`find`].
@@ -47,7 +47,7 @@ fn find_in(file: &Path, host: &str, port: u16, dbname: &str, user: &str, any_pla
     let is_usual = SOCKET_DIRS.contains(&host);
     let matches = |field: &str, value: &str| field == "*" || field == value;
     let is_place = |field: &str, value: &str| field == value || (any_place && field == "*");
-    let is_host = |field: &str| is_place(field, host) || (is_usual && field == "localhost");
+    let is_host = |field: &str| is_place(field, host) || (any_place && is_usual && field == "localhost");
     Ok(parse(&text).into_iter().find_map(|entry| {
         let fits = is_host(&entry.host)
             && is_place(&entry.port, &port.to_string())
@@ -128,11 +128,13 @@ mod tests {
 
     #[test]
     fn a_line_for_any_address_is_for_none_that_a_cluster_file_names() {
-        let text = "*:5432:db:me:any-host\nh:*:db:me:any-port\n*:*:*:*:any\nh:5432:*:*:this\n";
+        let text =
+            "*:5432:db:me:any-host\nh:*:db:me:any-port\n*:*:*:*:any\nlocalhost:5432:db:me:here\nh:5432:*:*:this\n";
         let file = file(text, 0o600);
         let found = |host, port| find_exactly(file.path(), host, port, "db", "me").unwrap();
         assert_eq!(found("h", 5432).map(|found| found.reveal().to_owned()).as_deref(), Some("this"));
         assert_eq!((found("h", 5433), found("g", 5432)), (None, None));
+        assert_eq!(found("/tmp", 5432), None, "where everybody may put a socket");
     }
 
     #[test]

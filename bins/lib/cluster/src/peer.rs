@@ -60,7 +60,11 @@ impl ServerUser {
     pub(crate) fn check_socket(&self, dir: &Path, uid: u32) -> Result<()> {
         let (fits, who) = match self {
             ServerUser::Required { name, uid: required } => (uid == *required, format!("requirepeer={name}")),
-            ServerUser::Lab(lab) => (is_trusted(uid) || uid == *lab, format!("the lab's servers are user {lab}'s")),
+            // A cluster file says whose they are, and anybody may have written it. Of a lab no socket is open to all.
+            ServerUser::Lab(lab) => (
+                is_trusted(uid) || (uid == *lab && !is_open_to_all(dir)),
+                format!("the lab's servers are user {lab}'s, in directories that are not open to all"),
+            ),
             ServerUser::Engine => (is_trusted(uid), "the container engine is root's or yours".to_owned()),
             ServerUser::Unknown => (
                 is_trusted(uid) || !is_open_to_all(dir),
@@ -122,17 +126,17 @@ impl Peer {
     pub(crate) fn check(&self) -> io::Result<()> {
         let Some(ends) = &self.0 else { return Ok(()) };
         let unknown = |why: anyhow::Error| Stranger(format!("whose process is there cannot be told: {why:#}"));
-        let uid = owner(ends.remote, ends.local).map_err(unknown)?;
-        match (uid, ends.user) {
-            (None, None) => Ok(()),
-            (None, Some(_)) => {
-                let gone = "no process of this machine has the other end of the connection any more";
+        let end = owner(ends.remote, ends.local).map_err(unknown)?;
+        match (end, ends.user) {
+            (End::Elsewhere, None) => Ok(()),
+            (End::Elsewhere | End::Nobodys, _) => {
+                let gone = "no process of this machine has the other end of the connection";
                 Err(io::Error::new(io::ErrorKind::ConnectionAborted, gone))
             }
             // Not root's: what is accepted for somebody in the kernel can be in its name. No server runs as root.
-            (Some(uid), Some(user)) if uid == user => Ok(()),
-            (Some(uid), None) if is_trusted(uid) => Ok(()),
-            (Some(uid), user) => {
+            (End::Of(uid), Some(user)) if uid == user => Ok(()),
+            (End::Of(uid), None) if is_trusted(uid) => Ok(()),
+            (End::Of(uid), user) => {
                 let who = format!("port {} is held by a process of user {uid}", ends.remote.port());
                 let whose = user.map_or("the container engine is root's or yours".to_owned(), |user| {
                     format!("the lab's servers are user {user}'s")
@@ -156,9 +160,19 @@ const LOOPBACK: &str = "lo";
 /// Bytes of the question: a header and `struct inet_diag_req_v2`.
 const QUESTION: u32 = 16 + 56;
 
-/// The user whose process has the TCP socket with this `local` end; `None` if there is no such connection here, or no
-/// process has it. (`/proc/net/tcp` tells the same, in milliseconds and not microseconds.)
-fn owner(local: SocketAddr, remote: SocketAddr) -> Result<Option<u32>> {
+/// Who has a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// There is none here: the kernel passes on what goes there, to a container say.
+    Elsewhere,
+    /// It is here, and no process has it yet, or any more.
+    Nobodys,
+    /// A process of this user.
+    Of(u32),
+}
+
+/// Who has the TCP socket with this `local` end. (`/proc/net/tcp` tells the same, in milliseconds and not microseconds.)
+fn owner(local: SocketAddr, remote: SocketAddr) -> Result<End> {
     let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, kind, Some(netlink::SOCK_DIAG))?;
@@ -184,13 +198,13 @@ fn owner(local: SocketAddr, remote: SocketAddr) -> Result<Option<u32>> {
     let number = |at: usize| answer.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_ne_bytes);
     let kind = answer.get(4..6).and_then(|word| word.try_into().ok()).map(u16::from_ne_bytes);
     match (kind, number(16)) {
-        (Some(NLMSG_ERROR), Some(errno)) if errno.cast_signed() == ENOENT => Ok(None),
+        (Some(NLMSG_ERROR), Some(errno)) if errno.cast_signed() == ENOENT => Ok(End::Elsewhere),
         (Some(NLMSG_ERROR), Some(errno)) => bail!("sock_diag: error {}", errno.cast_signed()),
         // struct inet_diag_msg: four bytes, the two ends (48), three numbers, the user, the inode
         (Some(SOCK_DIAG_BY_FAMILY), _) => {
             let of = |at| number(at).context("sock_diag: a short answer");
             let (uid, inode) = (of(80)?, of(84)?);
-            Ok((inode != 0).then_some(uid))
+            Ok(if inode == 0 { End::Nobodys } else { End::Of(uid) })
         }
         _ => bail!("sock_diag: an answer of kind {kind:?}"),
     }
@@ -222,11 +236,15 @@ mod tests {
             let port = listener.local_addr().unwrap().port();
             let client = TcpStream::connect((host, port)).unwrap();
             let (ours, theirs) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
-            assert_eq!(owner(theirs, ours).unwrap(), None, "{listens}: nobody has taken it");
+            assert_eq!(owner(theirs, ours).unwrap(), End::Nobodys, "{listens}: nobody has taken it");
+            for user in [ServerUser::Lab(me), ServerUser::Engine] {
+                let untaken = user.of_connection(ours, theirs).check().unwrap_err();
+                assert_eq!(untaken.kind(), io::ErrorKind::ConnectionAborted, "{user:?}");
+            }
             let server = listener.accept().unwrap();
-            assert_eq!(owner(theirs, ours).unwrap(), Some(me), "{listens}");
+            assert_eq!(owner(theirs, ours).unwrap(), End::Of(me), "{listens}");
             drop(server);
-            assert_eq!(owner(theirs, ours).unwrap(), None, "{listens}: it is closed");
+            assert_ne!(owner(theirs, ours).unwrap(), End::Of(me), "{listens}: it is closed");
         }
     }
 
@@ -243,7 +261,7 @@ mod tests {
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (ours, theirs) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
             let server = listener.accept().await.unwrap();
-            assert_eq!(owner(theirs, ours).unwrap(), Some(me));
+            assert_eq!(owner(theirs, ours).unwrap(), End::Of(me));
             let is_stranger = |user: &ServerUser| {
                 let said = user.of_connection(ours, theirs).check().map_err(|error| error.to_string());
                 said.err().is_some_and(|said| said.contains("is held by a process of user"))
@@ -254,7 +272,11 @@ mod tests {
             // Whom nobody sees is not believed.
             let gone = ServerUser::Lab(me).of_connection(ours, theirs).check().unwrap_err();
             assert_eq!(gone.kind(), io::ErrorKind::ConnectionAborted);
-            ServerUser::Engine.of_connection(ours, theirs).check().unwrap();
+            // What the kernel passes on, to a container, has no end here.
+            let elsewhere = "127.0.0.1:9".parse().unwrap();
+            assert_eq!(owner(elsewhere, ours).unwrap(), End::Elsewhere);
+            ServerUser::Engine.of_connection(ours, elsewhere).check().unwrap();
+            assert!(ServerUser::Lab(me).of_connection(ours, elsewhere).check().is_err());
         });
     }
 
@@ -271,7 +293,8 @@ mod tests {
         let required = ServerUser::Required { name: "x".into(), uid: other };
         assert!(fits(&required, open, other) && !fits(&required, open, 0) && !fits(&required, closed.path(), me));
         let lab = ServerUser::Lab(other);
-        assert!(fits(&lab, open, other) && fits(&lab, open, 0) && !fits(&lab, closed.path(), other + 1));
+        assert!(fits(&lab, closed.path(), other) && fits(&lab, open, 0) && !fits(&lab, closed.path(), other + 1));
+        assert!(!fits(&lab, open, other), "whoever wrote the cluster file may have named himself");
         let engine = ServerUser::Engine;
         assert!(fits(&engine, open, 0) && fits(&engine, closed.path(), me) && !fits(&engine, closed.path(), other));
         assert!(!fits(&unknown, &open.join("none"), other), "nobody knows who can put something there");

@@ -1,8 +1,8 @@
 //! From a cluster file to the lab that it describes.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use cluster::file::{BackendName, ClusterFile};
 use program::trust;
 
@@ -58,6 +58,14 @@ pub fn open(file: &ClusterFile) -> Result<OpenLab> {
 
 /// Where the lab of a cluster file should be.
 fn lab_dir(file: &ClusterFile) -> Result<&Path> {
+    let dir = named_dir(file)?;
+    // The lab's own file is written by it: it has to lead there from everywhere.
+    let is_plain = dir.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    ensure!(is_plain, "`dir` in the cluster file is {}: give it from / on, without `..`", dir.display());
+    Ok(dir)
+}
+
+fn named_dir(file: &ClusterFile) -> Result<&Path> {
     match (file.backend, &file.local, &file.compose) {
         (BackendName::Local, Some(local), None) => Ok(&local.dir),
         (BackendName::Compose, None, Some(compose)) => Ok(&compose.dir),

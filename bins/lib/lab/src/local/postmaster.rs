@@ -198,8 +198,8 @@ impl Postmaster {
 
     fn children(&self) -> Result<Vec<Process>> {
         let parent = self.process.pid.as_raw_nonzero().get();
-        // The postmaster is proven ours, and only it can be their parent: nothing else has to be asked.
-        processes(|stat, _| Ok(stat.parent == parent))
+        // It may be the parent of what it never started: its user can have it take in orphans, of others, too.
+        processes(|stat, process| Ok(stat.parent == parent && process.uid() == Some(self.owner)))
     }
 
     fn left_over(&self) -> Result<Vec<Process>> {

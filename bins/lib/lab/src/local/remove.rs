@@ -1,5 +1,6 @@
 //! Removing directories of the servers' user. It may have filled them with anything, and may still be at it: so what is in one
-//! is removed as that user, and by `rm`, which needs no descriptor for each step down.
+//! is removed as that user, and by `rm`, which needs no descriptor for each step down. Never as root: what that user may not
+//! remove, it may still move there.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,6 +24,9 @@ const BETWEEN: Duration = Duration::from_millis(100);
 /// Time for `rm`, and for `chmod`: a disk removes some ten thousand files a second, and an idle lab has a thousand a node.
 const RM_DEADLINE: Duration = Duration::from_secs(600);
 
+/// Time for `find`, which reads directories and no more.
+const FIND_DEADLINE: Duration = Duration::from_secs(60);
+
 /// Removes a directory that stands in one of ours, with all that is in it.
 ///
 /// # Errors
@@ -31,8 +35,9 @@ pub(super) fn remove_dir(dir: &Path) -> Result<()> {
     let metadata = fs::symlink_metadata(dir).with_context(|| dir.display().to_string())?;
     let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
     let owner = if is_ours { Account::Own } else { Account::Other { uid: metadata.uid(), gid: metadata.gid() } };
+    let mut said = String::new();
     for _ in 0..TRIES {
-        run(owner, "rm", &["-rf"], dir)?;
+        said = run(owner, "rm", &["-rf"], dir)?;
         if is_gone(dir)? {
             return Ok(());
         }
@@ -40,9 +45,20 @@ pub(super) fn remove_dir(dir: &Path) -> Result<()> {
         run(owner, "chmod", &["-R", "u+rwx"], dir)?;
         stop::pause(BETWEEN)?;
     }
-    // What is not its owner's: a copy that root has made there, say.
-    let said = run(Account::Own, "rm", &["-rf"], dir)?;
-    if is_gone(dir)? { Ok(()) } else { Err(left(dir, owner, &said)) }
+    Err(somebody_elses(dir, owner).unwrap_or_else(|| left(dir, owner, &said)))
+}
+
+/// What is there and is not its owner's: a copy that root has made, or what that user was let move there. Only who may say what
+/// it is may remove it.
+fn somebody_elses(dir: &Path, owner: Account) -> Option<anyhow::Error> {
+    let mut command = Command::new("find");
+    command.arg(dir).args(["-xdev", "!", "-uid", &owner.uid().to_string(), "-print", "-quit"]).current_dir("/");
+    let found = tool::output(Account::Own.apply(command), FIND_DEADLINE).ok()?.stdout;
+    let path = report::foreign::quoted(found.lines().next()?);
+    Some(anyhow!(
+        "{path} is not of the user whose directory {} is: move it away or remove it, then try again",
+        dir.display()
+    ))
 }
 
 /// Runs a tool on the directory, however it ends, and returns the end of what it complained of. One that was not done in time
@@ -145,17 +161,34 @@ mod tests {
     }
 
     #[test]
-    fn what_its_owner_has_closed_and_what_is_somebody_elses_is_removed_and_a_links_target_stays() {
+    fn what_its_owner_has_closed_is_removed_and_a_links_target_stays() {
         let (room, target) = (Room::new(), tempfile::tempdir().unwrap());
         fs::write(target.path().join("thesis"), "").unwrap();
         std::os::unix::fs::symlink(target.path(), room.data.join("link")).unwrap();
         let closed = room.data.join("closed");
-        fs::create_dir_all(closed.join("below")).unwrap(); // as root: root's, in a directory of another user
-        fs::write(closed.join("below/file"), "").unwrap();
+        fs::create_dir_all(closed.join("below")).unwrap();
+        give(fs::File::open(closed.join("below")).unwrap());
+        fs::write(closed.join("below/file"), "").unwrap(); // as root: root's, in a directory of another user
         give(fs::File::open(&closed).unwrap());
         fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
         room.is_removed();
         assert!(target.path().join("thesis").exists());
+    }
+
+    /// Its owner may move a directory there that it may not empty, and root would empty it in its name.
+    #[test]
+    fn as_root_what_is_somebody_elses_stays_and_is_named() {
+        if !is_root() {
+            return; // all that we can make is our own
+        }
+        let room = Room::new();
+        let moved = room.data.join("moved");
+        fs::create_dir_all(moved.join("roots")).unwrap();
+        fs::write(moved.join("roots/thesis"), "").unwrap();
+        give(fs::File::open(&moved).unwrap());
+        let said = remove_dir(&room.data).unwrap_err().to_string();
+        assert!(said.contains("moved/roots") && said.contains("move it away"), "{said}");
+        assert!(moved.join("roots/thesis").exists());
     }
 
     /// Ended with its variable.

@@ -34,7 +34,7 @@ impl Site for LocalLab {
             if !node.has_data() {
                 continue;
             }
-            let is_standby = node.data().join("standby.signal").exists();
+            let is_standby = fs::symlink_metadata(node.data().join("standby.signal")).is_ok_and(|file| file.is_file());
             // A set-up that was killed may have begun to start it. A standby is not waited for: without its primary it
             // may never take connections.
             if !is_standby {
