@@ -81,6 +81,16 @@ fn as_root_what_the_servers_user_may_have_filled_is_removed_as_that_user() {
     assert!(removed.lines().filter(is_roots).all(|line| line.ends_with("/conf")), "{removed}"); // that one is root's own
 }
 
+#[test]
+#[ignore = "plays another user: `cargo xtask test` runs it as root"]
+fn as_root_a_directory_that_a_killed_set_up_had_not_given_away_is_given_away() {
+    let home = Home::new();
+    let dir = home.made(&[]).dir().to_owned();
+    fs::create_dir_all(dir.join("node3/log")).unwrap();
+    fs::copy(dir.join("node2/pg-understudy.lab"), dir.join("node3/pg-understudy.lab")).unwrap();
+    home.made(&["--standbys", "2"]).is_whole("node1");
+}
+
 /// `id` says that there is a user of the labs' own, `nobody` by its number: no machine is changed for this.
 #[test]
 #[ignore = "plays another user: `cargo xtask test` runs it as root"]

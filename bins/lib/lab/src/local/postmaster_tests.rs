@@ -31,6 +31,24 @@ fn a_dead_process_that_nobody_reaped_does_not_live() {
     child.wait().unwrap();
 }
 
+/// The servers' user can have its server take in the orphans of others.
+#[test]
+fn as_root_a_child_of_another_user_is_none_of_the_servers() {
+    if !rustix::process::geteuid().is_root() {
+        return; // there is nobody else to be
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", "setpriv --reuid=65534 sleep 60 & sleep 60 & wait"]).stdin(Stdio::null());
+    let mut parent = command.spawn().unwrap();
+    let pin = || Process::pin(Pid::from_child(&parent)).unwrap().unwrap();
+    let of = |owner| Postmaster { process: pin(), data: "/".into(), owner }.children().unwrap();
+    let both = || Ok((of(0).len(), of(65_534).len()) == (1, 1));
+    let seen = until_true("both to run", GONE, LOOK, both);
+    of(0).iter().chain(&of(65_534)).for_each(|child| child.signal(Signal::KILL).unwrap());
+    parent.wait().unwrap();
+    seen.unwrap();
+}
+
 /// As one that ends: it has no program any more, and is there for another moment.
 #[test]
 fn who_is_not_proven_and_then_gone_is_no_stranger() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -125,7 +126,10 @@ impl LocalLab {
         files::make_dir(&node.dir)?; // not before it is known to be ours
         files::make_dir(&node.conf())?;
         for dir in [node.log_dir(), node.socket()] {
-            if !dir.exists() {
+            // A set-up that was killed between two steps has left an empty one that is still root's.
+            let is_there = fs::symlink_metadata(&dir)
+                .is_ok_and(|made| made.uid() == self.account.uid() || fs::remove_dir(&dir).is_err());
+            if !is_there {
                 self.account.make_dir(&dir)?;
             }
         }
