@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use cluster::wait::{Attempt, until};
 use program::tool::{self, Output, TimedOut};
 use program::trust;
 
@@ -21,6 +22,9 @@ pub(super) const ORDER_DEADLINE: Duration = Duration::from_secs(60);
 /// Time for the engine to carry out an order on the way out, and how often one is looked at that nobody waits for.
 const LAST_DEADLINE: Duration = Duration::from_secs(10);
 const REMOVE_LOOK: Duration = Duration::from_millis(10);
+
+/// Between two looks at what is being removed.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Time for an image to come over the network.
 const PULL_DEADLINE: Duration = Duration::from_secs(1_800);
@@ -168,6 +172,20 @@ impl Engine {
         command.args(words).args(["-p", project, "-f", "compose.yaml"]).args(args).current_dir(&self.dir);
         command.envs(env.iter().copied());
         tool::run(command, deadline).map(drop).with_context(|| format!("compose {}", args.join(" ")))
+    }
+
+    /// Removes a container. One that is being removed already, by the order of a set-up that was killed, is waited for.
+    ///
+    /// # Errors
+    /// If it is still there; what the engine says of it.
+    pub(super) fn remove(&self, id: &str) -> Result<()> {
+        let same = format!("id={id}");
+        until(&format!("container {id} to be gone"), ORDER_DEADLINE, PAUSE, || {
+            match self.order(&["rm", "--force", "--volumes", id]) {
+                Err(error) if !self.order(&["ps", "--all", "--quiet", "--filter", &same])?.is_empty() => Err(error),
+                _ => Ok(Attempt::Done(())),
+            }
+        })
     }
 
     /// Removes a container, also after a signal. Whatever goes wrong, `down` finds it by its label.

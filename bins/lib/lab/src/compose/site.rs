@@ -22,7 +22,7 @@ impl Site for ComposeLab {
         // The lock is ours: whatever still works here was left by a set-up that was killed.
         process::kill_clients_below(&self.compose_dir(), &self.id)?;
         for step in self.engine.containers(&self.labels.filters())?.iter().filter(|c| c.service.is_empty()) {
-            self.engine.order(&["rm", "--force", "--volumes", &step.id])?;
+            self.engine.remove(&step.id)?;
         }
         // Nodes that have lost their containers (`docker system prune`, say) still have their data, which have to be seen.
         let mut lost = false;
@@ -91,7 +91,7 @@ impl Site for ComposeLab {
     fn remove(&self, name: &str) -> Result<()> {
         if self.find_container(name)?.is_some() {
             self.step_done(name, &["remove"])?;
-            self.engine.order(&["rm", "--force", "--volumes", &self.container(name)?])?;
+            self.engine.remove(&self.container(name)?)?;
             self.forget_containers();
         }
         // Last, so that an interrupted removal is gone on with.
