@@ -12,6 +12,7 @@ use cluster::wait::{Attempt, until};
 use program::child::Program;
 use program::clock::Clock;
 use program::run::Run;
+use program::trust;
 use report::glance::glance;
 use report::ledger::Event;
 
@@ -91,10 +92,10 @@ impl Load {
         .map(|arg: &std::ffi::OsStr| arg.to_owned());
         let mut program = Program::start("write-load", args, run, stdout, log)?;
         let file = until("write-load to make its ledger", BEGIN_DEADLINE, LOOK, || {
-            Ok(match (File::open(&ledger), ended(&mut program, dir)?) {
+            Ok(match (trust::open_plain(&ledger), ended(&mut program, dir)?) {
                 (Ok(file), _) => Attempt::Done(file),
                 (Err(_), Some(why)) => Attempt::Never(anyhow!(why)),
-                (Err(error), None) => Attempt::NotYet(error.to_string()),
+                (Err(error), None) => Attempt::NotYet(format!("{error:#}")),
             })
         })?;
         let mut load = Load { program, op_timeout: plan.op_timeout, ledger: Growing::new(file) };
@@ -242,7 +243,7 @@ impl Seen {
 /// Why the load has ended, if it has.
 fn ended(program: &mut Program, dir: &Path) -> Result<Option<String>> {
     let Some(status) = program.ended()? else { return Ok(None) };
-    let log = std::fs::read_to_string(dir.join("log/write-load.log")).unwrap_or_default();
+    let log = trust::read_plain(&dir.join("log/write-load.log")).unwrap_or_default();
     Ok(Some(format!("write-load ended by itself ({status}): {}", log.trim())))
 }
 

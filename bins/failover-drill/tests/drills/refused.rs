@@ -105,6 +105,8 @@ fn a_cluster_file_that_is_not_what_the_lab_is_hurts_nobody_and_runs_nothing() {
         (trapped, "[local] in the cluster file"),
         (elsewhere, "bears no marker"),
         (text.replace("dir = \"/", "dir = \"/tmp/../"), "give it from / on, without `..`"),
+        (text.replace("dir = \"/", "dir = \""), "give it from / on"),
+        (text.replace("dir = \"/", "dir = \"/proc/self/root/"), "give it from / on"),
     ] {
         assert_ne!(wrong, text, "{word}");
         // Another file, and the lab's own, edited in place.

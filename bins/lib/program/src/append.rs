@@ -4,11 +4,19 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use report::columns::columns;
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+
+/// Time for others to append theirs: a line each.
+const LOCK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Between two tries.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Appends rows, with a header if the file is new: all of them in one write, while nobody else does.
 ///
@@ -21,7 +29,7 @@ pub fn append<Row: Serialize + for<'de> Deserialize<'de>>(path: &Path, rows: &[R
     let mut options = OpenOptions::new();
     let mut file = options.read(true).append(true).create(true).custom_flags(flags).open(path).with_context(name)?;
     ensure!(file.metadata()?.is_file(), "{} is no plain file", name());
-    flock(&file, FlockOperation::LockExclusive).with_context(name)?; // until it is closed
+    lock(&file).with_context(name)?;
     let is_new = check(&mut file, &columns::<Row>().join(",")).with_context(name)?;
     let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     if is_new {
@@ -29,6 +37,16 @@ pub fn append<Row: Serialize + for<'de> Deserialize<'de>>(path: &Path, rows: &[R
     }
     rows.iter().try_for_each(|row| csv.serialize(row))?;
     file.write_all(&csv.into_inner().map_err(csv::IntoInnerError::into_error)?).with_context(name)
+}
+
+/// Locks it until it is closed. Whoever may read it could hold the lock for ever, and no verdict waits for that.
+fn lock(file: &File) -> Result<()> {
+    let end = Instant::now() + LOCK_DEADLINE;
+    while let Err(error) = flock(file, FlockOperation::NonBlockingLockExclusive) {
+        ensure!(error == Errno::WOULDBLOCK && Instant::now() < end, "cannot lock it: {error}");
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
 }
 
 /// Whether the file is empty; an error if it is none of ours, or not whole.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use cluster::peer::ServerUser;
+use rustix::fs::OFlags;
 
 use super::LocalLab;
 use super::down::remove_node;
@@ -146,7 +148,12 @@ impl LocalLab {
             .lines()
             .find_map(|line| line.strip_prefix("Latest checkpoint's TimeLineID:")?.trim().parse::<u32>().ok())
             .with_context(|| format!("node {}: pg_controldata tells no timeline", node.name))?;
-        let of_history = fs::read_dir(node.data().join("pg_wal"))?.filter_map(|entry| {
+        // The servers' user says what that name is: no link of its is followed.
+        let (path, options) = (node.data().join("pg_wal"), OFlags::DIRECTORY | OFlags::NOFOLLOW);
+        let mut open = fs::File::options();
+        let wal = open.read(true).custom_flags(options.bits().cast_signed()).open(&path);
+        let wal = wal.with_context(|| format!("{}: it is to be a directory", path.display()))?;
+        let of_history = fs::read_dir(format!("/proc/self/fd/{}", wal.as_raw_fd()))?.filter_map(|entry| {
             let name = entry.ok()?.file_name().into_string().ok()?;
             report::timeline::of_wal_file(name.strip_suffix(".history")?)
         });
