@@ -8,6 +8,9 @@ use report::load::LoadRow;
 use super::colour::{BLUE, ORANGE, VERMILION};
 use super::{Area, Screen, axes, round_us};
 
+/// Of a load that is shorter, in seconds, several labels are of the same second.
+const SHORT: f64 = 10.0;
+
 /// Height of the picture, in pixels.
 const HEIGHT: u32 = 220;
 
@@ -39,7 +42,7 @@ pub(crate) fn latency(rows: &[LoadRow]) -> Result<Option<String>> {
             .disable_x_mesh()
             .x_labels(screen.labels())
             .y_labels(5)
-            .x_label_formatter(&|at| format!("{at:.0}"))
+            .x_label_formatter(&|at| if to < SHORT { format!("{at:.1}") } else { format!("{at:.0}") })
             .y_label_formatter(&|latency| round_us(*latency))
             .draw()?;
         // Of more seconds than there is room for, the worst of each group stands for it.
