@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_or_database_with_a_line_end_is_refused() {
+    fn no_text_in_it_may_hold_a_control_character() {
         for (text, other) in [
             ("127.0.0.1", "a\\nverdict   held"),
             ("understudy", "d\\u001b[2J"),
