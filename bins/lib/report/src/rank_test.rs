@@ -35,8 +35,7 @@ pub fn shift(first: &[f64], second: &[f64]) -> Option<Shift> {
 }
 
 /// The median, between the two in the middle where there are two; `None` of nothing.
-#[must_use]
-pub fn middle(figures: &[f64]) -> Option<f64> {
+fn middle(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (half, last) = (sorted.len() / 2, sorted.len().checked_sub(1)?);
