@@ -44,18 +44,31 @@ impl Acks {
         right.saturating_sub(bars as u64 * BAR_US)
     }
 
-    /// The bars from `left_us` on; the highest is the most that one of them holds.
+    /// The bars from `left_us` on. A full one holds what three quarters of those that hold anything do not exceed: what was
+    /// held up by an outage comes in one burst after it, and by the height of that all others would look like a gap.
     pub(super) fn bars(&self, bars: usize, left_us: u64) -> String {
         let count = |bar: u64| self.between(left_us + bar * BAR_US, left_us + (bar + 1) * BAR_US);
         let counts: Vec<u64> = (0..bars as u64).map(count).collect();
-        let most = counts.iter().copied().max().unwrap_or(0).max(1);
-        counts.iter().map(|count| BARS[(count * 8).div_ceil(most) as usize]).collect()
+        let mut busy: Vec<u64> = counts.iter().copied().filter(|count| *count > 0).collect();
+        busy.sort_unstable();
+        let full = busy.get(busy.len() * 3 / 4).copied().unwrap_or(1);
+        counts.iter().map(|count| BARS[(count * 8).div_ceil(full).min(8) as usize]).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_burst_after_an_outage_hides_no_gap() {
+        let (mut acks, t0_us) = (Acks::default(), 2_000_000);
+        (1_000_000..2_500_000)
+            .step_by(2_000)
+            .map(|at| if (t0_us..t0_us + 310_000).contains(&at) { t0_us + 310_000 } else { at })
+            .for_each(|at| acks.add(at));
+        assert_eq!(acks.bars(20, 1_500_000), "██████████      ████");
+    }
 
     #[test]
     fn a_gap_is_seen_where_the_fault_is() {
