@@ -1,10 +1,10 @@
 //! How a program is told which cluster it works on.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
+use program::trust;
 
 use crate::conninfo::Conninfo;
 use crate::file::{ClusterFile, LATEST, Login, LoginKind, NodeSection, labs_home};
@@ -70,8 +70,7 @@ impl ClusterArgs {
         let set = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
         let file = match self.cluster.as_ref().or(set.as_ref()) {
             Some(path) if path.as_os_str() == "-" => {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).context("cluster file on stdin")?;
+                let text = trust::text_of_stdin().context("cluster file on stdin")?;
                 // `setup | other --cluster -` hands on a path; a file's content is fine too.
                 let path = text.trim();
                 match path.lines().count() == 1 && path.starts_with('/') {

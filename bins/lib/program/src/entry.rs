@@ -25,7 +25,7 @@ pub fn main(run: impl FnOnce() -> Result<Verdict>) -> ExitCode {
         Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
         Err(error) => {
             if !error.is::<Interrupted>() {
-                crate::progress::tell(&format!("error: {error:#}"));
+                crate::progress::tell(&report::foreign::error(&format!("error: {error:#}")));
             }
             // After a signal, whatever failed may have failed because of it.
             let interrupted = stop::check().err().unwrap_or(error).downcast::<Interrupted>();

@@ -195,6 +195,17 @@ pub fn read_plain_if_there(path: &Path) -> Result<Option<String>> {
     }
 }
 
+/// Reads a text file from stdin. Whoever names stdin has chosen what is there: nobody's owner is asked.
+///
+/// # Errors
+/// As [`read`], of a file that is too long or no text.
+pub fn text_of_stdin() -> Result<String> {
+    let mut text = String::new();
+    io::stdin().take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    ensure!(text.len() as u64 <= MOST_BYTES, "more than {MOST_BYTES} bytes are no file of ours");
+    Ok(text)
+}
+
 fn text_of(file: File, path: &Path, most: u64) -> Result<String> {
     let shown = || path.display().to_string();
     let mut text = String::new();

@@ -40,6 +40,17 @@ pub fn for_terminal(message: &str) -> Cow<'_, str> {
     escape(message, |c| c == '\n' || c == '\t')
 }
 
+/// An error of ours: whatever a name in it holds, no line of it but the first begins as ours do. Lines that are indented stay.
+#[must_use]
+pub fn error(message: &str) -> String {
+    let lines = message.lines().enumerate();
+    let marked = lines.map(|(at, line)| match at > 0 && !line.starts_with("  ") {
+        true => format!("{MARK}{line}"),
+        false => line.to_owned(),
+    });
+    marked.collect::<Vec<_>>().join("\n")
+}
+
 /// The text, or its beginning where it is too long to be shown, on whole characters.
 fn cut(text: &str) -> &str {
     let end = (0..=text.len().min(LONGEST)).rev().find(|at| text.is_char_boundary(*at));
@@ -70,7 +81,7 @@ fn turns(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, for_terminal, on_one_line, one_line, quoted};
+    use super::{LONGEST, error, for_terminal, on_one_line, one_line, quoted};
 
     #[test]
     fn no_text_moves_the_cursor_or_makes_a_line() {
@@ -102,6 +113,12 @@ mod tests {
         assert_eq!(quoted(" one\x1b \n"), "one\\u{1b}");
         assert_eq!(quoted("one\nverdict   held\n"), "\n  | one\n  | verdict   held");
         assert_eq!(quoted("one\nall is well\rverdict   held"), "\n  | one\n  | all is well\\rverdict   held");
+    }
+
+    #[test]
+    fn a_name_with_line_ends_makes_no_line_of_ours() {
+        assert_eq!(error("a\nverdict   held: no such file"), "a\n  | verdict   held: no such file");
+        assert_eq!(error("psql failed:\n  | one\n  two"), "psql failed:\n  | one\n  two");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use program::{stop, tool};
@@ -21,7 +21,8 @@ const TRIES: u32 = 5;
 /// What lies between two tries: time for a process that has just been killed to be gone.
 const BETWEEN: Duration = Duration::from_millis(100);
 
-/// Time for `rm`, and for `chmod`: a disk removes some ten thousand files a second, and an idle lab has a thousand a node.
+/// Time for all tries together, by `rm` and `chmod`: a disk removes some ten thousand files a second, and an idle lab has a
+/// thousand a node. Their user may stop them, and would else hold up each try for as long.
 const RM_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Time for `find`, which reads directories and no more.
@@ -32,17 +33,22 @@ const FIND_DEADLINE: Duration = Duration::from_secs(60);
 /// # Errors
 /// If something stays in it; who may have put it there.
 pub(super) fn remove_dir(dir: &Path) -> Result<()> {
+    remove_within(dir, RM_DEADLINE)
+}
+
+fn remove_within(dir: &Path, limit: Duration) -> Result<()> {
     let metadata = fs::symlink_metadata(dir).with_context(|| dir.display().to_string())?;
     let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
     let owner = if is_ours { Account::Own } else { Account::Other { uid: metadata.uid(), gid: metadata.gid() } };
-    let mut said = String::new();
+    let (mut said, begun) = (String::new(), Instant::now());
     for _ in 0..TRIES {
-        said = run(owner, "rm", &["-rf"], dir)?;
+        let Some(time) = limit.checked_sub(begun.elapsed()) else { break };
+        said = run(owner, "rm", &["-rf"], dir, time)?;
         if is_gone(dir)? {
             return Ok(());
         }
         // Its owner can have closed a directory to itself.
-        run(owner, "chmod", &["-R", "u+rwx"], dir)?;
+        run(owner, "chmod", &["-R", "u+rwx"], dir, limit.saturating_sub(begun.elapsed()))?;
         stop::pause(BETWEEN)?;
     }
     Err(somebody_elses(dir, owner).unwrap_or_else(|| left(dir, owner, &said)))
@@ -63,10 +69,10 @@ fn somebody_elses(dir: &Path, owner: Account) -> Option<anyhow::Error> {
 
 /// Runs a tool on the directory, however it ends, and returns the end of what it complained of. One that was not done in time
 /// has done a part, and the next goes on there.
-fn run(account: Account, program: &str, args: &[&str], dir: &Path) -> Result<String> {
+fn run(account: Account, program: &str, args: &[&str], dir: &Path, time: Duration) -> Result<String> {
     let mut command = Command::new(program);
     command.args(args).arg("--").arg(dir).current_dir("/");
-    match tool::output(account.apply(command), RM_DEADLINE) {
+    match tool::output(account.apply(command), time) {
         Ok(said) => Ok(said.stderr.lines().last().unwrap_or_default().to_owned()),
         Err(error) if error.is::<tool::TimedOut>() => Ok(error.to_string()),
         Err(error) => Err(error),
@@ -95,7 +101,7 @@ fn left(dir: &Path, owner: Account, said: &str) -> anyhow::Error {
     };
     let dir = dir.display();
     let said = report::foreign::quoted(said);
-    anyhow!("{dir} was emptied {TRIES} times and there is something in it: {who}, then try again ({said})")
+    anyhow!("{dir} was emptied again and again and there is something in it: {who}, then try again ({said})")
 }
 
 #[cfg(test)]
@@ -229,8 +235,20 @@ mod tests {
     /// Says that this process removes that directory, with a `rm` that notes who runs it.
     const REMOVING: &str = "UNDERSTUDY_TEST_OF_REMOVE";
 
-    /// What a name leads to there is the owner's to say, so nothing may be done to it as root. The test runs itself as a program,
-    /// to have a `PATH` of its own.
+    /// Runs a test of this file again as a program of its own, with a `rm` that begins with these lines.
+    fn again(test: &str, room: &Room, rm: &str) -> std::process::Output {
+        let tools = tempfile::tempdir().unwrap();
+        fs::set_permissions(tools.path(), Permissions::from_mode(0o755)).unwrap();
+        let program = tools.path().join("rm");
+        fs::write(&program, format!("#!/bin/sh\n{rm}\nexec /bin/rm \"$@\"\n")).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", &format!("local::remove::tests::{test}")]);
+        command.env(REMOVING, &room.data).env("PATH", path).output().unwrap()
+    }
+
+    /// What a name leads to there is the owner's to say, so nothing may be done to it as root.
     #[test]
     fn as_root_what_is_in_a_directory_is_removed_as_its_owner() {
         if !is_root() {
@@ -239,21 +257,31 @@ mod tests {
         if let Some(dir) = std::env::var_os(REMOVING) {
             return remove_dir(Path::new(&dir)).unwrap();
         }
-        let (room, tools) = (Room::new(), tempfile::tempdir().unwrap());
+        let (room, log) = (Room::new(), tempfile::NamedTempFile::new().unwrap());
         fs::write(room.data.join("file"), "").unwrap();
-        fs::set_permissions(tools.path(), Permissions::from_mode(0o755)).unwrap();
-        let (log, rm) = (tools.path().join("log"), tools.path().join("rm"));
-        fs::write(&log, "").unwrap();
-        fs::set_permissions(&log, Permissions::from_mode(0o666)).unwrap();
-        fs::write(&rm, format!("#!/bin/sh\nid -u >> '{}'\nexec /bin/rm \"$@\"\n", log.display())).unwrap();
-        fs::set_permissions(&rm, Permissions::from_mode(0o755)).unwrap();
-        let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "local::remove::tests::as_root_what_is_in_a_directory_is_removed_as_its_owner"]);
-        let output = command.env(REMOVING, &room.data).env("PATH", path).output().unwrap();
+        fs::set_permissions(log.path(), Permissions::from_mode(0o666)).unwrap();
+        let rm = format!("id -u >> '{}'", log.path().display());
+        let output = again("as_root_what_is_in_a_directory_is_removed_as_its_owner", &room, &rm);
         assert!(output.status.success(), "{output:?}");
         assert!(!room.data.exists());
         // The file is a name in a directory of nobody's, so nobody can remove it, whosever it is.
-        assert_eq!(fs::read_to_string(&log).unwrap(), format!("{NOBODY}\n"));
+        assert_eq!(fs::read_to_string(log.path()).unwrap(), format!("{NOBODY}\n"));
+    }
+
+    #[test]
+    fn a_rm_that_its_owner_stops_holds_up_all_tries_once() {
+        if let Some(dir) = std::env::var_os(REMOVING) {
+            let begun = Instant::now();
+            let said = remove_within(Path::new(&dir), Duration::from_secs(1)).unwrap_err().to_string();
+            // Its second, and the time that a tool has to end before it is killed: of one try and not of five.
+            assert!(said.contains("then try again") && begun.elapsed().as_secs() < 25, "{said} {:?}", begun.elapsed());
+            return;
+        }
+        let room = Room::new();
+        let file = fs::File::create(room.data.join("file")).unwrap();
+        give(file);
+        let output = again("a_rm_that_its_owner_stops_holds_up_all_tries_once", &room, "kill -STOP $$");
+        assert!(output.status.success(), "{output:?}");
+        assert!(room.data.join("file").exists());
     }
 }
