@@ -154,6 +154,19 @@ fn a_cell_that_cannot_begin_is_unknown_and_the_others_are_held() {
 }
 
 #[test]
+fn where_nothing_can_be_measured_it_ends_soon_and_says_why() {
+    let bed =
+        Bed::new("repetitions = 50\nduration = '1s'\nrows = 200\nrate = 200\nsettings = { no_such_setting = 1 }\n");
+    let output = bed.bench(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert_eq!(rows(&bed.run().unwrap()).len(), 3, "{}", said(&output));
+    let last = said(&output).trim_end().lines().last().unwrap().to_owned();
+    assert!(last.starts_with("error: nothing was measured in each of the last drills: "), "{last}");
+    assert!(last.contains("no_such_setting"), "{last}");
+    assert_eq!(bed.labs(), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn what_is_unknown_is_refused_before_anything_is_built() {
     let bed = Bed::new("sync = 'sometimes'\n");
     let output = bed.bench(&[]).output().unwrap();

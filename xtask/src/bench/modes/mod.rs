@@ -162,6 +162,15 @@ fn alone(dir: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// How many drills in a row of which nothing is known end it, where there are fewer cells.
+const FEWEST: usize = 3;
+
+/// How many of the last drills have measured nothing. A cell that cannot work is no reason to end; if it would be each cell's
+/// turn, it is not the cells.
+fn nothing_in_a_row(rows: &[ModeRow]) -> usize {
+    rows.iter().rev().take_while(|row| row.acked_per_s.is_none() && row.outage_us.is_none()).count()
+}
+
 /// A run of the benchmark.
 struct Bench<'a> {
     sh: &'a Shell,
@@ -196,6 +205,10 @@ impl Bench<'_> {
             append(&dir.join(CSV), std::slice::from_ref(&row))?;
             progress.say(&said::line(&row, &name));
             rows.push(row);
+            if nothing_in_a_row(&rows) >= plan.matrix.cells.len().max(FEWEST) {
+                self.conclude(&rows)?;
+                bail!("nothing was measured in each of the last drills: {}", said::why(&rows[rows.len() - 1]));
+            }
         }
         self.conclude(&rows)
     }

@@ -18,13 +18,19 @@ pub(super) fn line(row: &ModeRow, name: &str) -> String {
         .filter_map(|figure| Some(format!("{} {}", figure.heading, (figure.show)((figure.of)(row)?))))
         .collect();
     let found = if figures.is_empty() { "nothing was measured".to_owned() } else { figures.join(", ") };
-    let why = row.why.iter().map(|_| format!(": {}", why(row))).collect::<String>();
+    let why = row.why.iter().map(|_| format!(": {}", why_in_short(row))).collect::<String>();
     format!("{name}: {found} ({}){why}", row.verdict)
 }
 
-/// Why it did not hold, as far as that fits two lines; all of it is in the row.
-fn why(row: &ModeRow) -> String {
+/// Why it did not hold. Of a program's last words its error counts.
+pub(super) fn why(row: &ModeRow) -> &str {
     let why = row.why.as_deref().unwrap_or("see its folder");
+    why.split_once("; error: ").map_or(why, |(_, error)| error)
+}
+
+/// The same as far as it fits two lines; all of it is in the row.
+fn why_in_short(row: &ModeRow) -> String {
+    let why = why(row);
     let shown: String = why.chars().take(160).collect();
     if shown.len() < why.len() { format!("{shown} …") } else { shown }
 }
@@ -49,7 +55,7 @@ pub(super) fn table(rows: &[ModeRow]) -> String {
     let of = |verdict| rows.iter().filter(|row| row.verdict == verdict).count() as u64;
     let verdict = rows.iter().map(|row| row.verdict).fold(Verdict::Held, Verdict::join);
     for row in rows.iter().filter(|row| row.verdict != Verdict::Held).take(5) {
-        lines.push(format!("{} {}: {}", row.folder, row.verdict, why(row)));
+        lines.push(format!("{} {}: {}", row.folder, row.verdict, why_in_short(row)));
     }
     let took = Duration::from_micros(rows.iter().map(|row| row.elapsed_us).sum());
     lines.push(format!(
