@@ -4,6 +4,7 @@
 pub(crate) mod clients;
 pub(crate) mod colour;
 pub(crate) mod history;
+mod labels;
 pub(crate) mod lag;
 pub(crate) mod latency;
 pub(crate) mod modes;

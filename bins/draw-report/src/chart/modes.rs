@@ -11,6 +11,7 @@ use plotters::style::{Color as _, RGBColor};
 use report::modes::{Cell, FIGURES, Figure, Spread};
 
 use super::colour::{FAINT, INK, SERIES};
+use super::labels::{self, Place};
 use super::{Area, Screen, axes, filled, round_us, words};
 
 /// Height of one of the small pictures, in pixels.
@@ -61,10 +62,11 @@ fn figure(name: &str) -> Option<&'static Figure> {
     FIGURES.iter().find(|figure| figure.name == name)
 }
 
-/// Cells without one of the two figures have no place. On a scale of tens nothing has none, so a time is a microsecond at least.
+/// Cells without one of the two figures have no place. On a scale of tens nothing has none, so a figure that may be on one is a
+/// microsecond, or a write in a second, at least.
 fn points(cells: &[Cell<'_>], kinds: &[usize], paid: &Figure, got: &Figure) -> Vec<Point> {
     let spread = |cell: &Cell<'_>, figure: &Figure| {
-        let (spread, floor) = (cell.spread(figure)?, u64::from(is_time(figure)));
+        let (spread, floor) = (cell.spread(figure)?, u64::from(may_be_by_tens(figure)));
         let [least, median, most] = [spread.least, spread.median, spread.most].map(|value| value.max(floor));
         Some(Spread { least, median, most, ..spread })
     };
@@ -78,6 +80,11 @@ fn is_time(figure: &Figure) -> bool {
     figure.name.ends_with("_us")
 }
 
+/// Lost writes may not: none of them is the figure that one hopes for.
+fn may_be_by_tens(figure: &Figure) -> bool {
+    figure.name != "lost"
+}
+
 /// How far figures may differ on a plain scale: beyond that the small ones lie on the axis.
 const TENFOLD: u64 = 10;
 
@@ -85,7 +92,7 @@ const TENFOLD: u64 = 10;
 fn scale(figure: &Figure, spreads: impl Iterator<Item = Spread> + Clone) -> (Range<u64>, bool) {
     let least = spreads.clone().map(|spread| spread.least).min().unwrap_or(0);
     let most = spreads.map(|spread| spread.most).max().unwrap_or(0);
-    if !is_time(figure) || most / TENFOLD < least {
+    if !may_be_by_tens(figure) || most / TENFOLD < least {
         return (0..(most + most / 8).max(4), false);
     }
     let tens = |exponent: u32| 10_u64.saturating_pow(exponent);
@@ -134,13 +141,28 @@ where
         let (below, above) = ((x.median, y.least), (x.median, y.most));
         chart.draw_series([PathElement::new([left, right], line), PathElement::new([below, above], line)])?;
     }
-    for point in points {
-        let at = (point.x.median, point.y.median);
-        chart.draw_series([Circle::new(at, 4, filled(colour(point.kind)))])?;
-        // Neighbours are often alike: one has its number above its point, the next one below.
-        let side = if point.number % 2 == 1 { VPos::Bottom } else { VPos::Top };
-        let style = words(INK).pos(Pos::new(HPos::Left, side));
-        chart.draw_series([Text::new(format!(" {}", point.number), at, style)])?;
+    let medians = points.iter().map(|point| (point.x.median, point.y.median));
+    chart.draw_series(medians.clone().zip(points).map(|(at, point)| Circle::new(at, 4, filled(colour(point.kind)))))?;
+    let inside = chart.plotting_area();
+    let (left, top) = (inside.get_x_axis_pixel_range().start, inside.get_y_axis_pixel_range().start);
+    let in_pixels = |at| {
+        let (x, y) = inside.map_coordinate(&at);
+        (x - left, y - top)
+    };
+    numbers(&inside.strip_coord_spec(), medians.map(in_pixels).zip(points))
+}
+
+/// The number of each point, with a line to it where it is not beside it.
+fn numbers<'a>(area: &Area<'_>, points: impl Iterator<Item = (Place, &'a Point)>) -> Result<()> {
+    let points: Vec<(usize, Place)> = points.map(|(at, point)| (point.number, at)).collect();
+    let (width, height) = area.dim_in_pixel();
+    let size = (i32::try_from(width)?, i32::try_from(height)?);
+    for ((number, at), label) in points.iter().zip(labels::place(&points, size)) {
+        if let Some(end) = label.line {
+            area.draw(&PathElement::new([*at, end], FAINT.stroke_width(1)))?;
+        }
+        let style = words(INK).pos(Pos::new(HPos::Left, VPos::Top));
+        area.draw(&Text::new(number.to_string(), label.at, style))?;
     }
     Ok(())
 }
@@ -152,7 +174,7 @@ mod tests {
     use super::scale;
 
     #[test]
-    fn a_scale_begins_at_nothing_unless_times_differ_tenfold() {
+    fn a_scale_begins_at_nothing_unless_figures_differ_tenfold() {
         let spread = |least, most| Spread { least, median: least, most, count: 2 };
         let of = |name: &str, spreads: &[Spread]| {
             let figure = FIGURES.iter().find(|figure| figure.name == name).unwrap();
@@ -160,7 +182,9 @@ mod tests {
         };
         assert_eq!(of("lag_p99_us", &[spread(1_600, 8_000), spread(2_000, 2_500)]), (0..9_000, false));
         assert_eq!(of("lag_p99_us", &[spread(1_600, 8_000), spread(2_000, 25_000)]), (1_000..100_000, true));
-        assert_eq!(of("acked_per_s", &[spread(5, 8_000)]), (0..9_000, false));
+        assert_eq!(of("acked_per_s", &[spread(3_000, 8_000)]), (0..9_000, false));
+        assert_eq!(of("acked_per_s", &[spread(100, 8_000)]), (100..10_000, true));
+        assert_eq!(of("lost", &[spread(1, 80)]), (0..90, false));
         assert_eq!(of("lost", &[spread(0, 0)]), (0..4, false));
         assert_eq!(of("lag_p99_us", &[spread(1, 1_000)]), (1..10_000, true));
     }

@@ -41,8 +41,8 @@ fn caption(kinds: &[SyncMode]) -> String {
     format!(
         "Each number is a cell of the table below, at the medians of its drills; lines reach from the least to the most. Upwards: \
          writes acknowledged per second, and the 99th percentile of a commit, both before the fault. Sideways: the 99th percentile \
-         of the visible lag before the fault, the outage, and acknowledged writes that were lost. Times that differ \
-         more than tenfold are on logarithmic scales.{keys}"
+         of the visible lag before the fault, the outage, and acknowledged writes that were lost. What differs \
+         more than tenfold, but for losses, is on a logarithmic scale.{keys}"
     )
 }
 
@@ -75,7 +75,7 @@ fn table(cells: &[Cell<'_>], kinds: &[usize]) -> String {
             [name, cell.rows.len().to_string()].into_iter().chain(figures).collect()
         })
         .collect();
-    html::table("rows", &head, &rows)
+    html::table("rows cells", &head, &rows)
 }
 
 fn spread(cell: &Cell<'_>, figure: &Figure) -> String {
@@ -83,6 +83,9 @@ fn spread(cell: &Cell<'_>, figure: &Figure) -> String {
     let open = if figure.name == "outage_us" && cell.is_open() { "≥ " } else { "" };
     let median = html::figure(figure.name, Some(spread.median), &format!("{open}{}", (figure.show)(spread.median)));
     let (least, most) = ((figure.show)(spread.least), (figure.show)(spread.most));
+    // What both are in is said once.
+    let least =
+        least.split_once(' ').filter(|(_, unit)| most.ends_with(&format!(" {unit}"))).map_or(&*least, |it| it.0);
     let of = if spread.count < cell.rows.len() {
         format!(" ({} of {})", spread.count, cell.rows.len())
     } else {
