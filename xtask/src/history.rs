@@ -31,6 +31,7 @@ pub(crate) fn note(sh: &Shell, run: &Run, judged: &JudgedRun, beside: &RunRow) -
         lost: row.lost,
         lag_p99_us: beside.lag_p99_us,
         acked_before_per_s: row.acked_before_per_s,
+        outage_kind: row.outage_kind,
     };
     let rows: Vec<HistoryRow> = drill.judged.rows.iter().map(row).collect();
     append(&workspace().join("reports/history.csv"), &rows).context("the drill is not in the history")

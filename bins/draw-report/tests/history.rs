@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use report::history::HistoryRow;
 use report::verdict::Verdict;
-use report::words::{Backend, Fault, SyncMode};
+use report::words::{Backend, Fault, OutageKind, SyncMode};
 
 /// A drill that held, on the day `day`, with an outage of so many milliseconds.
 fn drill(day: u32, outage_ms: u64) -> HistoryRow {
@@ -28,6 +28,7 @@ fn drill(day: u32, outage_ms: u64) -> HistoryRow {
         lost: Some(0),
         lag_p99_us: Some(2_500),
         acked_before_per_s: Some(500),
+        outage_kind: Some(OutageKind::Exact),
     }
 }
 
@@ -78,6 +79,7 @@ fn drills_stand_together_by_settings_and_machine_in_the_order_of_time() {
 fn what_was_not_seen_is_no_figure_and_what_a_file_says_is_never_a_tag() {
     let unseen = HistoryRow {
         outage_us: None,
+        outage_kind: None,
         lost: None,
         lag_p99_us: None,
         verdict: Verdict::Unknown,
@@ -89,6 +91,16 @@ fn what_was_not_seen_is_no_figure_and_what_a_file_says_is_never_a_tag() {
     assert!(page.contains("<title>unknown: 1 takeover</title>") && page.contains("No outage was seen."), "{page}");
     assert!(!page.contains("<circle") && !page.contains("<script") && !page.contains("<b>15"), "{page}");
     assert_eq!(page.matches("<td>–</td>").count(), 3, "{page}");
+}
+
+#[test]
+fn an_outage_without_an_end_is_a_bound() {
+    let page = page(&[drill(1, 10), HistoryRow { outage_kind: Some(OutageKind::AtLeast), ..drill(2, 7_000) }]);
+    assert!(page.contains("<td>≥ 7.00 s</td>") && page.contains("<td>10.00 ms</td>"), "{page}");
+    assert!(page.contains("a ring: at least so long"), "{page}");
+    let circles: Vec<&str> = page.split("<circle").skip(1).map(|rest| rest.split("/>").next().unwrap()).collect();
+    let rings = circles.iter().filter(|circle| circle.contains("fill=\"none\"")).count();
+    assert_eq!((circles.len(), rings), (2 * 2, 2), "{page}");
 }
 
 #[test]

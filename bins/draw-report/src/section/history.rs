@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use report::history::HistoryRow;
 use report::show::us;
+use report::words::OutageKind;
 
 use super::{note, section};
-use crate::chart::history;
+use crate::chart::history::{self, Outage};
 use crate::html;
 
 /// Warm-ups are among the rows, by that name, and in no picture. Drills of different settings or machines stand in no picture
@@ -39,12 +40,18 @@ pub(crate) fn history(rows: &[HistoryRow]) -> Result<String> {
             html::text(&first.pg_version)
         );
         let counted = drills.iter().filter(|row| row.counted);
-        let outages: Vec<_> = counted.filter_map(|row| Some((row.outage_us?, row.verdict))).collect();
+        let outage = |row: &&HistoryRow| Some(Outage { us: row.outage_us?, open: is_open(row), verdict: row.verdict });
+        let outages: Vec<Outage> = counted.filter_map(outage).collect();
         let picture = history::outages(&outages)?.unwrap_or_else(|| note("No outage was seen."));
         let about = note(&format!("Settings {settings}, on {machine}"));
         page.push_str(&section(&title, &format!("{about}{picture}{}", table(&drills))));
     }
     Ok(page)
+}
+
+/// Whether nothing more is known of its outage than how long it is at least.
+fn is_open(row: &HistoryRow) -> bool {
+    row.outage_kind == Some(OutageKind::AtLeast)
 }
 
 fn table(drills: &[&HistoryRow]) -> String {
@@ -56,7 +63,7 @@ fn table(drills: &[&HistoryRow]) -> String {
             html::text(&row.date_utc),
             html::text(&row.commit),
             format!("<span class=\"{0}\">{0}</span>", row.verdict),
-            shown(row.outage_us),
+            format!("{}{}", if is_open(row) { "≥ " } else { "" }, shown(row.outage_us)),
             row.lost.map_or("–".to_owned(), |lost| lost.to_string()),
             shown(row.lag_p99_us),
         ]

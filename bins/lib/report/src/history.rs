@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::Verdict;
-use crate::words::{Backend, Fault, SyncMode};
+use crate::words::{Backend, Fault, OutageKind, SyncMode};
 
 /// One drill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,4 +38,6 @@ pub struct HistoryRow {
     pub lag_p99_us: Option<u64>,
     /// As in `drill.csv`.
     pub acked_before_per_s: Option<u64>,
+    /// As in `drill.csv`.
+    pub outage_kind: Option<OutageKind>,
 }
