@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use program::trust;
+use report::foreign::in_line;
 pub use report::words::Backend as BackendName;
 use serde::{Deserialize, Serialize};
 
@@ -130,9 +131,10 @@ impl ClusterFile {
     /// # Errors
     /// As [`ClusterFile::read`].
     pub fn parse(text: &str) -> Result<ClusterFile> {
-        let quoted = |error: toml::de::Error| anyhow!("{}", report::foreign::quoted(&error.to_string()));
-        check_texts(&toml::from_str(text).map_err(quoted)?)?; // before any of them stands in a message
-        let file: ClusterFile = toml::from_str(text).map_err(quoted)?;
+        let told =
+            |error: toml::de::Error| anyhow!("{}", in_line(text, error.span().map(|span| span.start), error.message()));
+        check_texts(&toml::from_str(text).map_err(told)?)?; // before any of them stands in a message
+        let file: ClusterFile = toml::from_str(text).map_err(told)?;
         ensure!(!file.node.is_empty(), "`node`: there is none");
         for (index, node) in file.node.iter().enumerate() {
             check_node_name(&node.name)?;

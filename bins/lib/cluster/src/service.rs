@@ -38,14 +38,16 @@ fn service_files() -> Vec<PathBuf> {
 
 fn section(text: &str, service: &str) -> Result<Option<Vec<(String, String)>>> {
     let mut found: Option<Vec<(String, String)>> = None;
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    let lines = text.lines().map(str::trim).enumerate();
+    for (at, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             if found.is_some() {
                 break;
             }
             found = (name == service).then(Vec::new);
         } else if let Some(parameters) = &mut found {
-            let (key, value) = line.split_once('=').with_context(|| format!("`{line}` is not name=value"))?;
+            let (key, value) =
+                line.split_once('=').with_context(|| format!("line {}: it is not name=value", at + 1))?;
             parameters.push((key.trim().to_owned(), value.trim().to_owned()));
         }
     }

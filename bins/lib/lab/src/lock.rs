@@ -1,7 +1,7 @@
 //! One at a time: whoever changes or hurts a lab holds its lock.
 
 use std::fs::{File, Permissions};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ impl Lock {
         ensure!(metadata.is_file(), "{} is not a plain file", path.display());
         file.set_permissions(Permissions::from_mode(0o600)).with_context(|| path.display().to_string())?;
         match try_for_a_moment(&file) {
+            // Its last holder may have removed it with the lab: who comes then locks another.
+            Ok(()) if !is_at(&file, &path) => bail!("the lab in {} was just taken down: try again", dir.display()),
             Ok(()) => Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 bail!(
@@ -44,6 +46,12 @@ impl Lock {
             Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
         }
     }
+}
+
+/// Whether it is still the file of that name.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(one), Ok(other)) = (file.metadata(), std::fs::symlink_metadata(path)) else { return false };
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Tries again for a moment: a process that was just forked elsewhere in this one holds a copy of what was let go of here,

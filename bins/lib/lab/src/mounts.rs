@@ -2,10 +2,17 @@
 //! his program answers, or does not: whoever only looks at it waits for him. So it is asked before whether there is one, of the
 //! kernel, which answers by itself.
 
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
-use program::trust;
+use anyhow::{Context as _, Result, bail, ensure};
+use report::foreign;
+
+/// The kernel's list of what is mounted (proc(5)).
+const LIST: &str = "/proc/self/mountinfo";
 
 /// How long the kernel's list may be: each container of a machine has some twenty mounts of 200 bytes.
 const MOST_BYTES: u64 = 64 << 20;
@@ -16,30 +23,43 @@ const MOST_BYTES: u64 = 64 << 20;
 /// Where one is, and what to do.
 pub(crate) fn check_none_of_others(dir: &Path) -> Result<()> {
     let Ok(dir) = dir.canonicalize() else { return Ok(()) }; // it is not there yet
-    let list = trust::read_plain_up_to(Path::new("/proc/self/mountinfo"), MOST_BYTES)?;
+    let mut list = Vec::new(); // names of places may hold anything
+    let read = File::open(LIST).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut list)).context(LIST)?;
+    ensure!((read as u64) < MOST_BYTES, "{LIST}: there are more mounts than can be looked at");
     let us = rustix::process::geteuid().as_raw();
-    let of_others =
-        list.lines().filter_map(of_somebody).find(|(at, owner)| ![0, us].contains(owner) && at.starts_with(&dir));
+    let of_others = list
+        .split(|byte| *byte == b'\n')
+        .filter_map(of_somebody)
+        .find(|(at, owner)| ![0, us].contains(owner) && at.starts_with(&dir));
     let Some((at, owner)) = of_others else { return Ok(()) };
-    let at = at.display();
+    let shown = at.to_string_lossy();
     bail!(
-        "user {owner} has mounted a file system over {at}, and whoever looks at it waits for him: `umount --lazy {at}`, then try again"
+        "user {owner} has mounted a file system over {}, and whoever looks at it waits for him: `umount --lazy {}`, then try again",
+        foreign::one_line(&shown),
+        foreign::for_shell(&shown)
     )
 }
 
 /// Where a line of `mountinfo` (proc(5)) says that a file system by FUSE is, and whose it is.
-fn of_somebody(line: &str) -> Option<(PathBuf, u32)> {
-    let (mount, system) = line.split_once(" - ")?;
-    let (at, options) = (mount.split(' ').nth(4)?, system.split(' ').nth(2)?);
+fn of_somebody(line: &[u8]) -> Option<(PathBuf, u32)> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let at = words.nth(4)?;
+    let options = std::str::from_utf8(words.skip_while(|word| *word != b"-").nth(3)?).ok()?;
     let owner = options.split(',').find_map(|option| option.strip_prefix("user_id="))?;
-    Some((unescaped(at).into(), owner.parse().ok()?))
+    Some((OsString::from_vec(unescaped(at)).into(), owner.parse().ok()?))
 }
 
 /// A path as the kernel writes it there: what would end a word or a line is `\` and three octal digits.
-fn unescaped(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .into_iter()
-        .fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
+fn unescaped(mut text: &[u8]) -> Vec<u8> {
+    const ESCAPES: [(&[u8], u8); 4] = [(b"\\040", b' '), (b"\\011", b'\t'), (b"\\012", b'\n'), (b"\\134", b'\\')];
+    let mut plain = Vec::new();
+    while let Some((first, rest)) = text.split_first() {
+        let escape = ESCAPES.iter().find_map(|(escape, byte)| Some((*byte, text.strip_prefix(*escape)?)));
+        let (byte, rest) = escape.unwrap_or((*first, rest));
+        plain.push(byte);
+        text = rest;
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -51,7 +71,7 @@ mod tests {
 
     #[test]
     fn whose_a_file_system_is_and_where() {
-        let of = |line: &str| of_somebody(line).map(|(at, owner)| (at.display().to_string(), owner));
+        let of = |line: &str| of_somebody(line.as_bytes()).map(|(at, owner)| (at.display().to_string(), owner));
         let fuse = r"61 29 0:47 / /labs/my\040lab/node1/data rw,nosuid - fuse.x x rw,user_id=101,group_id=101";
         assert_eq!(of(fuse), Some(("/labs/my lab/node1/data".to_owned(), 101)));
         assert_eq!(
@@ -59,6 +79,9 @@ mod tests {
             Some(("/mnt".to_owned(), 0))
         );
         assert_eq!(of("29 1 254:0 / / rw,relatime - ext4 /dev/vda rw"), None);
+        let odd = b"61 29 0:47 / /m\xff\\134040 rw - fuse x rw,user_id=7";
+        let (at, owner) = of_somebody(odd).unwrap();
+        assert_eq!((std::os::unix::ffi::OsStrExt::as_bytes(at.as_os_str()), owner), (&b"/m\xff\\040"[..], 7));
     }
 
     /// As `fusermount3` would do it for `nobody`: with a program that never answers.

@@ -20,7 +20,7 @@ pub(crate) fn warning(account: Account) -> Result<Option<String>> {
     Ok(Some(format!(
         "the lab's servers run as the same user (uid {uid}) as process {pid}, a server in {}: each can read and signal the \
          other. A user of their own keeps them apart: useradd --system {DEDICATED}",
-        dir.display()
+        report::foreign::one_line(&dir.to_string_lossy())
     )))
 }
 

@@ -8,15 +8,19 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// Time for killed processes to be gone. The kernel needs milliseconds; a process in an uninterruptible write longer.
 pub(crate) const GONE: Duration = Duration::from_secs(10);
+
+/// Time for the kernel to copy out what a process has in its memory: microseconds.
+const SHOWN: Duration = Duration::from_secs(5);
 
 /// A process, pinned: whatever is done to it or asked of it, it is this one.
 pub(crate) struct Process {
@@ -57,20 +61,32 @@ impl Process {
             Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(0), tv_nsec: i64::from(left.subsec_nanos()) };
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         let ready = poll(&mut fds, Some(&limit)).context("poll on a pidfd")?;
-        ensure!(ready > 0, "process {} still lives {GONE:?} after SIGKILL", self.pid);
+        ensure!(
+            ready > 0,
+            "process {} still lives {GONE:?} after SIGKILL: the kernel waits for a disk, or for another program that serves it a \
+             file system. `ps -U {}` lists those of its user: end what it may wait for, then try again",
+            self.pid,
+            self.uid().unwrap_or_default()
+        );
         Ok(())
     }
 
-    /// Whether it works in `dir`; below it, with `below`.
+    /// Whether it works in `dir`, and may do things as the user `owner`; below it, with `below`.
+    ///
+    /// Anybody can have a process that seems to stand there, in a mount namespace of his own, or that names it among its
+    /// arguments. So whose it is comes first: nothing of what is asked then can be held up by somebody else.
     ///
     /// Root without CAP_SYS_PTRACE (as in a container) may not read the working directory of another user's process.
     /// What is then left is the command line, which names the data directory for a postmaster and for every tool.
-    pub(crate) fn works_in(&self, dir: &Path, below: bool) -> Result<bool> {
+    pub(crate) fn works_in(&self, dir: &Path, below: bool, owner: u32) -> Result<bool> {
+        if self.uid() != Some(owner) {
+            return Ok(false);
+        }
         let fits = |path: &Path| path == dir || (below && path.starts_with(dir));
         match fs::read_link(format!("/proc/{}/cwd", self.pid)) {
             Ok(cwd) => Ok(fits(&cwd)),
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                Ok(self.arguments().iter().any(|argument| fits(Path::new(argument))))
+                Ok(self.arguments()?.iter().any(|argument| fits(Path::new(argument))))
             }
             // What is that deep has no path that could be named, and nothing of ours works there.
             Err(error) if error.kind() == std::io::ErrorKind::InvalidFilename => Ok(false),
@@ -81,7 +97,8 @@ impl Process {
 
     /// The user that it may do things as; `None` if it is gone.
     pub(crate) fn uid(&self) -> Option<u32> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let status = fs::read(format!("/proc/{}/status", self.pid)).ok()?; // its name may hold anything
+        let text = String::from_utf8_lossy(&status);
         // Real, effective, saved, of the file system.
         text.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?.parse().ok()
     }
@@ -94,7 +111,7 @@ impl Process {
                 Some(path) => PathBuf::from(std::ffi::OsStr::from_bytes(path)),
                 None => exe,
             },
-            Err(_) => self.arguments().first().map(PathBuf::from).unwrap_or_default(),
+            Err(_) => self.arguments().ok().and_then(|words| words.first().map(PathBuf::from)).unwrap_or_default(),
         }
     }
 
@@ -108,9 +125,32 @@ impl Process {
         Ok(!self.lives()? || stat(self.pid).is_none_or(|stat| stat.state == 'T'))
     }
 
-    pub(crate) fn arguments(&self) -> Vec<String> {
-        let bytes = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    /// Its command line; empty if it is gone.
+    ///
+    /// # Errors
+    /// As [`Process::in_memory`].
+    pub(crate) fn arguments(&self) -> Result<Vec<String>> {
+        let bytes = self.in_memory("cmdline")?;
+        Ok(bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
+    }
+
+    /// A file of `/proc/PID` that stands in the process's own memory; empty if it is gone.
+    ///
+    /// # Errors
+    /// If the kernel does not show it: it waits for a lock that the process holds, which may be for as long as somebody likes who
+    /// serves it a file system. The thread that asks is left behind then.
+    pub(crate) fn in_memory(&self, file: &str) -> Result<Vec<u8>> {
+        let path = format!("/proc/{}/{file}", self.pid);
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || tell.send(fs::read(path).unwrap_or_default()));
+        let Ok(bytes) = told.recv_timeout(SHOWN) else {
+            bail!(
+                "process {} of user {} does not show its {file}: end it, and what serves it a file system, then try again",
+                self.pid,
+                self.uid().unwrap_or_default()
+            )
+        };
+        Ok(bytes)
     }
 }
 
@@ -146,7 +186,8 @@ pub(crate) fn processes(wanted: impl Fn(&Stat, &Process) -> Result<bool>) -> Res
 
 /// Name, state and parent of a process, from `/proc/PID/stat`: `pid (name) state ppid …`, where the name may hold anything.
 fn stat(pid: Pid) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let bytes = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&bytes); // its user may call it anything
     let (name, rest) = (text.split_once('(')?.1, text.rsplit_once(')')?.1);
     let name = name.rsplit_once(')')?.0.to_owned();
     let mut words = rest.split_whitespace();
@@ -177,7 +218,7 @@ mod tests {
         command.arg("600").current_dir(format!("/proc/self/fd/{}", at.as_raw_fd()));
         let mut child = command.spawn().unwrap();
         let process = Process::pin(Pid::from_raw(child.id().cast_signed()).unwrap()).unwrap().unwrap();
-        let works_there = process.works_in(dir.path(), true);
+        let works_there = process.works_in(dir.path(), true, rustix::process::geteuid().as_raw());
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!works_there.unwrap());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use cluster::file::NodeSection;
 use program::trust;
 use serde::{Deserialize, Serialize};
@@ -164,7 +164,10 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
 
 fn read_if_there<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>> {
     let Some(text) = trust::read_if_there(path)? else { return Ok(None) };
-    toml::from_str(&text).map(Some).with_context(|| path.display().to_string())
+    toml::from_str(&text).map(Some).map_err(|error| {
+        let said = report::foreign::in_line(&text, error.span().map(|span| span.start), error.message());
+        anyhow!("{}: {said}", path.display())
+    })
 }
 
 fn write<T: Serialize>(path: &Path, state: &T) -> Result<()> {

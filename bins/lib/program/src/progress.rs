@@ -138,7 +138,7 @@ impl Progress {
 
     /// Prints a warning, with `--quiet` too.
     pub fn warn(&self, line: &str) {
-        self.tell(&format!("warning: {line}"));
+        self.tell(&foreign::error(&format!("warning: {line}")));
     }
 
     fn tell(&self, message: &str) {

@@ -140,6 +140,9 @@ fn output_pausing(command: &mut Command, stdin: Stdio, deadline: Duration, pause
     }
 }
 
+/// Time for what was killed to be gone: milliseconds, but for one that waits for a disk.
+const END_WHEN_KILLED: Duration = Duration::from_secs(10);
+
 /// Ends a tool: asked first, since `initdb` then waits for the end of the server that it feeds, which else leaves shared
 /// memory behind; then killed with its whole group, since what `pg_rewind` starts would go on and keep our pipe open.
 fn end(child: &mut Child) {
@@ -152,7 +155,8 @@ fn end(child: &mut Child) {
         std::thread::sleep(POLL_EVERY); // the signal that may have come is obeyed already
     }
     let _ = kill_process_group(group, Signal::KILL);
-    let _ = child.wait();
+    // A file system that somebody serves can hold it up for ever: it is then left behind, and nothing waits for it.
+    let _ = wait_in_any_case(child, END_WHEN_KILLED);
 }
 
 /// Waits for a child until the deadline; `None` if it still runs.

@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use rustix::fs::{OFlags, lgetxattr};
+use rustix::fs::{OFlags, PROC_SUPER_MAGIC, fstatfs, lgetxattr};
 use rustix::io::Errno;
 
 use crate::users;
@@ -162,7 +162,10 @@ pub fn open_plain(path: &Path) -> Result<File> {
         }
         opened => opened.with_context(shown)?,
     };
-    ensure!(file.metadata().with_context(shown)?.is_file(), "{} is not a plain file", path.display());
+    // What the kernel tells by a file (/proc/kmsg) is read away by whoever reads it.
+    let is_told = fstatfs(&file).with_context(shown)?.f_type == PROC_SUPER_MAGIC;
+    let is_plain = file.metadata().with_context(shown)?.is_file() && !is_told;
+    ensure!(is_plain, "{} is not a plain file", path.display());
     Ok(file)
 }
 

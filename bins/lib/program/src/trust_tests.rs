@@ -57,6 +57,8 @@ fn a_pipe_a_device_and_a_directory_are_no_plain_files_and_nothing_waits() {
         assert!(said(path).contains("not a plain file") || said(path).contains("can write"), "{}", said(path));
         assert!(format!("{:#}", read_plain(path).unwrap_err()).contains("not a plain file"), "{}", path.display());
     }
+    let told = read_plain(Path::new("/proc/version")).unwrap_err().to_string();
+    assert!(told.contains("not a plain file"), "/proc/kmsg would be read away: {told}");
     let long = dir.path().join("long");
     fs::write(&long, vec![b'x'; 2 << 20]).unwrap();
     assert!(said(&long).contains("bytes"));

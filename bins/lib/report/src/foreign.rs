@@ -34,10 +34,34 @@ pub fn quoted(text: &str) -> String {
     text.lines().map(|line| format!("\n{MARK}{}", escape(line, |c| c == '\t'))).collect()
 }
 
+/// A word of a command that we tell people to type: whatever it holds, a shell takes it as one word and runs nothing of it.
+#[must_use]
+pub fn for_shell(word: &str) -> String {
+    let word = one_line(word);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,=".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.into_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// A message of ours that may hold such text: line ends and tabs stay, for they are ours; all else is escaped.
 #[must_use]
 pub fn for_terminal(message: &str) -> Cow<'_, str> {
     escape(message, |c| c == '\n' || c == '\t')
+}
+
+/// What is wrong with a file of settings, and in which line: that of the byte `at`. Of the line itself no more than the field's name:
+/// who names the file may have named one of passwords.
+#[must_use]
+pub fn in_line(text: &str, at: Option<usize>, what: &str) -> String {
+    let what = one_line(what);
+    let Some(before) = at.and_then(|at| text.get(..at)) else { return what.into_owned() };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default();
+    let is_name = |name: &&str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let field = line.split_once('=').map(|(name, _)| name.trim()).filter(is_name);
+    format!("line {}{}: {what}", number + 1, field.map_or(String::new(), |name| format!(", `{name}`")))
 }
 
 /// An error of ours: whatever a name in it holds, no line of it but the first begins as ours do. Lines that are indented stay.
@@ -81,7 +105,7 @@ fn turns(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, error, for_terminal, on_one_line, one_line, quoted};
+    use super::{LONGEST, error, for_shell, for_terminal, in_line, on_one_line, one_line, quoted};
 
     #[test]
     fn no_text_moves_the_cursor_or_makes_a_line() {
@@ -113,6 +137,30 @@ mod tests {
         assert_eq!(quoted(" one\x1b \n"), "one\\u{1b}");
         assert_eq!(quoted("one\nverdict   held\n"), "\n  | one\n  | verdict   held");
         assert_eq!(quoted("one\nall is well\rverdict   held"), "\n  | one\n  | all is well\\rverdict   held");
+    }
+
+    #[test]
+    fn what_is_no_toml_is_not_shown() {
+        let text = "name = 'lab'\n127.0.0.1:5432:*:admin:lIHLNH57Ea\n";
+        let error = toml::from_str::<toml::Table>(text).unwrap_err();
+        let said = in_line(text, error.span().map(|span| span.start), error.message());
+        assert!(said.starts_with("line 2: ") && !said.contains("lIHL"), "{said}");
+        assert_eq!(in_line("a = 1\n port = 99999", Some(9), "too large"), "line 2, `port`: too large");
+        assert_eq!(in_line("aGVsbG8gd29ybGQ=", Some(0), "no"), "line 1: no");
+        assert_eq!((in_line(text, None, "a\nb"), in_line(text, Some(999), "c")), ("a\\nb".to_owned(), "c".to_owned()));
+    }
+
+    #[test]
+    fn a_shell_takes_what_is_told_as_one_word() {
+        assert_eq!(for_shell("/labs/a-b/node1"), "/labs/a-b/node1");
+        for word in ["x`;touch pwned;`", "it's", "$(id)", "a b", "", "*"] {
+            let output = std::process::Command::new("sh")
+                .arg("-c")
+                .arg(format!("printf %s {}", for_shell(word)))
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use report::foreign::in_line;
 use report::modes::FACTORS;
 use serde::Deserialize;
 use toml::Value;
@@ -176,11 +177,7 @@ impl Matrix {
 
 /// What the parser says, with the line that it says it of.
 fn placed(file: &str, text: &str, error: &toml::de::Error) -> String {
-    let said = error.message();
-    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return format!("{file}: {said}") };
-    let number = before.matches('\n').count();
-    let line = text.lines().nth(number).unwrap_or_default().trim();
-    format!("{file} line {}, `{line}`: {said}", number + 1)
+    format!("{file}: {}", in_line(text, error.span().map(|span| span.start), error.message()))
 }
 
 /// `--name value` for each.

@@ -32,9 +32,7 @@ pub(crate) fn kill_clients_below(dir: &Path, id: &LabId) -> Result<()> {
     let (end, ours) = (Instant::now() + GONE, format!("UNDERSTUDY_LAB={}", id.as_str()));
     let found = processes(|_, process| {
         let environment = || fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
-        let is_ours = || process.uid() == Some(rustix::process::geteuid().as_raw());
-        Ok(process.works_in(&dir, true)?
-            && is_ours()
+        Ok(process.works_in(&dir, true, rustix::process::geteuid().as_raw())?
             && environment().split(|byte| *byte == 0).any(|word| word == ours.as_bytes()))
     })?;
     for process in &found {

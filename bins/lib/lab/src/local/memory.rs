@@ -24,9 +24,13 @@ pub(super) struct Segments {
 
 impl Segments {
     /// Those that a process has attached. Only those that it made itself are removed: a backend has its postmaster's.
-    pub(super) fn of(process: &Process) -> Segments {
-        let maps = fs::read_to_string(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
-        Segments { maker: process.pid, owner: process.uid(), ids: maps.lines().filter_map(attached).collect() }
+    ///
+    /// # Errors
+    /// As [`Process::in_memory`].
+    pub(super) fn of(process: &Process) -> Result<Segments> {
+        let maps = process.in_memory("maps")?;
+        let ids = String::from_utf8_lossy(&maps).lines().filter_map(attached).collect();
+        Ok(Segments { maker: process.pid, owner: process.uid(), ids })
     }
 
     /// Removes what is left of them, once the process and its children are gone.

@@ -68,7 +68,7 @@ impl Ours {
             (Err(error), ..) => format!("its marker does not say whose it is ({error:#})"),
             (Ok(Some(id)), ..) if id != self.id => "the directory bears another lab's marker".to_owned(),
             (Ok(None), ..) if !data.ends_with("data.new") => "the directory does not bear this lab's marker".to_owned(),
-            (_, uid, _) if uid != Some(owner) => "it is not its owner's".to_owned(),
+            (_, uid, _) if uid != Some(owner) => "it is not its owner's any more".to_owned(),
             (.., program) if !self.is_program(&program, "postgres") => {
                 format!("{} is not the lab's `postgres`", program.display())
             }

@@ -29,7 +29,8 @@ pub struct Postmaster {
 }
 
 impl Postmaster {
-    /// The living postmaster of a lab's data directory `data`, whose parent bears the lab's marker; `None` if there is none.
+    /// The living postmaster of a lab's data directory `data`, whose parent bears the lab's marker; `None` if there is none. A
+    /// process of another user is none, whatever its number: PostgreSQL serves no data directory but its owner's.
     ///
     /// # Errors
     /// If `data` is a link, if a process works there that is not provably the lab's, or if it cannot be told.
@@ -39,7 +40,7 @@ impl Postmaster {
         let data = data.canonicalize().with_context(|| data.display().to_string())?;
         let Some(process) = Process::pin(pid)? else { return Ok(None) };
         // The order matters: pinned first, then proven, then still alive, so that it is this process that was proven.
-        if !process.works_in(&data, false)? || !process.lives()? {
+        if !process.works_in(&data, false, owner)? || !process.lives()? {
             return Ok(None);
         }
         Ok(is_proven(&process, &data, owner, ours)?.then_some(Postmaster { process, data, owner }))
@@ -57,7 +58,8 @@ impl Postmaster {
         }
         let data = data.canonicalize().with_context(|| data.display().to_string())?;
         let mut servers = Vec::new();
-        for process in processes(|stat, process| Ok(stat.name == "postgres" && process.works_in(&data, false)?))? {
+        for process in processes(|stat, process| Ok(stat.name == "postgres" && process.works_in(&data, false, owner)?))?
+        {
             if is_proven(&process, &data, owner, ours)? {
                 servers.push(process);
             }
@@ -192,7 +194,10 @@ impl Postmaster {
     }
 
     /// The shared memory that it leaves if it is killed.
-    pub(super) fn segments(&self) -> Segments {
+    ///
+    /// # Errors
+    /// As [`Process::in_memory`].
+    pub(super) fn segments(&self) -> Result<Segments> {
         Segments::of(&self.process)
     }
 
@@ -203,10 +208,7 @@ impl Postmaster {
     }
 
     fn left_over(&self) -> Result<Vec<Process>> {
-        let is_owners = |process: &Process| process.uid() == Some(self.owner);
-        processes(|stat, process| {
-            Ok(stat.name == "postgres" && process.works_in(&self.data, false)? && is_owners(process))
-        })
+        processes(|stat, process| Ok(stat.name == "postgres" && process.works_in(&self.data, false, self.owner)?))
     }
 }
 

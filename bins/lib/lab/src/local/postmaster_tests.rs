@@ -137,9 +137,10 @@ fn a_server_whose_pid_file_is_no_plain_file_is_found_by_where_it_works() {
     assert_eq!(found(), None);
 }
 
-/// It runs the lab's own program there, and has a copy of its number in the file.
+/// It runs the lab's own program there, and has a copy of its number in the file: anybody can be given that number, and seem to
+/// stand there in a mount namespace of his own. It is no server, and holds up nothing.
 #[test]
-fn as_root_a_process_of_another_user_is_left_alone() {
+fn as_root_a_process_of_another_user_is_none_of_the_labs_and_is_left_alone() {
     if !rustix::process::geteuid().is_root() {
         return; // there is nobody else to be
     }
@@ -150,11 +151,29 @@ fn as_root_a_process_of_another_user_is_left_alone() {
     }
     let mut command = Command::new(lab.dir.path().join("bin/postgres"));
     command.args(["-c", "read wait"]).uid(65_534).gid(65_534).current_dir(lab.data()).stdin(Stdio::piped());
-    let child = command.spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     fs::write(lab.data().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
-    let said = Postmaster::of(&lab.data(), &lab.ours).err().expect("an error").to_string();
-    assert!(said.contains("it is not its owner's") && said.contains("left alone"), "{said}");
+    assert!(Postmaster::of(&lab.data(), &lab.ours).unwrap().is_none());
+    assert!(child.try_wait().unwrap().is_none(), "it was ended");
+    clear_stale_pid_file(&lab.data(), &lab.ours).unwrap();
+    assert!(!lab.data().join("postmaster.pid").exists(), "the lab can start again");
     end(child);
+}
+
+/// Its name may hold anything: a server of the lab's all the same.
+#[test]
+fn a_server_whose_name_is_no_text_is_killed_with_the_others() {
+    let lab = Lab::new();
+    let server = lab.run(&lab.dir.path().join("bin/postgres"));
+    let script = r"printf '\377' >/proc/self/comm; read wait";
+    let mut command = Command::new(lab.dir.path().join("bin/postgres"));
+    command.args(["-c", script]).current_dir(lab.data()).stdin(Stdio::piped());
+    let mut odd = command.spawn().unwrap();
+    let named = || fs::read(format!("/proc/{}/comm", odd.id())).unwrap().starts_with(b"\xff");
+    until_true("its name", GONE, LOOK, || Ok(named())).unwrap();
+    assert_eq!(super::super::tools::kill_below(lab.dir.path(), &lab.ours).unwrap(), 2);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&odd.wait().unwrap()), Some(9));
+    end(server);
 }
 
 /// Nor below it: a tool that a server has started, say.

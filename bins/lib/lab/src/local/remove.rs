@@ -92,7 +92,7 @@ fn is_gone(dir: &Path) -> Result<bool> {
 fn left(dir: &Path, owner: Account, said: &str) -> anyhow::Error {
     let works_there = || -> Result<Vec<String>> {
         let real = dir.canonicalize()?;
-        let found = processes(|_, process| Ok(process.uid() == Some(owner.uid()) && process.works_in(&real, true)?))?;
+        let found = processes(|_, process| process.works_in(&real, true, owner.uid()))?;
         Ok(found.iter().map(|process| format!("{} ({})", process.pid, process.program().display())).collect())
     };
     let who = match works_there() {

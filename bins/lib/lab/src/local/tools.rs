@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// # Errors
 /// If one of them is not gone in time.
 pub(super) fn kill_below(dir: &Path, ours: &Ours) -> Result<u32> {
-    kill_wanted(dir, ours, |_| true)
+    kill_wanted(dir, ours, |_| Ok(true))
 }
 
 /// As [`kill_below`], but servers and their backends are left at work: what is ended is the tools that a killed
@@ -32,7 +32,7 @@ pub(super) fn kill_below(dir: &Path, ours: &Ours) -> Result<u32> {
 /// # Errors
 /// As [`kill_below`].
 pub(super) fn kill_orphans_below(dir: &Path, ours: &Ours) -> Result<u32> {
-    kill_wanted(dir, ours, |process| is_server_of_a_tool(process) || !is_server(process))
+    kill_wanted(dir, ours, |process| Ok(is_server_of_a_tool(process)? || !is_server(process)?))
 }
 
 /// Lets `initdb` below `dir`, and the servers that tools started for themselves, end by themselves, for some seconds; to
@@ -42,7 +42,7 @@ pub(super) fn kill_orphans_below(dir: &Path, ours: &Ours) -> Result<u32> {
 /// # Errors
 /// If a process cannot be looked at, or a signal comes.
 pub(super) fn end_gently_below(dir: &Path, ours: &Ours) -> Result<u32> {
-    let is_wanted = |process: &Process| is_initdb(process) || is_server_of_a_tool(process);
+    let is_wanted = |process: &Process| Ok(is_initdb(process) || is_server_of_a_tool(process)?);
     let begun = found_below(dir, ours, is_wanted)?;
     for process in begun.iter().filter(|process| is_initdb(process)) {
         process.signal(Signal::TERM)?; // it stops after the step that it is at
@@ -58,12 +58,13 @@ pub(super) fn end_gently_below(dir: &Path, ours: &Ours) -> Result<u32> {
     Ok(ended)
 }
 
-fn found_below(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> bool) -> Result<Vec<Process>> {
+fn found_below(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> Result<bool>) -> Result<Vec<Process>> {
     let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
-    processes(|_, process| Ok(process.works_in(&dir, true)? && ours.is_tool(process) && wanted(process)))
+    let user = ours.account().uid();
+    processes(|_, process| Ok(process.works_in(&dir, true, user)? && ours.is_tool(process) && wanted(process)?))
 }
 
-fn kill_wanted(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> bool) -> Result<u32> {
+fn kill_wanted(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> Result<bool>) -> Result<u32> {
     let end = Instant::now() + GONE;
     let mut killed = 0;
     loop {
@@ -71,7 +72,7 @@ fn kill_wanted(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> bool) -> Re
         if found.is_empty() {
             return Ok(killed);
         }
-        let segments: Vec<Segments> = found.iter().map(Segments::of).collect();
+        let segments = found.iter().map(Segments::of).collect::<Result<Vec<_>>>()?;
         for process in &found {
             process.signal(Signal::KILL)?;
         }
@@ -91,15 +92,15 @@ fn is_initdb(process: &Process) -> bool {
 }
 
 /// Whether it is a server, or a backend of one (which says what it does in place of its arguments).
-fn is_server(process: &Process) -> bool {
-    let arguments = process.arguments();
-    arguments.first().is_some_and(|program| program.starts_with("postgres") || program.ends_with("/postgres"))
+fn is_server(process: &Process) -> Result<bool> {
+    let arguments = process.arguments()?;
+    Ok(arguments.first().is_some_and(|program| program.starts_with("postgres") || program.ends_with("/postgres")))
 }
 
 /// Whether it is a server that `initdb` or `pg_rewind` started for itself: on its own, for one session, fed by a pipe.
-fn is_server_of_a_tool(process: &Process) -> bool {
-    is_server(process)
-        && process.arguments().iter().any(|word| matches!(word.as_str(), "--single" | "--boot" | "--check"))
+fn is_server_of_a_tool(process: &Process) -> Result<bool> {
+    let arguments = process.arguments()?;
+    Ok(is_server(process)? && arguments.iter().any(|word| matches!(word.as_str(), "--single" | "--boot" | "--check")))
 }
 
 #[cfg(test)]
