@@ -29,7 +29,7 @@ pub(crate) fn compare(args: &Args) -> Result<Verdict> {
     let read = |dir: &Path| repetitions::read(dir).with_context(|| format!("cannot compare {}", dir.display()));
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let names = (name(&args.before)?, name(&args.after)?);
-    let mut found = compared((&names.0, &names.1), &before, &after, f64::from(args.at_least) / 100.0);
+    let mut found = compared((&names.0, &names.1), &before, &after, f64::from(args.at_least));
     let mut sink = Sink::stdout()?;
     found.rows.iter().try_for_each(|row| sink.row(row))?;
     for what in ["kernel", "cpus"] {
@@ -38,11 +38,12 @@ pub(crate) fn compare(args: &Args) -> Result<Verdict> {
             tell(&format!("warning: {what} differs: {before} before, {after} after"));
         }
     }
-    for (dir, name) in [(&args.before, &names.0), (&args.after, &names.1)] {
+    let [was, is] = [(&args.before, &names.0), (&args.after, &names.1)].map(|(dir, name)| {
         let (verdict, told) = repetitions::doubts(dir);
         told.iter().for_each(|what| tell(&format!("warning: {name}: {what}")));
-        found.verdict = found.verdict.join(verdict);
-    }
+        verdict
+    });
+    found.verdict = found.verdict.join(doubt(was, is));
     found.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
     found.rows.iter().for_each(|row| tell(&said(row)));
     tell(match found.verdict {
@@ -51,6 +52,15 @@ pub(crate) fn compare(args: &Args) -> Result<Verdict> {
         Verdict::Unknown => "could not tell",
     });
     Ok(found.verdict)
+}
+
+/// What the runs as a whole say, the earlier and the later: what only the later one has broken is worse.
+fn doubt(was: Verdict, is: Verdict) -> Verdict {
+    match (was, is) {
+        (Verdict::Broken, Verdict::Held) => Verdict::Held,
+        (Verdict::Broken, _) => Verdict::Unknown,
+        (was, is) => was.join(is),
+    }
 }
 
 /// The folder's name, where a link to it leads.

@@ -161,17 +161,17 @@ impl Args {
     }
 
     fn drill(&self, cluster: &str, dir: &Path) -> Vec<String> {
-        let half = format!("{}ms", (self.duration.as_millis() / 2).max(1));
+        let half = format!("{}us", (self.duration.as_micros() / 2).max(1));
         let mut args = words(&["--cluster", cluster, "--out", &dir.display().to_string(), "--fault", &self.fault]);
         args.extend(words(&["--rate", &self.rate, "--clients", &self.clients.to_string(), "--floor"]));
         args.extend(words(&["--before", &half, "--after", &half, "--max-lost", &self.max_lost.to_string()]));
         args.extend(["--rounds".to_owned(), self.rounds.to_string()]);
-        args.extend(self.stall.iter().flat_map(|time| ["--stall".to_owned(), format!("{}ms", time.as_millis())]));
+        args.extend(self.stall.iter().flat_map(|time| ["--stall".to_owned(), format!("{}us", time.as_micros())]));
         args.extend(
             self.max_outage.iter().flat_map(|time| ["--max-outage".to_owned(), format!("{}us", time.as_micros())]),
         );
         args.extend(self.min_rate.iter().flat_map(|rate| ["--min-rate".to_owned(), rate.to_string()]));
-        args.extend(self.cut.iter().flat_map(|time| ["--cut".to_owned(), format!("{}ms", time.as_millis())]));
+        args.extend(self.cut.iter().flat_map(|time| ["--cut".to_owned(), format!("{}us", time.as_micros())]));
         args
     }
 
@@ -226,13 +226,15 @@ fn conclude(sh: &Shell, args: &Args, begun: &mut Option<Begun>) -> Result<Verdic
         held.inspect_err(|_| progress.warn(&format!("what there is of the run is in {}", run_folder::shown(&dir))))?;
     // What anybody will find who judges these files later.
     let again = judge::read(&dir);
-    step::leave_report(&run, &dir, &again).unwrap_or_else(|error| progress.warn(&format!("{error:#}")));
+    let drawn = step::leave_report(&run, &dir, &again);
+    let with = if drawn.is_ok() { ", with report.html" } else { "" };
+    drawn.unwrap_or_else(|error| progress.warn(&format!("{error:#}")));
     if args.runs.is_none() {
         let judged = JudgedRun::read(&dir);
         let beside = repetitions::row(&run.name, 1, true, &dir, &judged);
         history::note(sh, &run, &judged, &beside).unwrap_or_else(|error| progress.warn(&format!("{error:#}")));
     }
-    progress.say("\nthe run's folder (reports/latest points to it), with report.html:");
+    progress.say(&format!("\nthe run's folder (reports/latest points to it){with}:"));
     let printed = sink::print_line(&run_folder::shown(&dir));
     // Last, whatever became of stdout: nobody is to miss the verdict.
     progress.conclude(&format!("\n{}", again.said), again.verdict);
@@ -283,17 +285,17 @@ fn once(args: &Args, cluster: &str, ended: &mut Ended<'_>, told: (&Progress, &Wa
     ended.note("failover-drill", drilled, "drill.csv", None)?;
     ended.note("measure-lag", Verdict::from_exit_code(lag_ended.code()), "lag.csv", args.max_lag)?;
     if folder::rows::<DrillRow>(dir, "drill.csv")?.is_empty() {
-        bail!("failover-drill could not begin: {}", step::log_tail(dir, "failover-drill"));
+        bail!("failover-drill could not begin: {}", step::why(dir, "failover-drill"));
     }
     if !lag_ended.success() {
-        progress.warn(&format!("measure-lag ended with {lag_ended}: {}", step::log_tail(dir, "measure-lag")));
+        progress.warn(&format!("measure-lag ended with {lag_ended}: {}", step::why(dir, "measure-lag")));
     }
 
     watch.phase("comparing the standbys with the new primary");
     let verified = step::judge("verify-replication", &on(cluster, &[]), run, dir, "verify.csv")?;
     ended.note("verify-replication", verified, "verify.csv", None)?;
     if verified == Verdict::Unknown {
-        progress.warn(&format!("verify-replication could not find out: {}", step::log_tail(dir, "verify-replication")));
+        progress.warn(&format!("verify-replication could not find out: {}", step::why(dir, "verify-replication")));
     }
     Ok(drilled.join(verified))
 }

@@ -14,10 +14,10 @@ use crate::run_folder::{commit, system_file};
 /// Notes a drill that was judged, and what stands beside its rows. No verdict hangs on it.
 pub(crate) fn note(sh: &Shell, run: &Run, judged: &JudgedRun, beside: &RunRow) -> Result<()> {
     let Ok(drill) = &judged.drill else { return Ok(()) };
-    let (commit, machine) = (commit(sh), machine());
+    let (commit, machine, date_utc) = (commit(sh), machine(), utc_of_origin(run.clock));
     let row = |row: &report::drill::DrillRow| HistoryRow {
         run: run.name.clone(),
-        date_utc: utc_of_origin(run.clock),
+        date_utc: date_utc.clone(),
         commit: if commit.is_empty() { "-".to_owned() } else { commit.clone() },
         machine: machine.clone(),
         settings_md5: beside.settings_md5.clone(),

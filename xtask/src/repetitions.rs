@@ -98,8 +98,8 @@ pub(crate) fn read(dir: &Path) -> Result<Vec<Repetition>> {
     Ok(both.map(|(drill, row)| Repetition { drill, beside: Some(row) }).collect())
 }
 
-/// What the rows of `drill.csv` and `runs.csv` say otherwise than the drills below them. Somebody may have kept the rows alone:
-/// then they are taken as they are, and that is said.
+/// What the rows of `drill.csv` and `runs.csv` say otherwise than the drills below them, and what is broken of a run as a whole and
+/// stands in none of its rows. Somebody may have kept the rows alone: then they are taken as they are, and that is said.
 pub(crate) fn doubts(dir: &Path) -> (Verdict, Vec<String>) {
     let kept = std::fs::read_dir(dir).map(|entries| entries.flatten().any(|entry| is_of_a_drill(&entry.file_name())));
     let told: Vec<String> = match (dir.join(RUNS).exists(), kept.unwrap_or_default()) {
@@ -107,7 +107,7 @@ pub(crate) fn doubts(dir: &Path) -> (Verdict, Vec<String>) {
             broken_warm_up(dir).into_iter().chain(judge(dir).reasons.into_iter().map(|it| it.why)).collect()
         }
         (false, true) => vec![format!("{RUNS} is not beside its drills: which of them are warm-ups is not known")],
-        (false, false) if dir.join("events.csv").exists() => unknown(&JudgedRun::read(dir)),
+        (false, false) if dir.join("events.csv").exists() => return beside_its_rows(&JudgedRun::read(dir)),
         _ => {
             return (Verdict::Held, vec!["its drills are not beside its rows, which are taken as they are".to_owned()]);
         }
@@ -122,9 +122,13 @@ fn broken_warm_up(dir: &Path) -> Option<String> {
     Some(format!("run-{} is a warm-up, and broken", broken.number))
 }
 
-/// Why it cannot be told what a drill of several rounds came to; nothing, if it can.
-fn unknown(judged: &JudgedRun) -> Vec<String> {
-    judged.reasons().into_iter().filter(|reason| reason.verdict == Verdict::Unknown).map(|reason| reason.why).collect()
+/// Why it cannot be told what a drill of several rounds came to, and what is broken that is no takeover's: a limit of the lag, a
+/// standby that holds other data. What a takeover has broken is in its row.
+fn beside_its_rows(judged: &JudgedRun) -> (Verdict, Vec<String>) {
+    let is_meant = |reason: &Reason| reason.verdict == Verdict::Unknown || reason.step.is_none();
+    let reasons: Vec<Reason> = judged.reasons().into_iter().filter(is_meant).collect();
+    let verdict = reasons.iter().fold(Verdict::Held, |worst, reason| worst.join(reason.verdict));
+    (verdict, reasons.into_iter().map(|reason| reason.why).collect())
 }
 
 fn is_of_a_drill(name: &OsStr) -> bool {

@@ -26,12 +26,7 @@ pub(crate) fn judge(name: &str, args: &[impl AsRef<OsStr>], run: &Run, dir: &Pat
 /// Runs a program that has to do its work: anything but exit code 0 or 1 is an error, with the end of its log.
 pub(crate) fn run(name: &str, args: &[impl AsRef<OsStr>], run: &Run, dir: &Path, rows: &str) -> Result<Verdict> {
     match judge(name, args, run, dir, rows)? {
-        Verdict::Unknown => match log_tail(dir, name) {
-            said if said.is_empty() => {
-                bail!("{name} could not do its work and did not say why: see what it left in {}", dir.display())
-            }
-            said => bail!("{name} could not do its work: {said}"),
-        },
+        Verdict::Unknown => bail!("{name} could not do its work: {}", why(dir, name)),
         verdict => Ok(verdict),
     }
 }
@@ -46,7 +41,7 @@ pub(crate) fn setup(args: &[impl AsRef<OsStr>], run: &Run, dir: &Path) -> Result
     let printed = dir.join("log/setup.out");
     let status = Program::run("setup", args, run, File::create(&printed)?, log(dir, "setup")?)?;
     if !status.success() {
-        bail!("setup failed ({status}): {}", log_tail(dir, "setup"));
+        bail!("setup failed ({status}): {}", why(dir, "setup"));
     }
     let mut path = String::new();
     File::open(&printed)?.read_to_string(&mut path)?;
@@ -107,8 +102,18 @@ pub(crate) fn leave_report(run: &Run, dir: &Path, judged: &Judged) -> Result<()>
     // There, so that its links lead from the page to the files beside it.
     let status =
         Program::run_in(dir, name, &judged.folders, run, create_new(&dir.join("report.html"))?, log(dir, name)?)?;
-    ensure!(status.success(), "report.html was not drawn: {}", log_tail(dir, name));
+    ensure!(status.success(), "report.html was not drawn: {}", why(dir, name));
     Ok(())
+}
+
+/// Why a program could not do its work, by the end of its log. Nothing stands there if the disk that it is on is full.
+pub(crate) fn why(dir: &Path, name: &str) -> String {
+    match log_tail(dir, name) {
+        said if said.is_empty() => {
+            format!("it did not say why: see what it left in {}, and whether there is room on that disk", dir.display())
+        }
+        said => said,
+    }
 }
 
 /// The log of a program: appended to, since a benchmark runs it more than once.

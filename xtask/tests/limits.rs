@@ -188,3 +188,21 @@ fn under_a_limit_each_line_of_the_lag_bears_on_the_verdict() {
     fs::write(&path, text).unwrap();
     assert_eq!(judge(dir.path()).0, Some(0), "all was put back");
 }
+
+/// What is broken of a run as a whole stands in no row of a takeover.
+#[test]
+fn a_run_that_newly_breaks_its_limit_of_the_lag_is_worse() {
+    let ((held, _), (broken, _)) =
+        (under_max_lag(|longest| longest, "held"), under_max_lag(|longest| longest - 1, "broken"));
+    let compared = |before: &Path, after: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let output = command.arg("compare").args([before, after]).output().unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    let (code, said) = compared(held.path(), broken.path());
+    assert!(code == Some(1) && said.contains("the lag of a beat came to "), "{said}");
+    for (before, after) in [(&broken, &held), (&broken, &broken), (&held, &held)] {
+        let (code, said) = compared(before.path(), after.path());
+        assert_eq!(code, Some(2), "one takeover each says nothing: {said}");
+    }
+}

@@ -24,7 +24,6 @@ const NO_MAIN_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/pg-underst
 pub(crate) fn install(asked: &Asked, progress: &Progress) -> Result<()> {
     ensure!(crate::is_root(), "{INSTALL_HINT}");
     ensure!(Path::new("/usr/bin/apt-get").exists(), "{INSTALL_HINT}");
-    ensure!(asked.dir.is_none(), "--install puts PostgreSQL where the distribution has it: leave --pg-bin out");
     let package = asked.major.map_or("postgresql".to_owned(), |major| format!("postgresql-{major}"));
     progress.say(&format!("no PostgreSQL server was found: installing the package {package} with apt-get"));
     apt(&["update"])?;

@@ -154,7 +154,11 @@ fn run() -> Result<Verdict> {
 }
 
 fn install_if_missing(asked: &Asked, progress: &Progress) -> Result<()> {
-    if Binaries::find(asked).is_err() { install::install(asked, progress) } else { Ok(()) }
+    match Binaries::find(asked) {
+        Ok(_) => Ok(()),
+        Err(error) if asked.dir.is_some() => Err(error), // that is where it is to be
+        Err(_) => install::install(asked, progress),
+    }
 }
 
 /// Makes the lab what was asked, by the backend that it has or that is chosen for it.

@@ -184,10 +184,12 @@ impl Picture {
             return String::new();
         };
         let bar = ((t0_us - left_us) / BAR_US) as usize;
-        match bar + what.chars().count() + 2 <= width {
-            true => format!("{:bar$}▲ {what}", ""),
-            false => format!("{:>1$} ▲", what, bar.saturating_sub(1)),
+        let (length, before) = (what.chars().count(), bar.saturating_sub(1));
+        if bar + 2 + length <= width || length > before && bar * 2 <= width {
+            return format!("{:bar$}▲ {what}", ""); // cut at the screen's edge, where there is no room on either side
         }
+        let kept: String = what.chars().skip(length.saturating_sub(before)).collect();
+        format!("{kept:>before$} ▲")
     }
 }
 
@@ -247,12 +249,29 @@ mod tests {
         }
         let closed = picture.lines(5_400_000, 40);
         assert!(
-            closed[2].contains("█        █") && closed[3].ends_with("KILLED node1, promoted node2 ▲"),
+            closed[2].contains("█        █") && closed[3].trim_start().starts_with("▲ KILLED node1, promoted"),
             "{closed:?}"
         );
         let told: Vec<String> = picture.moments().into_iter().map(|moment| moment.what).collect();
         let ack = "node2 acknowledges again: 402.00 ms without an ack";
         assert_eq!(told, ["KILLED node1", "promoted node2, 350.00 ms after the fault", ack]);
+    }
+
+    /// However narrow the screen is: what there is no room for is said in part, and the mark stays.
+    #[test]
+    fn the_mark_is_below_the_gap_on_every_screen() {
+        let mut picture = drill();
+        picture.event("r,4000000,t0,node1,kill,1,,,,,,");
+        picture.event("r,4350000,t3,node2,,1,,,,,,");
+        for at_us in (4_400_000..6_000_000).step_by(2_000) {
+            picture.write(&format!("r,{at_us},0,1,acked,1,1,,node2,2"));
+        }
+        for (width, now_us) in [(20, 4_700_000), (39, 5_400_000), (39, 4_700_000), (39, 6_000_000), (119, 5_000_000)] {
+            let lines = picture.lines(now_us, width);
+            let mark = lines[3].chars().position(|c| c == '▲').unwrap_or_else(|| panic!("{width}: {lines:?}"));
+            assert_eq!(lines[2].chars().nth(mark), Some(' '), "{width}: {lines:#?}");
+            assert_eq!(lines[2].chars().nth(mark - 1), Some('█'), "{width}: {lines:#?}");
+        }
     }
 
     #[test]

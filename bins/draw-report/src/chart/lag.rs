@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use plotters::prelude::{ChartBuilder, Circle, IntoLogRange as _, PathElement, Text, TriangleMarker};
+use plotters::prelude::{ChartBuilder, Circle, EmptyElement, IntoLogRange as _, PathElement, Text, TriangleMarker};
 use plotters::style::Color as _;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use report::lag::{LagRow, LagStatus};
@@ -74,7 +74,7 @@ pub(crate) fn lag(rows: &[LagRow], takeovers: &[Takeover]) -> Result<Option<Stri
             let (x, top) = (seconds(t0), (longest * 2).max(SHORTEST_US * 100));
             chart.draw_series([PathElement::new([(x, SHORTEST_US), (x, top)], INK.stroke_width(1))])?;
             let style = words(INK).pos(Pos::new(HPos::Left, VPos::Top));
-            chart.draw_series([Text::new(" T0", (x, top), style)])?;
+            chart.draw_series([EmptyElement::at((x, top)) + Text::new("T0", (4, 0), style)])?;
         }
         for (index, standby) in standbys.iter().enumerate() {
             let colour = colour::SERIES[index % colour::SERIES.len()];

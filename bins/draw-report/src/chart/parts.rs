@@ -30,8 +30,13 @@ pub(crate) fn parts(takeover: &Takeover) -> Vec<Part> {
     let (Some(answer), fault) = (answer, t0.clamp(t1, t4)) else { return Vec::new() };
     let answer = answer.clamp(fault, t4);
     let connecting = marks.connecting_us.unwrap_or(0).min(t4 - answer);
-    let until =
-        if has_takeover { "from the fault until the standby was promoted" } else { "while the primary was frozen" };
+    // What was on its way is acknowledged after the fault, and the outage begins with the last of it.
+    let until = match (has_takeover, t1 > t0) {
+        (true, false) => "from the fault until the standby was promoted",
+        (true, true) => "from the last ack until the standby was promoted",
+        (false, false) => "while the primary was frozen",
+        (false, true) => "from the last ack while the primary was frozen",
+    };
     let part = |name, us, colour| Part { name, us, colour };
     let mut parts = vec![
         part("before the fault, without an ack", fault - t1, ORANGE),

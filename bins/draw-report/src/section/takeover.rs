@@ -18,6 +18,7 @@ pub(crate) fn takeover(drill: &Drill, takeover: &Takeover, of: usize) -> Result<
     };
     let parts = match parts::picture(takeover)? {
         Some(picture) => format!("<h3>Where the outage went</h3>\n{picture}"),
+        None if takeover.marks.t0_us.is_none() => String::new(),
         None => note("No write was acknowledged after the fault: the outage has no end to be divided by."),
     };
     let clients = clients::clients(takeover)?.map(|picture| format!("<h3>Outage per client</h3>\n{picture}"));

@@ -42,11 +42,15 @@ fn drilled(run: &Run) -> String {
     let faults: Vec<String> = run
         .takeovers
         .iter()
-        .map(|takeover| match takeover.fault {
-            Fault::Kill => format!("{} was killed", takeover.old_primary),
-            Fault::Stop => format!("{} was shut down", takeover.old_primary),
-            Fault::Freeze => format!("{} was frozen", takeover.old_primary),
-            Fault::Stall => format!("{} was frozen for a while", takeover.old_primary),
+        .map(|takeover| {
+            let was = if takeover.fault_proven_us.is_some() { "was" } else { "was to be" };
+            let what = match takeover.fault {
+                Fault::Kill => "killed",
+                Fault::Stop => "shut down",
+                Fault::Freeze => "frozen",
+                Fault::Stall => "frozen for a while",
+            };
+            format!("{} {was} {what}", takeover.old_primary)
         })
         .collect();
     let shown = match faults.len() {

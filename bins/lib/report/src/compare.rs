@@ -56,7 +56,7 @@ pub struct Compared {
     pub verdict: Verdict,
 }
 
-/// Compares the counted repetitions of two runs. Worse is what is significant and, beside that, at least `at_least` (0.05: 5 %) of the
+/// Compares the counted repetitions of two runs. Worse is what is significant and, beside that, at least `at_least` percent of the
 /// earlier median.
 #[must_use]
 pub fn compare(names: (&str, &str), before: &[Repetition], after: &[Repetition], at_least: f64) -> Compared {
@@ -118,7 +118,7 @@ fn row(names: (&str, &str), figure: &Figure, before: &[Repetition], after: &[Rep
 fn is_worse(figure: &Figure, row: &CompareRow, at_least: f64) -> bool {
     let (Some(change), Some(median), Some(p)) = (row.change, row.before_median, row.p_corrected) else { return false };
     let worse = if figure.more_is_better { -change } else { change };
-    p <= ALPHA && worse > figure.rounded_by as f64 && worse >= at_least * median
+    p <= ALPHA && worse > figure.rounded_by as f64 && 100.0 * worse >= at_least * median
 }
 
 /// What the verdicts of the repetitions say: a promise that is newly broken, or so much more often that it is no chance, is worse,

@@ -39,7 +39,7 @@ fn drawn(draw: &mut Draw, like: &DrillRow, count: usize, times: f64) -> Vec<Repe
 }
 
 fn verdict(before: &[Repetition], after: &[Repetition]) -> Verdict {
-    compare(("a", "b"), before, after, 0.05).verdict
+    compare(("a", "b"), before, after, 5.0).verdict
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_figure_that_is_missing_here_and_there_makes_nothing_worse() {
     let (mut a, b) = (drawn(&mut draw, &row, 10, 1.0), drawn(&mut draw, &row, 10, 4.0));
     a.iter_mut().step_by(2).for_each(|run| run.drill.redundancy_us = None);
     let of = |name: &str| {
-        let rows = compare(("a", "b"), &a, &b, 0.05).rows;
+        let rows = compare(("a", "b"), &a, &b, 5.0).rows;
         rows.into_iter().find(|row| row.figure == name).unwrap()
     };
     assert_eq!((of("redundancy_us").verdict, of("redundancy_us").p_worse), (Unknown, None));
@@ -139,7 +139,7 @@ fn apples_and_pears_are_named_and_so_is_what_neither_has() {
     let a = drawn(&mut draw, &row, 8, 1.0);
     let mut b = a.clone();
     b.iter_mut().for_each(|run| run.drill.clients = 77);
-    let Compared { rows, warnings, .. } = compare(("a", "b"), &a, &b, 0.05);
+    let Compared { rows, warnings, .. } = compare(("a", "b"), &a, &b, 5.0);
     assert!(
         warnings.iter().any(|said| said.starts_with("clients differs: ") && said.ends_with("77 after")),
         "{warnings:?}"

@@ -133,7 +133,7 @@ pub fn marks(load: &Stretch, seen: Seen) -> Marks {
         worker_outages_us,
         workers_stranded,
         longest_gap_us: gaps.iter().map(|(_, gap)| *gap).max(),
-        longest_gap_before_us: longest_before.max(seen.t0_us.and_then(|t0| silence_us(acks, t0))),
+        longest_gap_before_us: seen.t0_us.and_then(|t0| longest_before.max(silence_us(acks, t0))),
         connecting_us: connecting_us(load, t3_us, new),
         acked_before_per_s,
         recover90_us: recover90_us(acks, acked_before_per_s, t0_us, t4_us, load.last_us),

@@ -1,6 +1,8 @@
 //! `modes.csv`: the price list of `cargo xtask bench modes`. A row is one drill of one cell of a matrix; here is also what
 //! is made of all of them: the cells, in an order, each with the spread of its figures.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::percentiles::median;
@@ -108,6 +110,7 @@ impl ModeRow {
             }
             "settings" => self.settings.clone().unwrap_or("no settings".to_owned()),
             "fault" => self.fault.to_string(),
+            "pg_bin" => format!("in {}", self.pg_bin_asked.as_deref().unwrap_or("?")),
             _ => {
                 let asked = self.pg_version_asked.map(|major| major.to_string()).or_else(|| self.pg_bin_asked.clone());
                 format!("PostgreSQL {}", self.pg_version.clone().or(asked).unwrap_or("?".to_owned()))
@@ -132,12 +135,18 @@ pub struct Cell<'a> {
 pub fn cells(rows: &[ModeRow]) -> (String, Vec<Cell<'_>>) {
     let mut sorted: Vec<&ModeRow> = rows.iter().collect();
     sorted.sort_by_key(|row| (row.place(), row.turn));
-    let varies = |at: usize| rows.iter().any(|row| row.factors()[at] != rows[0].factors()[at]);
+    // Who asked for directories has the versions that are in them; a directory is named where that does not tell it from others.
+    let versions: BTreeSet<&String> = rows.iter().filter_map(|row| row.pg_version.as_ref()).collect();
+    let dirs: BTreeSet<&Option<String>> = rows.iter().map(|row| &row.pg_bin_asked).collect();
+    let differ = |at: usize| rows.iter().any(|row| row.factors()[at] != rows[0].factors()[at]);
+    let varies = |at: usize| match FACTORS[at] {
+        "pg_version" => differ(at) || versions.len() > 1,
+        _ => differ(at),
+    };
     let (varying, common): (Vec<usize>, Vec<usize>) = (0..FACTORS.len()).partition(|at| varies(*at));
     let words = |row: &ModeRow, places: &[usize]| {
-        let mut words: Vec<String> = places.iter().map(|at| row.shown(FACTORS[*at])).collect();
-        words.dedup(); // the version of PostgreSQL stands for its directory, too
-        words.join(", ")
+        let is_told = |at: &&usize| FACTORS[**at] != "pg_bin" || dirs.len() > versions.len().max(1);
+        places.iter().filter(is_told).map(|at| row.shown(FACTORS[*at])).collect::<Vec<_>>().join(", ")
     };
     let mut cells: Vec<Cell<'_>> = Vec::new();
     for row in sorted {
@@ -251,5 +260,23 @@ mod tests {
         assert_eq!(common, "on, 1 standby, 8 clients, 500 writes/s, no settings, kill");
         let labels: Vec<&str> = cells.iter().map(|cell| cell.label.as_str()).collect();
         assert_eq!(labels, ["PostgreSQL 16.4", "PostgreSQL 15.18"]);
+    }
+
+    #[test]
+    fn directories_of_other_versions_have_no_version_in_common_and_of_one_version_are_named() {
+        let row = |dir: &str, version: &str| {
+            format!("r-1,1,1,run-1,local,on,1,8,500,,kill,,{dir},{version},held,,500,1,5,1,9,80,exact,,0,0,0,9")
+        };
+        let said = |lines: [String; 2]| {
+            let rows = rows(&lines.each_ref().map(String::as_str));
+            let (common, cells) = cells(&rows);
+            (common, cells.iter().map(|cell| cell.label.clone()).collect::<Vec<_>>())
+        };
+        let (common, labels) = said([row("/a", "16.14"), row("/b", "15.20")]);
+        assert_eq!(common, "on, 1 standby, 8 clients, 500 writes/s, no settings, kill");
+        assert_eq!(labels, ["PostgreSQL 16.14", "PostgreSQL 15.20"]);
+        let (common, labels) = said([row("/a", "15.20"), row("/b", "15.20")]);
+        assert_eq!(common, "on, 1 standby, 8 clients, 500 writes/s, no settings, kill, PostgreSQL 15.20");
+        assert_eq!(labels, ["in /a", "in /b"]);
     }
 }

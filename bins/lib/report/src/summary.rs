@@ -113,11 +113,12 @@ fn outage(row: &DrillRow) -> Vec<String> {
         None if at_least.is_empty() && !row.fault.has_takeover() => {
             format!("until {} acknowledged a write again", row.old_primary)
         }
+        _ if row.outage_us.is_none() => String::new(), // nor whether the fault came
         _ => "and nobody acknowledged a write again".to_owned(),
     };
     let resolution = some(resolution(1), "resolution ", &some(resolution(row.clients), " (one client ", "), "));
     let mut lines = vec![
-        format!("outage    {at_least}{} {end}", seen(row.outage_us)),
+        format!("outage    {at_least}{} {end}", seen(row.outage_us)).trim_end().to_owned(),
         format!("          {resolution}longest gap before {}", seen(row.longest_gap_before_us)),
         format!(
             "          per client {} / {} / {} (min / median / max)",

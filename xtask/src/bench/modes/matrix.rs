@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn what_is_unknown_is_refused_by_file_and_key_with_what_is_possible() {
         for (text, words) in [
-            ("repetitions = 2\nsunc = 'on'", &["mine.toml line 2", "`sunc`", "`sync`", "`pg_version`"][..]),
+            ("repetitions = 2\nsunc = 'on'", &["mine.toml: line 2", "`sunc`", "`sync`", "`pg_version`"][..]),
             ("sync = ['on', 'sometimes']", &["mine.toml: `sync`: \"sometimes\"", "remote_apply"]),
             ("fault = 'flood'", &["`fault`", "freeze"]),
             ("standbys = 0", &["`standbys`: 0", "1 to 8"]),
@@ -300,12 +300,12 @@ mod tests {
             ("settings = 'wal_compression=on'", &["`settings`", "{ name = "]),
             ("settings = { 'a=b' = 1 }", &["`a=b` is not the name"]),
             ("repetitions = 0", &["`repetitions`: 0", "1 to 1000"]),
-            ("repetitions = 'many'", &["mine.toml line 1", "repetitions = 'many'"]),
+            ("repetitions = 'many'", &["mine.toml: line 1, `repetitions`: "]),
             ("duration = '6'", &["mine.toml", "--duration", "has no unit"]),
             ("backend = 'auto'", &["`backend`", "local or compose"]),
             ("pg_version = 15\npg_bin = '/a'", &["give one of them"]),
             ("pg_bin = 'bin'", &["`pg_bin`", "from /"]),
-            ("sync = ", &["mine.toml line 1"]),
+            ("sync = ", &["mine.toml: line 1, `sync`: "]),
         ] {
             let said = refused(text);
             assert!(words.iter().all(|word| said.contains(word)), "{text}: {said}");
