@@ -222,8 +222,17 @@ fn conclude(sh: &Shell, args: &Args, begun: &mut Option<Begun>) -> Result<Verdic
         progress.say(&format!("{:>7.2} s  taking the lab down", run.clock.now_us() as f64 / 1e6));
         step::down(&lab, &run, held)
     };
-    let verdict =
-        held.inspect_err(|_| progress.warn(&format!("what there is of the run is in {}", run_folder::shown(&dir))))?;
+    let verdict = match held {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            progress.warn(&format!("what there is of the run is in {}", run_folder::shown(&dir)));
+            if args.runs.is_some() {
+                let _ = step::leave_report(&run, &dir, &judge::read(&dir)); // of the drills that were held before
+            }
+            let _ = sink::print_line(&run_folder::shown(&dir)); // whoever asked for it by `$(…)` has it, too
+            return Err(error);
+        }
+    };
     // What anybody will find who judges these files later.
     let again = judge::read(&dir);
     let drawn = step::leave_report(&run, &dir, &again);

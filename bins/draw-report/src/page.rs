@@ -63,7 +63,8 @@ fn whole(title: &str, worst: Verdict, body: &str) -> String {
 }
 
 fn beside(runs: &[Run]) -> Result<String> {
-    let mut body = side_by_side::side_by_side(runs)?;
+    let mut body = verdict::over_all(runs);
+    body.push_str(&side_by_side::side_by_side(runs)?);
     for (index, run) in runs.iter().enumerate() {
         let (name, verdict) = (html::text(&run.name()), run.judged.verdict());
         body.push_str(&format!(

@@ -195,7 +195,7 @@ fn what_a_file_says_is_never_a_tag() {
 fn runs_stand_side_by_side_with_their_spread() {
     let (held, broken) = (sample("drill-held"), sample("drill-broken"));
     let page = page(&[&held, &broken]);
-    assert_eq!(figures(&page, "verdict"), ["held", "broken"]);
+    assert_eq!(figures(&page, "verdict"), ["broken", "held", "broken"], "on all, then on each");
     let spread = page.split("<th scope=\"row\">outage</th>").nth(1).unwrap().split_once("</tr>").unwrap().0;
     assert_eq!(spread, "<td>2</td><td>200.12 ms</td><td>200.12 ms</td><td>220.74 ms</td>");
     assert!(page.contains("href=\"#run2\"") && page.contains("id=\"run2\""));
@@ -238,7 +238,7 @@ fn a_warm_up_is_shown_and_not_counted() {
         std::os::unix::fs::chown(dir.path().join("runs.csv"), Some(65_534), None).unwrap();
         assert!(!self::page(&[&folders[0], &folders[1]]).contains("(warm-up: not counted)"));
     }
-    assert_eq!(figures(&page, "verdict"), ["held", "broken"]);
+    assert_eq!(figures(&page, "verdict"), ["broken", "held", "broken"], "on all, then on each");
 }
 
 /// The pictures hold intervals and not events, so a page stays small however long the load was.

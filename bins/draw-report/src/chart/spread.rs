@@ -1,12 +1,13 @@
 //! One figure of several runs: a point for each takeover.
 
 use anyhow::Result;
-use plotters::prelude::{ChartBuilder, Circle, PathElement};
+use plotters::prelude::{ChartBuilder, Circle, EmptyElement, PathElement, Text};
 use plotters::style::Color as _;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use report::percentiles::median;
 
-use super::colour::{BLUE, INK};
-use super::{Area, Screen, axes, filled, round_us};
+use super::colour::{BLUE, FAINT, INK};
+use super::{Area, Screen, axes, filled, round_us, words};
 use crate::html;
 
 /// Height of a run's line and of the axis, in pixels.
@@ -39,6 +40,9 @@ pub(crate) fn outages(runs: &[(String, Vec<u64>)]) -> Result<Option<String>> {
             .draw()?;
         for (index, (_, outages)) in runs.iter().enumerate() {
             let y = count as f64 - index as f64 - 0.5;
+            let number =
+                Text::new((index + 1).to_string(), (-6, 0), words(FAINT).pos(Pos::new(HPos::Right, VPos::Center)));
+            chart.draw_series([EmptyElement::at((0.0, y)) + number])?;
             for outage in outages {
                 chart.draw_series([Circle::new((*outage as f64, y), 4, filled(BLUE))])?;
             }

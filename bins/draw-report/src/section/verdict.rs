@@ -33,6 +33,17 @@ pub(crate) fn verdict(run: &Run) -> String {
     )
 }
 
+/// The verdict on several runs.
+pub(crate) fn over_all(runs: &[Run]) -> String {
+    let worst = runs.iter().map(|run| run.judged.verdict()).fold(Verdict::Held, Verdict::join);
+    let of = |verdict| runs.iter().filter(|run| run.judged.verdict() == verdict).count();
+    let said = match worst {
+        Verdict::Held => format!("All of {} runs held.", runs.len()),
+        _ => format!("{} held, {} broken, {} unknown.", of(Verdict::Held), of(Verdict::Broken), of(Verdict::Unknown)),
+    };
+    format!("<div class=\"verdict {worst}\" data-verdict=\"{worst}\"><strong>{worst}</strong> {said}</div>\n")
+}
+
 /// What was done, in a sentence.
 fn drilled(run: &Run) -> String {
     let Some(drill) = run.drill() else { return String::new() };
