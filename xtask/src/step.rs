@@ -98,10 +98,18 @@ fn take_down(name: &str, run: &Run) -> Result<()> {
 pub(crate) fn leave_report(run: &Run, dir: &Path, judged: &Judged) -> Result<()> {
     std::fs::write(dir.join("summary.txt"), format!("{}\n", judged.said))
         .context("summary.txt could not be written")?;
+    let page = dir.join("report.html");
+    let drawn = draw_report(run, dir, judged, create_new(&page)?);
+    if drawn.is_err() {
+        let _ = std::fs::remove_file(&page); // half a page tells nothing
+    }
+    drawn
+}
+
+fn draw_report(run: &Run, dir: &Path, judged: &Judged, page: File) -> Result<()> {
     let name = "draw-report";
     // There, so that its links lead from the page to the files beside it.
-    let status =
-        Program::run_in(dir, name, &judged.folders, run, create_new(&dir.join("report.html"))?, log(dir, name)?)?;
+    let status = Program::run_in(dir, name, &judged.folders, run, page, log(dir, name)?)?;
     ensure!(status.success(), "report.html was not drawn: {}", why(dir, name));
     Ok(())
 }
