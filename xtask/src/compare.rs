@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use program::progress::tell;
+use program::progress::{tell, warn};
 use program::sink::Sink;
 use report::compare::{CompareRow, compare as compared};
 use report::verdict::Verdict;
@@ -35,16 +35,16 @@ pub(crate) fn compare(args: &Args) -> Result<Verdict> {
     for what in ["kernel", "cpus"] {
         let (before, after) = (machine(&args.before, what), machine(&args.after, what));
         if before != after {
-            tell(&format!("warning: {what} differs: {before} before, {after} after"));
+            warn(&format!("{what} differs: {before} before, {after} after"));
         }
     }
     let [was, is] = [(&args.before, &names.0), (&args.after, &names.1)].map(|(dir, name)| {
         let (verdict, told) = repetitions::doubts(dir);
-        told.iter().for_each(|what| tell(&format!("warning: {name}: {what}")));
+        told.iter().for_each(|what| warn(&format!("{name}: {what}")));
         verdict
     });
     found.verdict = found.verdict.join(doubt(was, is));
-    found.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
+    found.warnings.iter().for_each(|warning| warn(warning));
     found.rows.iter().for_each(|row| tell(&said(row)));
     tell(match found.verdict {
         Verdict::Held => "no regression was found",

@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use program::child::{self, Program};
-use program::progress::tell;
+use program::progress::{tell, warn};
 use program::run::Run;
 use program::stop;
 use report::verdict::Verdict;
@@ -79,7 +79,7 @@ pub(crate) fn down<T>(name: &str, run: &Run, work: Result<T>) -> Result<T> {
         }
         (Err(error), Ok(_)) => Err(error),
         (Err(error), Err(of_work)) => {
-            tell(&format!("warning: {error:#}"));
+            warn(&format!("{error:#}"));
             Err(of_work)
         }
     }

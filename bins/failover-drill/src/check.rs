@@ -12,6 +12,7 @@ use cluster::wait::until_true;
 use lab::open::OpenLab;
 use lab::standby::{streams_from, timeline_of};
 use lab::{conf, settings};
+use report::foreign::one_line;
 
 /// How often the quorum is looked for.
 const LOOK: Duration = Duration::from_millis(2);
@@ -63,7 +64,7 @@ pub(crate) fn check(lab: &OpenLab, cluster: &Cluster) -> Result<Fit> {
     Ok(Fit {
         primary: primary.name,
         timeline,
-        server_version: version.split_whitespace().next().unwrap_or_default().to_owned(),
+        server_version: one_line(version.split_whitespace().next().unwrap_or_default()).into_owned(),
         standbys,
         sessions,
     })

@@ -309,10 +309,10 @@ fn say_plan(lab: &str, fit: &check::Fit, plan: drill::Plan, args: &Args) {
         rounds => format!(" (all of this {rounds} times, each time to whoever is primary then)"),
     };
     let stream = if fit.standbys.len() == 1 { "streams" } else { "stream" };
-    eprintln!(
+    program::progress::tell(&format!(
         "the drill could begin on lab {lab}: {primary} is the primary (PostgreSQL {}), {standbys} {stream} from it.\n\
          It would write at {rate} per second with {clients} clients for {:?}; {cut}{does} {primary}; \
          {then}; write for {:?} more{again}; read everything back and judge it. Nothing was done.",
         fit.server_version, plan.before, plan.after
-    );
+    ));
 }

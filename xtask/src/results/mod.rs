@@ -13,7 +13,7 @@ mod openmetrics;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use program::progress::tell;
+use program::progress::{tell, warn};
 use program::run::{Run, unix_now_s};
 use program::stop;
 use report::reasons::Reason;
@@ -197,7 +197,7 @@ impl Results {
         tell_github(&outcome);
         match held {
             Err(error) if outcome.verdict == Verdict::Broken && stop::check().is_ok() => {
-                tell(&format!("error: {error:#}"));
+                tell(&report::foreign::error(&format!("error: {error:#}")));
                 Ok(outcome.verdict)
             }
             Err(error) => Err(error),
@@ -211,7 +211,7 @@ impl Results {
         let mut all = true;
         for (format, target) in &self.files {
             if let Err(error) = format.text(outcome, &target.path).and_then(|text| target.replace(&text)) {
-                tell(&format!("warning: {} {} was not written: {error:#}", format.option(), target.path.display()));
+                warn(&format!("{} {} was not written: {error:#}", format.option(), target.path.display()));
                 all = false;
             }
         }
@@ -221,7 +221,7 @@ impl Results {
 
 fn tell_github(outcome: &Outcome) {
     if let Err(error) = github::tell_outcome(outcome) {
-        tell(&format!("warning: the summary of the step was not written: {error:#}"));
+        warn(&format!("the summary of the step was not written: {error:#}"));
     }
 }
 

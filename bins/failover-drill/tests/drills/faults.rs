@@ -12,7 +12,7 @@ use crate::lossy::check_loss;
 use crate::support::{Lab, states_below};
 
 /// By hand, straight from the server: acked keys that the new primary does not have.
-fn lost_by_hand(lab: &Lab, judged: &crate::support::Judged, run: &str) -> u64 {
+pub(crate) fn lost_by_hand(lab: &Lab, judged: &crate::support::Judged, run: &str) -> u64 {
     let mut client = lab.plain(&lab.primary());
     let rows = client.query("SELECT worker, seq FROM understudy.ledger WHERE run = $1", &[&run]).unwrap();
     let there: Vec<(u64, u64)> =

@@ -1,4 +1,4 @@
-//! Drills that are interrupted while a container is frozen: it is ended, or goes on, before the drill ends.
+//! Drills in which a container is frozen, to their end and interrupted: then it is ended, or goes on, before the drill ends.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,6 +7,8 @@ use cluster::wait::{Attempt, until};
 use lab::conf::SyncMode;
 use rustix::process::Signal;
 
+use crate::faults::lost_by_hand;
+use crate::held::check_held;
 use crate::interrupted::interrupt;
 use crate::support::{LOOK, Lab, SOON};
 
@@ -39,6 +41,46 @@ fn wait_ended(lab: &Lab, node: &str) {
         Ok(if state == "exited" { Attempt::Done(()) } else { Attempt::NotYet(state) })
     });
     ended.unwrap();
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn what_a_frozen_container_loses_agrees_with_a_count_by_hand() {
+    for sync in [SyncMode::On, SyncMode::Async] {
+        let lab = Lab::of_containers(1, sync);
+        let limits = ["--fault", "freeze", "--op-timeout", "500ms", "--decide", "1s", "--max-lost", "1000000"];
+        let done = lab.drill(&limits);
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        let judged = done.judged(&lab);
+        assert_eq!((judged.row["verdict"].as_str(), judged.row["fault"].as_str()), ("held", "freeze"));
+        assert_eq!(judged.figure("lost"), lost_by_hand(&lab, &judged, &done.run));
+        let at = |mark: &str| judged.events.first_us(mark).unwrap();
+        assert!(at("t3") < at("fenced") && at("fenced") < at("rejoin_begun"), "{:?}", judged.events);
+        let late = at("fault_proven") + 50_000;
+        assert_eq!(judged.ledger.acks.iter().filter(|ack| ack.timeline == 1 && ack.at_us > late).count(), 0);
+        lab.check_redundant(&judged.row["new_primary"]);
+        if sync == SyncMode::On {
+            check_held(&judged, &lab);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a Docker engine: `cargo xtask test` runs it where one answers"]
+fn a_container_that_stalls_is_out_for_as_long_as_it_was_frozen() {
+    let lab = Lab::of_containers(1, SyncMode::On);
+    let old = lab.primary();
+    let done = lab.drill(&["--fault", "stall", "--stall", "2s"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let (row, ledger, thawed) = (done.row(), done.ledger(), done.events().first_us("thawed").unwrap());
+    let acks = || ledger.acks.iter().map(|ack| ack.at_us);
+    let (last, first) = (acks().filter(|at| *at < thawed).max().unwrap(), acks().find(|at| *at >= thawed).unwrap());
+    assert!(first - last >= 1_900_000, "{last} to {first}");
+    assert_eq!((row["verdict"].as_str(), row["outage_us"].parse::<u64>().ok()), ("held", Some(first - last)));
+    assert_eq!(lab.primary(), old);
+    let present = lab.present(&old, &done.run);
+    assert!(ledger.with("acked").iter().all(|key| present.contains_key(key)));
+    lab.check_redundant(&old);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod auth;
+mod authority;
 pub mod blocking;
 pub mod catch_up;
 pub mod connect;

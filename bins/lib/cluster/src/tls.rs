@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -14,6 +15,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::authority;
 use crate::conninfo::Conninfo;
 use crate::protection::{Protection, SslMode, TlsVersion};
 
@@ -48,15 +50,18 @@ fn verifier(info: &Protection, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn
         }
     };
     let check_host = info.sslmode == SslMode::VerifyFull;
-    let (mut roots, mut known) = (Vec::new(), None);
-    if let Some(file) = file {
-        roots = root_certificates(&file)?;
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(roots.clone());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build();
-        known = Some(verifier.with_context(|| format!("sslrootcert {file}"))?);
-    }
-    Ok(Arc::new(Verifier { known, roots, check_host, provider: provider.clone() }))
+    let provider = provider.clone();
+    let Some(file) = file else {
+        return Ok(Arc::new(Verifier { is_checked: false, known: None, roots: Vec::new(), check_host, provider }));
+    };
+    let roots = root_certificates(&file)?;
+    ensure!(!roots.is_empty(), "sslrootcert {file}: there is no certificate in it");
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots.iter().filter(|root| authority::may_vouch(root)).cloned());
+    let known = (!store.is_empty())
+        .then(|| WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build());
+    let known = known.transpose().with_context(|| format!("sslrootcert {file}"))?;
+    Ok(Arc::new(Verifier { is_checked: true, known, roots, check_host, provider }))
 }
 
 fn usual_root_certificate() -> Option<String> {
@@ -75,9 +80,10 @@ fn root_certificates(file: &str) -> Result<Vec<CertificateDer<'static>>> {
 /// Checks as much of a server's certificate as `sslmode` asks for.
 #[derive(Debug)]
 struct Verifier {
-    /// Who may have signed it; `None`: it is not checked.
+    is_checked: bool,
+    /// Who may have signed it; `None`: none of the roots may.
     known: Option<Arc<WebPkiServerVerifier>>,
-    /// The same certificates, one by one.
+    /// All roots, one by one.
     roots: Vec<CertificateDer<'static>>,
     check_host: bool,
     provider: Arc<CryptoProvider>,
@@ -92,12 +98,21 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(known) = &self.known else { return Ok(ServerCertVerified::assertion()) };
-        match known.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        if !self.is_checked {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let signed = match &self.known {
+            Some(known) => known.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        };
+        match signed {
             // A self-signed certificate that is itself the root: usual with PostgreSQL, and not for webpki.
-            Err(Error::InvalidCertificate(CertificateError::Other(_)))
-                if self.roots.iter().any(|root| root == end_entity) =>
+            Err(Error::InvalidCertificate(CertificateError::Other(_) | CertificateError::UnknownIssuer))
+                if self.roots.iter().any(|root| root == end_entity) && authority::is_its_own(end_entity) =>
             {
+                if !authority::is_valid_at(end_entity, Duration::from_secs(now.as_secs())) {
+                    return Err(CertificateError::Expired.into());
+                }
                 if self.check_host {
                     verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 }

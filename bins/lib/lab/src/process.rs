@@ -5,6 +5,7 @@
 //! through the pidfd.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// Time for killed processes to be gone. The kernel needs milliseconds; a process in an uninterruptible write longer.
 pub(crate) const GONE: Duration = Duration::from_secs(10);
+
+/// How much of that is read: a server's maps have some 30 kB.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// Time for the kernel to copy out what a process has in its memory: microseconds.
 const SHOWN: Duration = Duration::from_secs(5);
@@ -142,10 +146,15 @@ impl Process {
     pub(crate) fn in_memory(&self, file: &str) -> Result<Vec<u8>> {
         let path = format!("/proc/{}/{file}", self.pid);
         let (tell, told) = mpsc::channel();
-        std::thread::spawn(move || tell.send(fs::read(path).unwrap_or_default()));
+        let read = move || -> std::io::Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            fs::File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        std::thread::spawn(move || tell.send(read().unwrap_or_default()));
         let Ok(bytes) = told.recv_timeout(SHOWN) else {
             bail!(
-                "process {} of user {} does not show its {file}: end it, and what serves it a file system, then try again",
+                "process {} of user {} does not show its {file} within {SHOWN:?}: end it, or what it waits for, then try again",
                 self.pid,
                 self.uid().unwrap_or_default()
             )

@@ -170,6 +170,11 @@ pub fn tell(line: &str) {
     }
 }
 
+/// Prints a warning, as [`tell`] does: no line of it but the first begins as ours do.
+pub fn warn(line: &str) {
+    tell(&foreign::error(&format!("warning: {line}")));
+}
+
 /// Prints a line to stdout, which is a terminal: above what is painted, if stderr leads there too.
 ///
 /// # Errors
@@ -195,7 +200,11 @@ fn is_dumb() -> bool {
 }
 
 fn print(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", foreign::for_terminal(line));
+    let line = foreign::for_terminal(line);
+    // GitHub's runner obeys such words wherever they stand in a line, and somebody's server may have said them.
+    let is_github = line.contains("##[") && std::env::var_os("GITHUB_ACTIONS").is_some();
+    let line = if is_github { Cow::Owned(line.replace("##[", "# #[")) } else { line };
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]

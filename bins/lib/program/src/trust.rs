@@ -54,7 +54,7 @@ pub fn read_private(path: &Path) -> Result<String> {
     let shown = real.display();
     let file = open_plain(&real)?;
     let mode = file.metadata().with_context(|| shown.to_string())?.mode();
-    ensure!(mode & 0o077 == 0, "{shown} can be read by others: run `chmod 0600 {shown}`");
+    ensure!(mode & 0o077 == 0, "{shown} can be read by others: run `chmod 0600 {}`", typed(&real));
     text_of(file, &real, MOST_BYTES)
 }
 
@@ -288,7 +288,7 @@ fn check(path: &Path, metadata: &Metadata, also: Option<u32>) -> Result<()> {
     };
     let right = if who == "group" { "g-w" } else { "go-w" };
     let (shown, mode) = (path.display(), mode & 0o7777);
-    bail!("{who} can write to {shown} (mode {mode:04o}), and so it may say anything: `chmod {right} {shown}`")
+    bail!("{who} can write to {shown} (mode {mode:04o}), and so it may say anything: `chmod {right} {}`", typed(path))
 }
 
 /// Whether an access control list says who may do what there. What stands for the group then is the most that it lets anybody do.
@@ -306,13 +306,19 @@ pub(crate) fn check_owner(path: &Path, owner: u32, also: Option<u32>) -> Result<
     if owner == us || owner == 0 || Some(owner) == also { Ok(()) } else { Err(foreign(path, owner, us)) }
 }
 
+/// A path as it stands in a command that we tell people to type.
+fn typed(path: &Path) -> String {
+    report::foreign::for_shell(&path.to_string_lossy())
+}
+
 fn foreign(path: &Path, owner: u32, us: u32) -> anyhow::Error {
     let (shown, name) = (path.display(), users::name(owner));
     let known = name.as_ref().map_or_else(|| format!("uid {owner}"), |name| format!("{name} (uid {owner})"));
     match us {
         0 => anyhow!(
             "{shown} belongs to {known}, and root takes nobody's word but its own: do this as that user, or, if you know what \
-             is in it, `chown -h root {shown}`"
+             is in it, `chown -h root {}`",
+            typed(path)
         ),
         _ => anyhow!(
             "{shown} belongs to {known}, and only what is yours or root's is taken: do this as that user, or make a copy of \

@@ -64,11 +64,11 @@ pub fn in_line(text: &str, at: Option<usize>, what: &str) -> String {
     format!("line {}{}: {what}", number + 1, field.map_or(String::new(), |name| format!(", `{name}`")))
 }
 
-/// An error of ours: whatever a name in it holds, no line of it but the first begins as ours do. Lines that are indented stay.
+/// An error of ours: whatever a name in it holds, no line of it but the first begins as ours do.
 #[must_use]
 pub fn error(message: &str) -> String {
     let lines = message.lines().enumerate();
-    let marked = lines.map(|(at, line)| match at > 0 && !line.starts_with("  ") {
+    let marked = lines.map(|(at, line)| match at > 0 && !line.starts_with(MARK) {
         true => format!("{MARK}{line}"),
         false => line.to_owned(),
     });
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_name_with_line_ends_makes_no_line_of_ours() {
         assert_eq!(error("a\nverdict   held: no such file"), "a\n  | verdict   held: no such file");
-        assert_eq!(error("psql failed:\n  | one\n  two"), "psql failed:\n  | one\n  two");
+        assert_eq!(error("psql failed:\n  | one\n  two"), "psql failed:\n  | one\n  |   two");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
 
+use crate::foreign::one_line;
 use crate::ledger_file::each_row;
 pub use crate::ledger_row::{Event, LedgerRow, Outcome};
 use anyhow::{Context as _, bail, ensure};
@@ -152,7 +153,7 @@ impl Ledger {
         if self.run.is_empty() {
             self.run.clone_from(&row.run);
         }
-        ensure!(self.run == row.run, "it mixes rows of run {} and run {}", self.run, row.run);
+        ensure!(self.run == row.run, "it mixes rows of run {} and run {}", one_line(&self.run), one_line(&row.run));
         ensure!(!self.complete, "there is a row after `end`");
         self.last_us = self.last_us.max(row.at_us);
         match row.event {

@@ -1,9 +1,11 @@
 //! Who only stands in a data directory.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 
-use crate::support::Home;
+use crate::support::{Home, Lab};
 
 /// A process that is ended with its variable.
 pub(crate) struct Holder(pub(crate) Child);
@@ -21,7 +23,7 @@ impl Drop for Holder {
     }
 }
 
-/// The servers' user may write any number into `postmaster.pid`, and anybody may stand in a directory.
+/// The servers' user may write any number into `postmaster.pid`, and stand in a directory.
 #[test]
 fn a_process_that_only_stands_in_a_data_directory_is_not_killed() {
     let home = Home::new();
@@ -36,14 +38,42 @@ fn a_process_that_only_stands_in_a_data_directory_is_not_killed() {
 fn stands_in(home: &Home, node: &str, other: &str) {
     let (data, lab) = (home.lab().join(node).join("data"), home.lab_made());
     let before = lab.pids().remove(other);
-    let open = lab::open::open(lab.file()).unwrap();
-    open.backend.stop(node).unwrap();
-    drop(open);
-    let mut shell = Holder(Command::new("sleep").arg("600").current_dir(&data).spawn().unwrap());
-    let pid_file = data.join("postmaster.pid");
-    fs::write(&pid_file, format!("{}\n{}\n", shell.0.id(), data.display())).unwrap();
+    let owner = fs::metadata(&data).unwrap().uid();
+    let mut shell = stander(&lab, node, owner);
     home.refused(&["--down"], &[&format!("{node}/data"), &shell.0.id().to_string(), "left alone"]);
     assert!(shell.works(), "it was killed");
     assert!(before.is_some() && lab.pids().remove(other) == before, "{other} was ended before all was known");
-    fs::remove_file(&pid_file).unwrap();
+    fs::remove_file(data.join("postmaster.pid")).unwrap();
+}
+
+/// Stops a node, and has a process of this user stand in its data directory, with its number in `postmaster.pid`.
+fn stander(lab: &Lab, node: &str, uid: u32) -> Holder {
+    let data = lab.dir().join(node).join("data");
+    let open = lab::open::open(lab.file()).unwrap();
+    open.backend.stop(node).unwrap();
+    drop(open);
+    let mut command = Command::new("sleep");
+    command.arg("600").current_dir(&data);
+    if rustix::process::geteuid().is_root() {
+        command.uid(uid);
+    }
+    let shell = Holder(command.spawn().unwrap());
+    fs::write(data.join("postmaster.pid"), format!("{}\n{}\n", shell.0.id(), data.display())).unwrap();
+    shell
+}
+
+/// Anybody can be given the number of a dead server, and seem to stand there in a mount namespace of his own.
+#[test]
+#[ignore = "plays another user: `cargo xtask test` runs it as root"]
+fn as_root_a_process_of_another_user_keeps_no_lab_from_being_mended_or_taken_down() {
+    let home = Home::new();
+    home.made(&[]);
+    let lab = home.lab_made();
+    let mut shells = vec![stander(&lab, "node2", 0)];
+    home.made(&[]).is_whole("node1");
+    shells.push(stander(&home.lab_made(), "node2", 0));
+    let down = home.setup(&["--down"]);
+    assert_eq!(down.code, Some(0), "{}", down.stderr);
+    assert!(shells.iter_mut().all(Holder::works), "one was killed");
+    assert!(!home.lab().exists());
 }

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use program::clock::Clock;
 use program::sink;
+use report::foreign::in_line;
 use report::modes::FACTORS;
 use report::seal::Seal;
 use report::show;
@@ -85,14 +86,18 @@ impl Plan {
     pub(super) fn read(dir: &Path) -> Result<Plan> {
         let read = |file: &str| {
             let path = dir.join(file);
-            fs::read_to_string(&path).with_context(|| {
+            program::trust::read_plain(&path).with_context(|| {
                 format!(
                     "{}: --resume takes the folder of a `cargo xtask bench modes`, and this has no such file",
                     path.display()
                 )
             })
         };
-        let asked: Asked = toml::from_str(&read(ASKED)?).with_context(|| dir.join(ASKED).display().to_string())?;
+        let asked = read(ASKED)?;
+        let asked: Asked = toml::from_str(&asked).map_err(|error| {
+            let said = in_line(&asked, error.span().map(|span| span.start), error.message());
+            anyhow!("{}: {said}", dir.join(ASKED).display())
+        })?;
         let text = read(KEPT)?;
         ensure!(
             md5(&text)? == asked.matrix_md5,

@@ -105,7 +105,32 @@ impl Certificates {
             "req -x509 {KEY} -keyout selfsigned.key -out selfsigned.crt -subj /CN=localhost -days 2 \
              -addext subjectAltName=DNS:localhost"
         ));
-        for name in ["server.key", "server.crt", "selfsigned.key", "selfsigned.crt"] {
+        // One server's own, which says that it vouches for nobody; and an authority whose time is over.
+        made.openssl(&format!(
+            "req -x509 {KEY} -keyout pinned.key -out pinned.crt -subj /CN=localhost -days 2 \
+             -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
+        ));
+        made.openssl(&format!("req -new {KEY} -keyout expired.key -out expired.csr -subj /CN=expired"));
+        let config = "[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n\
+                      [v3]\nbasicConstraints=critical,CA:TRUE\n";
+        for (file, text) in [("ca.cnf", config), ("index", ""), ("serial", "01\n")] {
+            fs::write(made.path(file), text).unwrap();
+        }
+        made.openssl(
+            "ca -batch -selfsign -config ca.cnf -name d -extensions v3 -in expired.csr -keyfile expired.key \
+             -startdate 20200101000000Z -enddate 20210101000000Z -notext -out expired.crt",
+        );
+        for by in ["pinned", "expired"] {
+            fs::copy(made.path("server.key"), made.path(&format!("by-{by}.key"))).unwrap();
+            made.openssl(&format!(
+                "x509 -req -in server.csr -CA {by}.crt -CAkey {by}.key -CAcreateserial -out by-{by}.crt -days 2 -extfile server.ext"
+            ));
+        }
+        for name in ["server", "selfsigned", "pinned", "by-pinned", "by-expired"]
+            .iter()
+            .flat_map(|name| [format!("{name}.key"), format!("{name}.crt")])
+        {
+            let name = name.as_str();
             fs::set_permissions(made.path(name), fs::Permissions::from_mode(0o600)).unwrap();
             Account::for_servers().unwrap().own(&fs::File::open(made.path(name)).unwrap()).unwrap();
         }
@@ -119,6 +144,24 @@ impl Certificates {
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+}
+
+/// As OpenSSL has it. To rustls any certificate among the roots is an authority, for ever.
+#[test]
+fn only_an_authority_that_is_valid_vouches_for_others() {
+    let certificates = Certificates::new();
+    let try_with = |served: &str, root: &str| {
+        let lab = Lab::with_certificate(&certificates.path(&format!("{served}.crt")))?;
+        let root = certificates.path(&format!("{root}.crt"));
+        let reach = "host=localhost hostaddr=127.0.0.1 sslmode=verify-full";
+        Some(lab.connect(&format!("{reach} sslrootcert='{}'", root.display())))
+    };
+    let Some(itself) = try_with("pinned", "pinned") else { return };
+    assert_eq!(itself, Ok(true), "a server whose own certificate is known");
+    for by in ["pinned", "expired"] {
+        let said = try_with(&format!("by-{by}"), by).unwrap().unwrap_err();
+        assert!(said.contains("certificate"), "{by}: {said}");
     }
 }
 

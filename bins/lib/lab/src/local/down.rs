@@ -47,7 +47,7 @@ fn end_processes(dir: &Path, id: &LabId, ours: &Ours) -> Result<u32> {
     let mut ended = if ours.knows_programs() { tools::end_gently_below(dir, ours)? } else { 0 };
     for data in &datas {
         if let Some(postmaster) = Postmaster::to_end(data, ours)? {
-            let segments = postmaster.segments()?;
+            let segments = postmaster.segments();
             postmaster.kill_all(&mut || {})?;
             segments.remove_left()?;
             ended += 1;

@@ -24,13 +24,11 @@ pub(super) struct Segments {
 
 impl Segments {
     /// Those that a process has attached. Only those that it made itself are removed: a backend has its postmaster's.
-    ///
-    /// # Errors
-    /// As [`Process::in_memory`].
-    pub(super) fn of(process: &Process) -> Result<Segments> {
-        let maps = process.in_memory("maps")?;
+    /// None are known of one that does not show its memory: they are not worth letting it live for.
+    pub(super) fn of(process: &Process) -> Segments {
+        let maps = process.in_memory("maps").unwrap_or_default();
         let ids = String::from_utf8_lossy(&maps).lines().filter_map(attached).collect();
-        Ok(Segments { maker: process.pid, owner: process.uid(), ids })
+        Segments { maker: process.pid, owner: process.uid(), ids }
     }
 
     /// Removes what is left of them, once the process and its children are gone.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use report::foreign::one_line;
 
 use crate::account::Account;
 use crate::marker::{self, LabId};
@@ -70,7 +71,7 @@ impl Ours {
             (Ok(None), ..) if !data.ends_with("data.new") => "the directory does not bear this lab's marker".to_owned(),
             (_, uid, _) if uid != Some(owner) => "it is not its owner's any more".to_owned(),
             (.., program) if !self.is_program(&program, "postgres") => {
-                format!("{} is not the lab's `postgres`", program.display())
+                format!("{} is not the lab's `postgres`", one_line(&program.to_string_lossy()))
             }
             _ => return Ok(()),
         };

@@ -194,10 +194,7 @@ impl Postmaster {
     }
 
     /// The shared memory that it leaves if it is killed.
-    ///
-    /// # Errors
-    /// As [`Process::in_memory`].
-    pub(super) fn segments(&self) -> Result<Segments> {
+    pub(super) fn segments(&self) -> Segments {
         Segments::of(&self.process)
     }
 

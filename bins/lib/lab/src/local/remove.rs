@@ -93,7 +93,12 @@ fn left(dir: &Path, owner: Account, said: &str) -> anyhow::Error {
     let works_there = || -> Result<Vec<String>> {
         let real = dir.canonicalize()?;
         let found = processes(|_, process| process.works_in(&real, true, owner.uid()))?;
-        Ok(found.iter().map(|process| format!("{} ({})", process.pid, process.program().display())).collect())
+        Ok(found
+            .iter()
+            .map(|process| {
+                format!("{} ({})", process.pid, report::foreign::one_line(&process.program().to_string_lossy()))
+            })
+            .collect())
     };
     let who = match works_there() {
         Ok(found) if !found.is_empty() => format!("end what works there, process {}", found.join(", ")),
