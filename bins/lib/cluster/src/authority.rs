@@ -7,31 +7,47 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_cert::certificate::Version;
 use x509_cert::der::Decode as _;
-use x509_cert::ext::pkix::BasicConstraints;
+use x509_cert::der::oid::{AssociatedOid as _, ObjectIdentifier};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, NameConstraints, SubjectAltName};
 use x509_cert::{Certificate, TbsCertificate};
 
-/// Whether it is an authority, and valid now.
+/// RFC 5280, `id-kp-serverAuth`.
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+
+/// What a certificate may insist on: the rest nobody here would look at.
+const KNOWN: [ObjectIdentifier; 5] =
+    [BasicConstraints::OID, KeyUsage::OID, ExtendedKeyUsage::OID, NameConstraints::OID, SubjectAltName::OID];
+
+/// Whether a chain may end with it: an authority that has signed itself, and is valid now. Any other may stand between.
 pub(crate) fn may_vouch(certificate: &CertificateDer<'_>) -> bool {
-    let Ok(certificate) = Certificate::from_der(certificate) else { return false };
+    let Ok(Certificate { tbs_certificate: it, .. }) = Certificate::from_der(certificate) else { return false };
     let now = Duration::from_secs(UnixTime::now().as_secs());
-    is_authority(&certificate.tbs_certificate) && is_valid(&certificate.tbs_certificate, now)
+    let insists = it.extensions.iter().flatten().any(|ext| ext.critical && !KNOWN.contains(&ext.extn_id));
+    it.issuer == it.subject && is_authority(&it) && is_for_servers(&it) && is_valid(&it, now) && !insists
 }
 
-/// Whether it was signed by itself: one that was is known as itself, and no other is.
-pub(crate) fn is_its_own(certificate: &CertificateDer<'_>) -> bool {
-    Certificate::from_der(certificate).is_ok_and(|it| it.tbs_certificate.issuer == it.tbs_certificate.subject)
+/// Whether it is a server's own, signed by itself, and valid then (in time since 1970): known as itself, and as no other.
+pub(crate) fn is_its_own(certificate: &CertificateDer<'_>, then: Duration) -> bool {
+    let Ok(Certificate { tbs_certificate: it, .. }) = Certificate::from_der(certificate) else { return false };
+    it.issuer == it.subject && is_for_servers(&it) && is_valid(&it, then)
 }
 
-/// Whether it is valid then, in time since 1970.
-pub(crate) fn is_valid_at(certificate: &CertificateDer<'_>, then: Duration) -> bool {
-    Certificate::from_der(certificate).is_ok_and(|it| is_valid(&it.tbs_certificate, then))
-}
-
-/// The first version of X.509 had no word for it: such a one is, if it has signed itself.
+/// As OpenSSL's `check_ca`. The first version of X.509 had no word for it.
 fn is_authority(certificate: &TbsCertificate) -> bool {
+    let signs = match certificate.get::<KeyUsage>() {
+        Ok(usage) => usage.map(|(_, usage)| usage.key_cert_sign()),
+        Err(_) => Some(false),
+    };
     match certificate.get::<BasicConstraints>() {
-        Ok(Some((_, constraints))) => constraints.ca,
-        Ok(None) => certificate.version == Version::V1 && certificate.issuer == certificate.subject,
+        Ok(Some((_, constraints))) => constraints.ca && signs != Some(false),
+        Ok(None) => signs.unwrap_or(certificate.version == Version::V1),
+        Err(_) => false,
+    }
+}
+
+fn is_for_servers(certificate: &TbsCertificate) -> bool {
+    match certificate.get::<ExtendedKeyUsage>() {
+        Ok(usage) => usage.is_none_or(|(_, usage)| usage.0.contains(&SERVER_AUTH)),
         Err(_) => false,
     }
 }

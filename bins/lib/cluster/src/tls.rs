@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -54,6 +54,11 @@ fn verifier(info: &Protection, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn
     let Some(file) = file else {
         return Ok(Arc::new(Verifier { is_checked: false, known: None, roots: Vec::new(), check_host, provider }));
     };
+    let list = std::env::home_dir().map(|home| home.join(".postgresql/root.crl")).filter(|list| list.exists());
+    if let Some(list) = list {
+        // As `sslcrl` is: libpq looks there without being told.
+        bail!("{}: certificates would count here that this list revokes; use psql, or move it away", list.display());
+    }
     let roots = root_certificates(&file)?;
     ensure!(!roots.is_empty(), "sslrootcert {file}: there is no certificate in it");
     let mut store = RootCertStore::empty();
@@ -101,23 +106,17 @@ impl ServerCertVerifier for Verifier {
         if !self.is_checked {
             return Ok(ServerCertVerified::assertion());
         }
-        let signed = match &self.known {
-            Some(known) => known.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now),
-            None => Err(CertificateError::UnknownIssuer.into()),
-        };
-        match signed {
-            // A self-signed certificate that is itself the root: usual with PostgreSQL, and not for webpki.
-            Err(Error::InvalidCertificate(CertificateError::Other(_) | CertificateError::UnknownIssuer))
-                if self.roots.iter().any(|root| root == end_entity) && authority::is_its_own(end_entity) =>
-            {
-                if !authority::is_valid_at(end_entity, Duration::from_secs(now.as_secs())) {
-                    return Err(CertificateError::Expired.into());
-                }
-                if self.check_host {
-                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                }
-                Ok(ServerCertVerified::assertion())
+        // A self-signed certificate that is itself the root: usual with PostgreSQL, and not for webpki.
+        if self.roots.contains(end_entity) && authority::is_its_own(end_entity, Duration::from_secs(now.as_secs())) {
+            if self.check_host {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             }
+            return Ok(ServerCertVerified::assertion());
+        }
+        let Some(known) = &self.known else { return Err(CertificateError::UnknownIssuer.into()) };
+        // Those of the file that are no root stand between, as those that the server sends.
+        let between: Vec<CertificateDer<'_>> = intermediates.iter().chain(&self.roots).cloned().collect();
+        match known.verify_server_cert(end_entity, &between, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.check_host => Ok(ServerCertVerified::assertion()),

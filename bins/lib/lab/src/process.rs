@@ -24,7 +24,7 @@ pub(crate) const GONE: Duration = Duration::from_secs(10);
 const MOST_BYTES: u64 = 16 << 20;
 
 /// Time for the kernel to copy out what a process has in its memory: microseconds.
-const SHOWN: Duration = Duration::from_secs(5);
+const SHOWN: Duration = Duration::from_secs(1);
 
 /// A process, pinned: whatever is done to it or asked of it, it is this one.
 pub(crate) struct Process {

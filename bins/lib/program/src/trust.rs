@@ -279,6 +279,8 @@ fn check(path: &Path, metadata: &Metadata, also: Option<u32>) -> Result<()> {
     if metadata.is_symlink() || (metadata.is_dir() && mode & 0o1000 != 0) {
         return Ok(());
     }
+    // Of a device (`/dev/null`) whoever may write it says nothing by that.
+    ensure!(metadata.is_file() || metadata.is_dir(), "{} is not a plain file", path.display());
     let who = match mode & 0o022 {
         0 => return Ok(()),
         0o020 if users::is_private_group(metadata.gid(), owner) && !has_list(path)? => return Ok(()),

@@ -120,13 +120,23 @@ impl Certificates {
             "ca -batch -selfsign -config ca.cnf -name d -extensions v3 -in expired.csr -keyfile expired.key \
              -startdate 20200101000000Z -enddate 20210101000000Z -notext -out expired.crt",
         );
-        for by in ["pinned", "expired"] {
+        made.openssl(&format!(
+            "req -x509 {KEY} -keyout clients.key -out clients.crt -subj /CN=clients -days 2 -addext extendedKeyUsage=clientAuth"
+        ));
+        made.openssl(&format!("req -new {KEY} -keyout between.key -out between.csr -subj /CN=between"));
+        fs::write(made.path("between.ext"), "basicConstraints=critical,CA:TRUE\n").unwrap();
+        made.openssl(
+            "x509 -req -in between.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out between.crt -days 2 -extfile between.ext",
+        );
+        let read = |name: &str| fs::read_to_string(made.path(name)).unwrap();
+        fs::write(made.path("bundle.crt"), read("between.crt") + &read("ca.crt")).unwrap();
+        for by in ["pinned", "expired", "clients", "between"] {
             fs::copy(made.path("server.key"), made.path(&format!("by-{by}.key"))).unwrap();
             made.openssl(&format!(
                 "x509 -req -in server.csr -CA {by}.crt -CAkey {by}.key -CAcreateserial -out by-{by}.crt -days 2 -extfile server.ext"
             ));
         }
-        for name in ["server", "selfsigned", "pinned", "by-pinned", "by-expired"]
+        for name in ["server", "selfsigned", "pinned", "by-pinned", "by-expired", "by-clients", "by-between"]
             .iter()
             .flat_map(|name| [format!("{name}.key"), format!("{name}.crt")])
         {
@@ -159,7 +169,8 @@ fn only_an_authority_that_is_valid_vouches_for_others() {
     };
     let Some(itself) = try_with("pinned", "pinned") else { return };
     assert_eq!(itself, Ok(true), "a server whose own certificate is known");
-    for by in ["pinned", "expired"] {
+    assert_eq!(try_with("by-between", "bundle").unwrap(), Ok(true), "who stands between is in the file");
+    for by in ["pinned", "expired", "clients", "between"] {
         let said = try_with(&format!("by-{by}"), by).unwrap().unwrap_err();
         assert!(said.contains("certificate"), "{by}: {said}");
     }

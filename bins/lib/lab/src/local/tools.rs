@@ -66,14 +66,14 @@ fn found_below(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> Result<bool
 }
 
 fn kill_wanted(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> Result<bool>) -> Result<u32> {
-    let end = Instant::now() + GONE;
-    let mut killed = 0;
+    let (last, mut killed) = (Instant::now() + 2 * GONE, 0);
     loop {
         let found = found_below(dir, ours, &wanted)?;
         if found.is_empty() {
             return Ok(killed);
         }
         let segments: Vec<Segments> = found.iter().map(Segments::of).collect();
+        let end = Instant::now() + GONE; // from here on: a process can make the look at its memory slow
         for process in &found {
             process.signal(Signal::KILL)?;
         }
@@ -82,7 +82,7 @@ fn kill_wanted(dir: &Path, ours: &Ours, wanted: impl Fn(&Process) -> Result<bool
             killed += 1;
         }
         segments.into_iter().try_for_each(Segments::remove_left)?;
-        if Instant::now() >= end {
+        if Instant::now() >= last {
             bail!("processes below {} keep coming back", dir.display());
         }
     }
