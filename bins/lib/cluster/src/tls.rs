@@ -52,21 +52,29 @@ fn verifier(info: &Protection, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn
     let check_host = info.sslmode == SslMode::VerifyFull;
     let provider = provider.clone();
     let Some(file) = file else {
-        return Ok(Arc::new(Verifier { is_checked: false, known: None, roots: Vec::new(), check_host, provider }));
+        return Ok(Arc::new(Verifier {
+            is_checked: false,
+            known: None,
+            roots: Vec::new(),
+            between: Vec::new(),
+            check_host,
+            provider,
+        }));
     };
     let list = std::env::home_dir().map(|home| home.join(".postgresql/root.crl")).filter(|list| list.exists());
-    if let Some(list) = list {
-        // As `sslcrl` is: libpq looks there without being told.
+    if let Some(list) = list.filter(|_| file != "system") {
+        // As `sslcrl` is: libpq looks there without being told, but for the system's roots.
         bail!("{}: certificates would count here that this list revokes; use psql, or move it away", list.display());
     }
     let roots = root_certificates(&file)?;
     ensure!(!roots.is_empty(), "sslrootcert {file}: there is no certificate in it");
     let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(roots.iter().filter(|root| authority::may_vouch(root)).cloned());
+    let (last, between): (Vec<_>, Vec<_>) = roots.iter().cloned().partition(authority::may_vouch);
+    store.add_parsable_certificates(last);
     let known = (!store.is_empty())
         .then(|| WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build());
     let known = known.transpose().with_context(|| format!("sslrootcert {file}"))?;
-    Ok(Arc::new(Verifier { is_checked: true, known, roots, check_host, provider }))
+    Ok(Arc::new(Verifier { is_checked: true, known, roots, between, check_host, provider }))
 }
 
 fn usual_root_certificate() -> Option<String> {
@@ -85,11 +93,14 @@ fn root_certificates(file: &str) -> Result<Vec<CertificateDer<'static>>> {
 /// Checks as much of a server's certificate as `sslmode` asks for.
 #[derive(Debug)]
 struct Verifier {
+    /// `sslmode` asks for no more than encryption, if not.
     is_checked: bool,
     /// Who may have signed it; `None`: none of the roots may.
     known: Option<Arc<WebPkiServerVerifier>>,
-    /// All roots, one by one.
+    /// All of the file, one by one.
     roots: Vec<CertificateDer<'static>>,
+    /// Those of them with which no chain may end: they stand between, as those that the server sends.
+    between: Vec<CertificateDer<'static>>,
     check_host: bool,
     provider: Arc<CryptoProvider>,
 }
@@ -114,8 +125,7 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         let Some(known) = &self.known else { return Err(CertificateError::UnknownIssuer.into()) };
-        // Those of the file that are no root stand between, as those that the server sends.
-        let between: Vec<CertificateDer<'_>> = intermediates.iter().chain(&self.roots).cloned().collect();
+        let between: Vec<CertificateDer<'_>> = intermediates.iter().chain(&self.between).cloned().collect();
         match known.verify_server_cert(end_entity, &between, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

@@ -23,8 +23,8 @@ pub(crate) const GONE: Duration = Duration::from_secs(10);
 /// How much of that is read: a server's maps have some 30 kB.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// Time for the kernel to copy out what a process has in its memory: microseconds.
-const SHOWN: Duration = Duration::from_secs(1);
+/// Time for the kernel to copy out what a process has in its memory: microseconds, and seconds on a machine that is too busy.
+const SHOWN: Duration = Duration::from_secs(3);
 
 /// A process, pinned: whatever is done to it or asked of it, it is this one.
 pub(crate) struct Process {
