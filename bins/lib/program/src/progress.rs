@@ -138,7 +138,9 @@ impl Progress {
 
     /// Prints a warning, with `--quiet` too.
     pub fn warn(&self, line: &str) {
-        self.tell(&foreign::error(&format!("warning: {line}")));
+        let line = format!("warning: {line}");
+        // Where each message is one line, `tell` makes it one.
+        self.tell(&if self.in_lines { line } else { foreign::error(&line) });
     }
 
     fn tell(&self, message: &str) {
